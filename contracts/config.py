@@ -1,0 +1,150 @@
+"""The experiment file: TOML in, frozen structs out.
+
+One file describes an experiment for all programs.  Each program declares a `Settings` struct whose fields are
+the sections that it reads; a section is a frozen msgspec struct whose fields are the settings with default,
+unit (in the name) and range.  An unknown section, an unknown setting or a value out of range is refused with its place.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from contracts import times
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from contracts.grid import Grid
+from contracts.paths import ExperimentFolder
+from contracts.state import StateSpace
+from contracts.variables import VARIABLES
+
+SECTIONS = ("experiment", "grid", "state", "observations", "synthetic", "model", "nature", "initial", "analysis",
+            "localization", "inflation", "relaxation", "background_check", "verify", "run")
+
+Settings = TypeVar("Settings", bound=msgspec.Struct)
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: frozen, unknown names refused."""
+
+
+class Experiment(Section, frozen=True):
+    """[experiment] What is run: times in UTC, members, seed, and where the files go."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$")]
+    start: datetime  # first time with a background
+    end: datetime  # last time with an analysis
+    step_hours: Positive = 6
+    members: Annotated[int, msgspec.Meta(ge=2, le=9999)] = 20
+    seed: int = 1  # of everything random
+    work: str = "work"  # folder of all experiments; the environment variable WORK overrides it
+    mode: Literal["research", "realtime"] = "research"  # realtime goes on without observations, research stops
+    analysis: str = "letkf_mpi.analysis"  # the module that makes the analysis
+
+    def __post_init__(self):
+        for name in ("start", "end"):
+            time = getattr(self, name)
+            if time.tzinfo is None or time != time.replace(minute=0, second=0, microsecond=0):
+                raise ValueError(f"{name} must be a full hour in UTC such as 1989-01-01T06:00:00Z, got {time}")
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(hours=self.step_hours)
+
+    @property
+    def folder(self) -> ExperimentFolder:
+        """Where the experiment's files live."""
+        return ExperimentFolder(Path(os.environ.get("WORK") or self.work) / self.name)
+
+    def times(self) -> list[datetime]:
+        """All analysis times, in UTC."""
+        return list(times.every(self.start.astimezone(UTC), self.end.astimezone(UTC), self.step))
+
+
+class GridSettings(Section, frozen=True):
+    """[grid] Equal steps in latitude and longitude; with `poles` the first and last row stand on the poles."""
+
+    nlat: Annotated[int, msgspec.Meta(ge=2)] = 32
+    nlon: Annotated[int, msgspec.Meta(ge=4)] = 64
+    poles: bool = False
+
+    def grid(self) -> Grid:
+        return Grid.regular(self.nlat, self.nlon, self.poles)
+
+
+class StateSettings(Section, frozen=True):
+    """[state] The channels that the programs exchange."""
+
+    levels_hpa: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = (50, 250, 500, 600, 700, 850, 925)
+    on_levels: tuple[str, ...] = ("geopotential", "u_component_of_wind", "v_component_of_wind", "temperature",
+                                  "specific_humidity")
+    at_surface: tuple[str, ...] = ("2m_temperature", "10m_u_component_of_wind", "10m_v_component_of_wind",
+                                   "surface_pressure")
+
+    def __post_init__(self):
+        for names, on_levels in ((self.on_levels, True), (self.at_surface, False)):
+            known = [name for name, variable in VARIABLES.items() if variable.on_levels == on_levels]
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"unknown variable {name!r}; known: {', '.join(known)}")
+
+    def space(self, grid: Grid) -> StateSpace:
+        return StateSpace.of(grid, [p * HECTOPASCAL for p in self.levels_hpa], self.on_levels, self.at_surface)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Names that may stand in a file, for the sentence that refuses another."""
+
+    place: str
+    names: tuple[str, ...]
+
+
+def load(path: Path, kind: type[Settings]) -> Settings:
+    """Read `path` into the struct `kind`, whose fields are sections; raises UserError with file and place."""
+    path = Path(path)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UserError(f"{path}: no experiment file can be read there ({error.strerror}); name one, such as "
+                        "run/experiments/twin_speedy.toml") from None
+    return decode(text, kind, str(path))
+
+
+def decode(text: str, kind: type[Settings], where: str) -> Settings:
+    """The same from a text; `where` names it in errors."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: is not valid TOML: {error}") from None
+    sections = {struct_field.name: struct_field.type for struct_field in msgspec.structs.fields(kind)}
+    _refuse_unknown(document, _Known(where, SECTIONS), "section")
+    for name, section in sections.items():
+        if isinstance(section, type) and issubclass(section, Section):
+            known = tuple(struct_field.name for struct_field in msgspec.structs.fields(section))
+            _refuse_unknown(document.get(name, {}), _Known(f"{where}: [{name}]", known), "setting")
+    try:
+        return msgspec.convert({name: document[name] for name in sections if name in document}, kind)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: {_in_words(str(error))}") from None
+
+
+def _refuse_unknown(table: object, known: _Known, what: str) -> None:
+    for name in table if isinstance(table, dict) else ():
+        if name not in known.names:
+            raise UserError(f"{known.place}: unknown {what} {name!r}; known: {', '.join(known.names)}")
+
+
+def _in_words(message: str) -> str:
+    """`Expected `int` >= 1 - at `$.grid.nlat`` -> `[grid] nlat: expected int >= 1`."""
+    text, _, place = message.partition(" - at `$.")
+    section, _, name = place.rstrip("`").partition(".")
+    text = text.replace("`", "")
+    return f"[{section}] {name}: {text}".replace(" :", ":") if section else text

@@ -1,0 +1,101 @@
+"""Opening and closing NetCDF-4 files: the one place that knows how.
+
+Every file carries the global attributes `Conventions`, `contract` ("state/1", …), `source`, `history`, and
+`complete`, which is written last.  A file whose writer died opens without an error and holds fill values;
+the reader therefore refuses a file without `complete`.  Fletcher-32 checksums turn a flipped bit into an
+error.  Masked arrays are switched off: a missing value is NaN in floats and named in words elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from contracts import paths, times
+from contracts.errors import ContractError
+
+
+def version() -> str:
+    """Name and version of this code, the `source` of every file."""
+    try:
+        return f"letkf-mpi {metadata.version('letkf-mpi')}"
+    except metadata.PackageNotFoundError:
+        return "letkf-mpi (not installed)"
+
+
+@contextmanager
+def create(path: Path, contract: str, attributes: Mapping[str, object]) -> Iterator[netCDF4.Dataset]:
+    """A new dataset that appears under `path` only when the block ends without an error."""
+    with paths.atomic(path) as partial:
+        try:
+            with netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+                dataset.set_auto_mask(False)
+                dataset.Conventions = "CF-1.10"
+                dataset.contract = contract
+                dataset.source = version()
+                dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
+                dataset.setncatts(dict(attributes))
+                yield dataset
+                dataset.sync()
+                dataset.complete = "yes"
+        except (OSError, RuntimeError) as error:
+            raise ContractError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+
+
+@contextmanager
+def open_to_read(path: Path, contract: str) -> Iterator[netCDF4.Dataset]:
+    """An existing dataset, complete and of the contract asked for; raises ContractError otherwise."""
+    path = Path(path)
+    if not path.exists():
+        raise ContractError(f"{path}: no such file; expected a {contract} file there")
+    try:
+        dataset = netCDF4.Dataset(path, "r")
+    except OSError as error:
+        raise ContractError(f"{path}: is no readable NetCDF file ({error}); remove it and make it again") from error
+    with dataset:
+        dataset.set_auto_mask(False)
+        found = getattr(dataset, "contract", None)
+        if found != contract:
+            raise ContractError(f"{path}: expected a file of contract {contract!r}, got {found!r}")
+        if getattr(dataset, "complete", None) != "yes":
+            raise ContractError(f"{path}: was never finished by its writer; remove it and make it again")
+        try:
+            yield dataset
+        except (OSError, RuntimeError, IndexError, KeyError) as error:
+            raise ContractError(f"{path}: is damaged ({error}); remove it and make it again") from error
+
+
+def add(dataset: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: np.ndarray,
+        **attributes: object) -> None:
+    """Add one variable with its values, uncompressed (cycling wants speed); its type is that of the values."""
+    values = np.asarray(values)
+    checksum = bool(dimensions) and values.size > 0
+    variable = dataset.createVariable(name, values.dtype, dimensions, fill_value=False, fletcher32=checksum)
+    variable.setncatts(attributes)
+    variable[...] = values
+
+
+def add_horizontal_axes(dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarray) -> None:
+    """Dimensions and coordinates `lat`, `lon` in degrees."""
+    dataset.createDimension("lat", lat.size)
+    dataset.createDimension("lon", lon.size)
+    add(dataset, "lat", ("lat",), lat, units="degrees_north", standard_name="latitude")
+    add(dataset, "lon", ("lon",), lon, units="degrees_east", standard_name="longitude")
+
+
+def add_levels(dataset: netCDF4.Dataset, pressure: np.ndarray) -> None:
+    """Dimension and coordinate `level`: pressure in Pa."""
+    dataset.createDimension("level", len(pressure))
+    add(dataset, "level", ("level",), np.asarray(pressure, np.float64),
+        units="Pa", standard_name="air_pressure", positive="down")
+
+
+def add_time(dataset: netCDF4.Dataset, time: datetime) -> None:
+    """Dimension and coordinate `time` of length 1."""
+    dataset.createDimension("time", 1)
+    add(dataset, "time", ("time",), np.array([times.to_seconds(time)], np.int64),
+        units=times.UNITS, calendar=times.CALENDAR, standard_name="time")

@@ -1,0 +1,179 @@
+"""The table of observations (`observations/1`) and of departures (`departures/1`).
+
+One row is one observed number.  Every number that the input held for the quantities of the vocabulary is a row,
+used or not; `flag` says why not.  `departures/1` has the same rows in the same order, the final flags and four
+columns more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts import netcdf, times
+from contracts.errors import ContractError
+from contracts.variables import Flag, Quantity
+
+CONTRACT = "observations/1"
+DEPARTURES_CONTRACT = "departures/1"
+OWN_UNITS = "units of its quantity"
+
+
+def _column(dtype: str, long_name: str, units: str = "", **attributes: object) -> Any:
+    metadata = {"dtype": np.dtype(dtype), "long_name": long_name, **({"units": units} if units else {}), **attributes}
+    return field(metadata=metadata)
+
+
+def _meanings(enumeration: type[Quantity] | type[Flag]) -> dict[str, Any]:
+    return {"flag_values": np.array([e.value for e in enumeration], np.int8),
+            "flag_meanings": " ".join(e.name for e in enumeration)}
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Columns of equal length (nobs,); missing floats are NaN. Text columns are ASCII bytes.
+
+    `pressure` is where the observation stands in the vertical (Pa); for surface quantities the pressure at the
+    station where known.  `elevation` is the height of the station (m).  `report` numbers the reports of the
+    source files, so that rows of one sounding can be put together again.  `file_background` is the model
+    background that the provider stored with the observation, in the observation's units.
+    """
+
+    value: np.ndarray = _column("f8", "observed value", OWN_UNITS)
+    error: np.ndarray = _column("f4", "standard deviation of the observation error", OWN_UNITS)
+    quantity: np.ndarray = _column("i1", "observed quantity", **_meanings(Quantity))
+    flag: np.ndarray = _column("i1", "fate of the observation", **_meanings(Flag))
+    quality: np.ndarray = _column("i1", "quality mark of the provider, -1 where there is none")
+    type: np.ndarray = _column("i2", "PREPBUFR report type")
+    message_type: np.ndarray = _column("S8", "PREPBUFR message type")
+    station: np.ndarray = _column("S8", "station identifier")
+    report: np.ndarray = _column("i4", "number of the report in the source")
+    lat: np.ndarray = _column("f8", "latitude", "degrees_north")
+    lon: np.ndarray = _column("f8", "longitude", "degrees_east")
+    pressure: np.ndarray = _column("f8", "pressure of the observation", "Pa")
+    elevation: np.ndarray = _column("f4", "height of the station", "m")
+    time: np.ndarray = _column("i8", "time of the observation", times.UNITS, calendar=times.CALENDAR)
+    file_background: np.ndarray = _column("f4", "background stored by the provider", OWN_UNITS)
+
+    def __post_init__(self):
+        length = np.shape(self.value)[0]
+        for column in fields(self):
+            values = np.asarray(getattr(self, column.name))
+            if values.shape != (length,):
+                raise ValueError(f"column {column.name} must have shape ({length},), got {values.shape}")
+            object.__setattr__(self, column.name, values.astype(column.metadata["dtype"], copy=False))
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    def select(self, which: np.ndarray) -> "Observations":
+        """Rows by mask or index."""
+        return type(self)(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
+
+    def with_columns(self, **columns: np.ndarray) -> "Observations":
+        """The same rows with some columns replaced."""
+        return replace(self, **columns)
+
+    def counts(self) -> dict[Flag, int]:
+        """Rows by fate; the counts add up to the number of rows."""
+        codes, numbers = np.unique(self.flag, return_counts=True)
+        return {Flag(int(code)): int(number) for code, number in zip(codes, numbers, strict=True)}
+
+
+@dataclass(frozen=True)
+class Departures(Observations):
+    """Observations with the ensemble's equivalents H(x), NaN where none could be computed."""
+
+    background_mean: np.ndarray = _column("f8", "mean of H(x) of the background", OWN_UNITS)
+    background_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the background", OWN_UNITS)
+    analysis_mean: np.ndarray = _column("f8", "mean of H(x) of the analysis", OWN_UNITS)
+    analysis_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the analysis", OWN_UNITS)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table came from: the cycle's time, the window around it, the input files with their sha256."""
+
+    time: datetime
+    window: tuple[datetime, datetime]
+    files: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()
+
+
+def concatenate(tables: Sequence[Observations]) -> Observations:
+    """One table after another."""
+    return Observations(**{column.name: np.concatenate([getattr(table, column.name) for table in tables])
+                           for column in fields(Observations)})
+
+
+def empty() -> Observations:
+    """A table without rows."""
+    return Observations(**{column.name: np.empty(0, column.metadata["dtype"]) for column in fields(Observations)})
+
+
+def write(path: Path, table: Observations, source: Source, experiment: str = "") -> None:
+    """Write observations, or departures, atomically."""
+    contract = DEPARTURES_CONTRACT if isinstance(table, Departures) else CONTRACT
+    attributes = {
+        "experiment": experiment,
+        "cycle_time": times.name(source.time),
+        "window_start": np.int64(times.to_seconds(source.window[0])),
+        "window_end": np.int64(times.to_seconds(source.window[1])),
+        "source_files": "\n".join(source.files),
+        "source_sha256": "\n".join(source.sha256),
+    }
+    with netcdf.create(path, contract, attributes) as dataset:
+        dataset.createDimension("obs", len(table))
+        dataset.createDimension("text", 8)
+        for column in fields(table):
+            values = getattr(table, column.name)
+            attributes = {key: value for key, value in column.metadata.items() if key != "dtype"}
+            dimensions: tuple[str, ...] = ("obs",)
+            if values.dtype.kind == "S":
+                values, dimensions = values.view("S1").reshape(-1, 8), ("obs", "text")
+            netcdf.add(dataset, column.name, dimensions, values, **attributes)
+
+
+def read(path: Path) -> tuple[Observations, Source]:
+    """Read an observations file; raises ContractError where it does not fit."""
+    return _read(path, CONTRACT, Observations)
+
+
+def read_departures(path: Path) -> tuple[Departures, Source]:
+    """Read a departures file; raises ContractError where it does not fit."""
+    table, source = _read(path, DEPARTURES_CONTRACT, Departures)
+    assert isinstance(table, Departures)
+    return table, source
+
+
+def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observations, Source]:
+    with netcdf.open_to_read(path, contract) as dataset:
+        columns = {}
+        for column in fields(kind):
+            if column.name not in dataset.variables:
+                raise ContractError(f"{path}: has no column {column.name!r}")
+            values = np.asarray(dataset[column.name][:])
+            if values.ndim == 2:
+                values = np.ascontiguousarray(values).view(f"S{values.shape[1]}").reshape(-1)
+            columns[column.name] = values
+        start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
+        files, sums = (tuple(filter(None, dataset.getncattr(name).split("\n")))
+                       for name in ("source_files", "source_sha256"))
+        source = Source(times.parse(dataset.cycle_time), (start, end), files, sums)
+    try:
+        table = kind(**columns)
+    except ValueError as error:
+        raise ContractError(f"{path}: {error}") from error
+    _check_codes(path, table)
+    return table, source
+
+
+def _check_codes(path: Path, table: Observations) -> None:
+    for name, enumeration in (("quantity", Quantity), ("flag", Flag)):
+        known = np.array([member.value for member in enumeration])
+        unknown = np.setdiff1d(getattr(table, name), known)
+        if unknown.size:
+            raise ContractError(f"{path}: unknown codes {unknown.tolist()} in column {name}; known: {known.tolist()}")

@@ -1,0 +1,67 @@
+"""What every program shares on the command line: arguments, logging in UTC, exit codes.
+
+A program is `main(arguments)`; `run` calls it and turns a UserError into one sentence and exit status 1.
+Anything else is a fault of ours and shows its traceback.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from contracts.errors import UserError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_FORMAT = "%(asctime)sZ %(name)s %(levelname)s %(message)s"
+
+
+def parser(program: str, description: str, example: str) -> argparse.ArgumentParser:
+    """An argument parser whose help ends with an example that can be pasted."""
+    return argparse.ArgumentParser(
+        prog=program, description=description, epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_experiment(arguments: argparse.ArgumentParser, optional: bool = False) -> None:
+    """The positional argument EXPERIMENT.toml; optional ones fall back to ./experiment.toml."""
+    arguments.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml",
+                           nargs="?" if optional else None, default=Path("experiment.toml"),
+                           help="the experiment file" + (" (default: ./experiment.toml)" if optional else ""))
+
+
+def log_to_terminal(level: int = logging.INFO) -> None:
+    """Log lines with UTC times on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def log_to_file(path: Path) -> None:
+    """Log also into `path`, appended, so that a resumed step keeps the record of its first try."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(_formatter())
+    logging.getLogger().addHandler(handler)
+
+
+def _formatter() -> logging.Formatter:
+    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    return formatter
+
+
+def run(main: Callable[[Sequence[str]], None], program: str) -> None:
+    """Run `main(arguments)` and leave the process with its exit status."""
+    log_to_terminal()
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        logging.getLogger(program).error("%s", error)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        logging.getLogger(program).error("interrupted; run the same command again to resume")
+        sys.exit(INTERRUPTED)

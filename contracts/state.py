@@ -1,0 +1,196 @@
+"""A model state and the space it lives in, and their files (`state/1`).
+
+A state is a stack of channels; equality of two state spaces is the handshake between programs.  In the file
+each variable on levels is (time, level, lat, lon) and each surface variable (time, lat, lon), so that it opens
+in xarray as a meteorologist expects.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from contracts import netcdf, times
+from contracts.constants import HECTOPASCAL
+from contracts.errors import ContractError
+from contracts.grid import Grid
+from contracts.variables import VARIABLES, Channel
+
+CONTRACT = "state/1"
+
+
+@dataclass(frozen=True)
+class StateSpace:
+    """Where states live: a grid and an ordered tuple of channels, levels of a variable ascending in pressure."""
+
+    grid: Grid
+    channels: tuple[Channel, ...]
+
+    def __post_init__(self):
+        if not self.channels or len(set(self.channels)) != len(self.channels):
+            raise ValueError("a state space needs channels, each once")
+        for variable in self.variables:
+            pressure = self.levels(variable)
+            if (np.diff(pressure) <= 0).any():
+                raise ValueError(f"{variable}: levels must stand in ascending order of pressure, got {pressure} Pa")
+
+    @classmethod
+    def of(cls, grid: Grid, levels: Sequence[float], on_levels: Sequence[str],
+           at_surface: Sequence[str]) -> "StateSpace":
+        """Every variable of `on_levels` on all `levels` (Pa, any order), then the surface variables."""
+        stacked = [Channel(variable, float(p)) for variable in on_levels for p in sorted(levels)]
+        return cls(grid, (*stacked, *(Channel.surface(variable) for variable in at_surface)))
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """Names in order of appearance."""
+        return tuple(dict.fromkeys(channel.variable for channel in self.channels))
+
+    @cached_property
+    def _index(self) -> dict[str, np.ndarray]:
+        return {name: np.array([i for i, channel in enumerate(self.channels) if channel.variable == name])
+                for name in self.variables}
+
+    def index(self, variable: str) -> np.ndarray:
+        """Channel numbers of a variable, pressure ascending (one number for a surface variable); KeyError if absent."""
+        return self._index[variable]
+
+    def levels(self, variable: str) -> np.ndarray:
+        """Pressures in Pa of a variable's channels."""
+        return np.array([self.channels[i].pressure for i in self.index(variable)])
+
+    @cached_property
+    def pressure(self) -> np.ndarray:
+        """(channel,) Pa, nominal for surface channels."""
+        return np.array([channel.pressure for channel in self.channels])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channel, nlat, nlon)"""
+        return (len(self.channels), *self.grid.shape)
+
+    def __contains__(self, variable: str) -> bool:
+        return variable in self._index
+
+    def __str__(self) -> str:
+        parts = [f"{name} [{', '.join(f'{p / HECTOPASCAL:g}' for p in self.levels(name))} hPa]"
+                 if VARIABLES[name].on_levels else name for name in self.variables]
+        return f"{self.grid}; " + ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class State:
+    """`data` float32 (channel, lat, lon) in SI units at `time`. NaN is illegal."""
+
+    space: StateSpace
+    data: np.ndarray
+    time: datetime
+
+    def __post_init__(self):
+        data = np.asarray(self.data, dtype=np.float32)
+        if data.shape != self.space.shape:
+            raise ValueError(f"state data must have shape {self.space.shape}, got {data.shape}")
+        bad = ~np.isfinite(data)
+        if bad.any():
+            channel, row, col = np.argwhere(bad)[0]
+            raise ValueError(
+                f"{self.space.channels[channel].name} is not finite at "
+                f"lat {self.space.grid.lat[row]:g}, lon {self.space.grid.lon[col]:g}"
+            )
+        object.__setattr__(self, "data", data)
+
+    def field(self, variable: str) -> np.ndarray:
+        """(level, lat, lon) of a variable."""
+        return self.data[self.space.index(variable)]
+
+
+def write(path: Path, state: State, member: int | None = None, experiment: str = "",
+          statistic: str | None = None) -> None:
+    """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread"."""
+    attributes: dict[str, object] = {"experiment": experiment}
+    if member is not None:
+        attributes["member"] = np.int32(member)
+    if statistic is not None:
+        attributes["statistic"] = statistic
+    space = state.space
+    with netcdf.create(path, CONTRACT, attributes) as dataset:
+        netcdf.add_time(dataset, state.time)
+        on_levels = [name for name in space.variables if VARIABLES[name].on_levels]
+        if on_levels:
+            netcdf.add_levels(dataset, _common_levels(space, on_levels))
+        netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
+        for name in space.variables:
+            variable = VARIABLES[name]
+            dimensions = ("time", "level", "lat", "lon") if variable.on_levels else ("time", "lat", "lon")
+            values = state.field(name)[None] if variable.on_levels else state.field(name)
+            netcdf.add(dataset, name, dimensions, values, units=variable.units, long_name=variable.long_name,
+                       standard_name=variable.standard_name)
+
+
+def _common_levels(space: StateSpace, names: list[str]) -> np.ndarray:
+    levels = space.levels(names[0])
+    for name in names[1:]:
+        if not np.array_equal(space.levels(name), levels):
+            raise ContractError(f"{name} has levels {space.levels(name)} Pa, {names[0]} has {levels} Pa: "
+                                "a state file has one set of levels")
+    return levels
+
+
+def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
+    """Read the channels of `space`; raises ContractError where grid, channels, units, time or values do not fit."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        found_time = _read_time(path, dataset)
+        if time is not None and found_time != time:
+            raise ContractError(f"{path}: expected the state of {times.name(time)}, got {times.name(found_time)}")
+        _check_grid(path, dataset, space.grid)
+        try:
+            data = np.concatenate([_read_variable(path, dataset, space, name) for name in space.variables])
+            return State(space, data, found_time)
+        except ValueError as error:
+            raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
+
+
+def read_any(path: Path) -> State:
+    """Read a state file whatever its space: the space is the file's own."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        grid = Grid(dataset["lat"][:], dataset["lon"][:])
+        levels = dataset["level"][:] if "level" in dataset.variables else []
+        known = [name for name in dataset.variables if name in VARIABLES]
+    space = StateSpace.of(grid, levels, [n for n in known if VARIABLES[n].on_levels],
+                          [n for n in known if not VARIABLES[n].on_levels])
+    return read(path, space)
+
+
+def _read_time(path: Path, dataset: netCDF4.Dataset) -> datetime:
+    seconds = dataset["time"][:]
+    if seconds.size != 1:
+        raise ContractError(f"{path}: expected one time, got {seconds.size}")
+    return times.from_seconds(seconds[0])
+
+
+def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
+    lat, lon = dataset["lat"][:], dataset["lon"][:]
+    if not (np.array_equal(lat, grid.lat) and np.array_equal(lon, grid.lon)):
+        raise ContractError(f"{path}: expected the {grid}, got {lat.size} x {lon.size}, "
+                            f"lat {lat[0]:g} to {lat[-1]:g}, lon {lon[0]:g} to {lon[-1]:g}; "
+                            "check [grid] in the experiment file")
+
+
+def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name: str) -> np.ndarray:
+    """(level, lat, lon), one level for a surface variable."""
+    if name not in dataset.variables:
+        raise ContractError(f"{path}: has no variable {name!r}; it has {', '.join(dataset.variables)}")
+    variable, found = VARIABLES[name], dataset[name]
+    if getattr(found, "units", None) != variable.units:
+        raise ContractError(f"{path}: expected {name} in {variable.units!r}, got {getattr(found, 'units', None)!r}")
+    if not variable.on_levels:
+        return found[0][None]
+    levels, wanted = np.asarray(dataset["level"][:]), space.levels(name)
+    where = np.searchsorted(levels, wanted)
+    if (where >= levels.size).any() or not np.array_equal(levels[where], wanted):
+        raise ContractError(f"{path}: expected {name} on levels {wanted} Pa, got {levels} Pa")
+    return found[0] if np.array_equal(levels, wanted) else found[0][where]

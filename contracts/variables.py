@@ -1,0 +1,171 @@
+"""The vocabulary: model variables, the channels of a state, observed quantities and the fate of an observation.
+
+Variable names are WeatherBench's; a channel is one horizontal field, so nothing downstream
+distinguishes 2-D from 3-D fields: a channel knows its pressure.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from contracts.constants import HECTOPASCAL, SURFACE_PRESSURE_NOMINAL
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One row of the vocabulary. `valid_range` (in `units`) is where a sane model stays, not where weather stays."""
+
+    name: str
+    units: str
+    long_name: str
+    on_levels: bool
+    valid_range: tuple[float, float]
+    standard_name: str
+
+
+_ROWS = [
+    Variable("geopotential", "m2 s-2", "geopotential", True, (-2.0e4, 4.0e5), "geopotential"),
+    Variable("u_component_of_wind", "m s-1", "eastward wind", True, (-250.0, 250.0), "eastward_wind"),
+    Variable("v_component_of_wind", "m s-1", "northward wind", True, (-250.0, 250.0), "northward_wind"),
+    Variable("temperature", "K", "temperature", True, (120.0, 360.0), "air_temperature"),
+    Variable("specific_humidity", "kg kg-1", "specific humidity", True, (-0.02, 0.08), "specific_humidity"),
+    Variable("2m_temperature", "K", "temperature at 2 m", False, (150.0, 360.0), "air_temperature"),
+    Variable("2m_specific_humidity", "kg kg-1", "specific humidity at 2 m", False, (-0.02, 0.08),
+             "specific_humidity"),
+    Variable("10m_u_component_of_wind", "m s-1", "eastward wind at 10 m", False, (-150.0, 150.0),
+             "eastward_wind"),
+    Variable("10m_v_component_of_wind", "m s-1", "northward wind at 10 m", False, (-150.0, 150.0),
+             "northward_wind"),
+    Variable("surface_pressure", "Pa", "pressure at the model's surface", False, (3.5e4, 1.15e5),
+             "surface_air_pressure"),
+]
+VARIABLES: dict[str, Variable] = {v.name: v for v in _ROWS}
+WIND_COMPONENTS = frozenset(v.name for v in _ROWS if v.standard_name in ("eastward_wind", "northward_wind"))
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One horizontal field. `pressure` in Pa; for a surface variable its nominal pressure in localisation."""
+
+    variable: str
+    pressure: float
+
+    def __post_init__(self):
+        if self.variable not in VARIABLES:
+            raise ValueError(f"unknown variable {self.variable!r}; known: {', '.join(VARIABLES)}")
+        if not self.pressure > 0:
+            raise ValueError(f"channel {self.variable}: pressure must be positive Pa, got {self.pressure}")
+
+    @classmethod
+    def surface(cls, variable: str) -> "Channel":
+        """A channel without levels, such as `2m_temperature`."""
+        if VARIABLES[variable].on_levels:
+            raise ValueError(f"{variable} stands on pressure levels and is no surface channel")
+        return cls(variable, SURFACE_PRESSURE_NOMINAL)
+
+    @property
+    def on_levels(self) -> bool:
+        return VARIABLES[self.variable].on_levels
+
+    @property
+    def is_wind(self) -> bool:
+        """Whether the field is a component of a vector (its sign turns across a pole)."""
+        return self.variable in WIND_COMPONENTS
+
+    @property
+    def name(self) -> str:
+        """`temperature_850` on levels (hPa), the variable's name at the surface."""
+        return f"{self.variable}_{self.pressure / HECTOPASCAL:g}" if self.on_levels else self.variable
+
+
+class Quantity(IntEnum):
+    """What was observed. The code is what files hold; names follow the model variables; units are SI."""
+
+    u_component_of_wind = 1
+    v_component_of_wind = 2
+    temperature = 3
+    virtual_temperature = 4  # only where no humidity stands beside it to convert it
+    specific_humidity = 5
+    geopotential_height = 6
+    surface_pressure = 7  # pressure at the station
+    temperature_2m = 8
+    specific_humidity_2m = 9
+    u_component_of_wind_10m = 10
+    v_component_of_wind_10m = 11
+
+    @property
+    def units(self) -> str:
+        return _UNITS[self.name.removesuffix("_2m").removesuffix("_10m")]
+
+    @property
+    def at_surface(self) -> bool:
+        """Whether the quantity belongs to a surface channel (compared there whatever its pressure)."""
+        return self >= Quantity.surface_pressure
+
+
+_UNITS = {
+    "u_component_of_wind": "m s-1",
+    "v_component_of_wind": "m s-1",
+    "temperature": "K",
+    "virtual_temperature": "K",
+    "specific_humidity": "kg kg-1",
+    "geopotential_height": "m",
+    "surface_pressure": "Pa",
+}
+
+
+class Flag(IntEnum):
+    """The fate of one observation: exactly one reason for every row, none is dropped.
+
+    `passed` stands only in observations files; the analysis turns each `passed` into `assimilated` or a reason.
+    """
+
+    passed = 0
+    assimilated = 1
+    monitored = 2
+    withheld = 3
+    bad_mark = 4
+    missing_mark = 5
+    missing_error = 6
+    error_table_excludes = 7
+    out_of_window = 8
+    auxiliary_level = 9
+    missing_position = 10
+    not_converted = 11
+    out_of_range = 12
+    duplicate = 13
+    thinned = 14
+    superobbed = 15
+    out_of_domain = 16
+    below_ground = 17
+    no_model_field = 18
+    height_difference = 19
+    gross_error = 20
+
+    @property
+    def meaning(self) -> str:
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Flag.passed: "fit for assimilation",
+    Flag.assimilated: "used by the analysis",
+    Flag.monitored: "compared with the model, not assimilated, by configuration",
+    Flag.withheld: "kept from the analysis for verification",
+    Flag.bad_mark: "quality mark of the provider above the limit",
+    Flag.missing_mark: "no quality mark",
+    Flag.missing_error: "no observation error in the file nor in the table",
+    Flag.error_table_excludes: "the error table says that this quantity of this report type is not used",
+    Flag.out_of_window: "outside the time window",
+    Flag.auxiliary_level: "level interpolated by the provider",
+    Flag.missing_position: "latitude, longitude, pressure, height or time is missing",
+    Flag.not_converted: "cannot be converted (virtual temperature without humidity)",
+    Flag.out_of_range: "physically impossible value",
+    Flag.duplicate: "the same report stands in the file already",
+    Flag.thinned: "dropped by thinning",
+    Flag.superobbed: "stands in the mean of a superobservation",
+    Flag.out_of_domain: "above the model's top",
+    Flag.below_ground: "below the model's ground or its lowest level",
+    Flag.no_model_field: "the model has no field to compare with",
+    Flag.height_difference: "station and model orography differ too much",
+    Flag.gross_error: "departure from the background beyond the limit",
+}

@@ -1,0 +1,60 @@
+"""Small made data for tests: every value follows from the arguments and a seed."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from contracts.grid import Grid
+from contracts.observations import Observations
+from contracts.state import State, StateSpace
+from contracts.static import Static
+from contracts.variables import Flag, Quantity
+
+TIME = datetime(1989, 1, 1, 6, tzinfo=UTC)
+LEVELS = (50_000.0, 85_000.0, 92_500.0)  # Pa
+ON_LEVELS = ("geopotential", "u_component_of_wind", "v_component_of_wind", "temperature", "specific_humidity")
+AT_SURFACE = ("2m_temperature", "10m_u_component_of_wind", "10m_v_component_of_wind", "surface_pressure")
+
+# Mean and standard deviation around which random fields are drawn, in SI units.
+CLIMATE = {
+    "geopotential": (3.0e4, 500.0),
+    "u_component_of_wind": (5.0, 8.0),
+    "v_component_of_wind": (0.0, 8.0),
+    "temperature": (270.0, 5.0),
+    "specific_humidity": (5e-3, 1e-3),
+    "2m_temperature": (285.0, 5.0),
+    "2m_specific_humidity": (8e-3, 1e-3),
+    "10m_u_component_of_wind": (2.0, 4.0),
+    "10m_v_component_of_wind": (0.0, 4.0),
+    "surface_pressure": (1.0e5, 800.0),
+}
+
+
+def space(nlat: int = 8, nlon: int = 16, levels: tuple[float, ...] = LEVELS) -> StateSpace:
+    """A small global space with the usual variables."""
+    return StateSpace.of(Grid.regular(nlat, nlon), levels, ON_LEVELS, AT_SURFACE)
+
+
+def random_state(where: StateSpace, seed: int = 0, time: datetime = TIME) -> State:
+    """White noise around a climate, channel by channel."""
+    rng = np.random.default_rng(seed)
+    mean, scale = (np.array([CLIMATE[channel.variable][i] for channel in where.channels]) for i in (0, 1))
+    return State(where, mean[:, None, None] + scale[:, None, None] * rng.standard_normal(where.shape), time)
+
+
+def flat_static(grid: Grid) -> Static:
+    """Sea everywhere."""
+    return Static(grid, np.zeros(grid.shape), np.zeros(grid.shape))
+
+
+def observations(value, quantity=Quantity.temperature, lat=0.0, lon=0.0, pressure=50_000.0, error=1.0,
+                 time: datetime = TIME, flag=Flag.passed, **columns) -> Observations:
+    """A table from scalars and vectors of equal length; unnamed columns get plain values."""
+    value = np.atleast_1d(np.asarray(value, float))
+    plain = dict(
+        error=error, quantity=quantity, flag=flag, quality=2, type=120, message_type=b"ADPUPA", station=b"00001",
+        report=0, lat=lat, lon=lon, pressure=pressure, elevation=0.0, time=int(time.timestamp()),
+        file_background=np.nan,
+    ) | columns
+    full = {name: np.broadcast_to(np.asarray(values), value.shape).copy() for name, values in plain.items()}
+    return Observations(value=value, **full)

@@ -1,0 +1,17 @@
+"""Fixtures of all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real observation files and states; a test that wants them fails plainly without."""
+    folder = Path(os.environ.get("LETKF_SAMPLES", CHECKOUT / "../shared/data")).resolve()
+    if not (folder / "prepbufr").is_dir():
+        pytest.fail(f"no sample data in {folder}: set LETKF_SAMPLES to the folder that holds prepbufr/")
+    return folder

@@ -1,0 +1,66 @@
+"""The experiment file: defaults, refusals with their place, folders and times."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts import config
+from contracts.errors import UserError
+
+EXPERIMENT = """
+[experiment]
+name = "twin"
+start = 1989-01-01T06:00:00Z
+end = 1989-01-01T18:00:00Z
+"""
+
+
+class Settings(config.Section):
+    experiment: config.Experiment
+    grid: config.GridSettings = config.GridSettings()
+    state: config.StateSettings = config.StateSettings()
+
+
+def decoded(text: str) -> Settings:
+    return config.decode(text, Settings, "twin.toml")
+
+
+def test_defaults_are_those_of_the_papers():
+    settings = decoded(EXPERIMENT)
+    assert [time.hour for time in settings.experiment.times()] == [6, 12, 18]
+    assert settings.state.space(settings.grid.grid()).shape == (39, 32, 64)
+    assert settings.experiment.members == 20
+
+
+def test_sections_of_other_programs_are_left_alone():
+    assert decoded(EXPERIMENT + "[localization]\nhorizontal_km = 600\n").grid.nlat == 32
+
+
+@pytest.mark.parametrize("text, sentence", [
+    (EXPERIMENT + "[grid]\nnlta = 3\n", r"twin.toml: \[grid\]: unknown setting 'nlta'; known: nlat"),
+    (EXPERIMENT + "[gird]\n", r"twin.toml: unknown section 'gird'; known: experiment"),
+    (EXPERIMENT + "[grid]\nnlat = 1\n", r"twin.toml: \[grid\] nlat: Expected int >= 2"),
+    (EXPERIMENT + "[grid]\nnlat = 'x'\n", r"twin.toml: \[grid\] nlat: Expected int, got str"),
+    (EXPERIMENT + "members = 1\n", r"twin.toml: \[experiment\] members: Expected int >= 2"),
+    (EXPERIMENT.replace("twin", "../twin", 1), r"twin.toml: \[experiment\] name"),
+    (EXPERIMENT.replace("T18:00:00Z", "T18:00:00"), r"end must be a full hour in UTC"),
+    (EXPERIMENT.replace("1989-01-01T18", "1988-01-01T18"), r"lies before start"),
+    (EXPERIMENT + "[state]\non_levels = ['temprature']\n", r"unknown variable 'temprature'"),
+    ("experiment = [", r"twin.toml: is not valid TOML"),
+    ("", r"missing required field experiment"),
+])
+def test_what_does_not_fit_is_refused_with_its_place(text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        decoded(text)
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="no experiment file can be read there"):
+        config.load(tmp_path / "none.toml", Settings)
+
+
+def test_the_environment_moves_all_files(monkeypatch):
+    monkeypatch.delenv("WORK", raising=False)
+    assert decoded(EXPERIMENT).experiment.folder.folder == Path("work/twin")
+    monkeypatch.setenv("WORK", "/elsewhere")
+    assert decoded(EXPERIMENT).experiment.folder.folder == Path("/elsewhere/twin")

@@ -1,0 +1,195 @@
+"""Files: write then read is the identity; what does not fit is refused with the file's name and a sentence."""
+
+from dataclasses import fields
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from contracts import field, netcdf, observations, paths, state, static, times
+from contracts.errors import ContractError
+from contracts.grid import Grid
+from contracts.variables import Flag, Quantity
+from tests import builders
+
+identity = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@identity
+@given(seed=st.integers(0, 1000), nlat=st.integers(2, 5), nlon=st.integers(4, 7),
+       hour=st.integers(0, 400_000), member=st.integers(1, 9999))
+def test_state_round_trip_is_the_identity(tmp_path, seed, nlat, nlon, hour, member):
+    space = builders.space(nlat, nlon)
+    before = builders.random_state(space, seed, times.from_seconds(hour * 3600))
+    path = tmp_path / "m.nc"
+    state.write(path, before, member=member)
+    after = state.read(path, space, before.time)
+    assert after.space == before.space and after.time == before.time
+    np.testing.assert_array_equal(after.data, before.data)
+    assert state.read_any(path).space == space
+
+
+@st.composite
+def tables(draw):
+    n = draw(st.integers(0, 6))
+    columns = {}
+    for column in fields(observations.Observations):
+        dtype = column.metadata["dtype"]
+        if column.name == "quantity":
+            values = draw(st.lists(st.sampled_from([q.value for q in Quantity]), min_size=n, max_size=n))
+        elif column.name == "flag":
+            values = draw(st.lists(st.sampled_from([f.value for f in Flag]), min_size=n, max_size=n))
+        elif dtype.kind == "S":
+            text = st.text(alphabet="ABCXYZ 019", min_size=1, max_size=8).map(lambda s: s.strip().encode())
+            values = draw(st.lists(text, min_size=n, max_size=n))
+        else:
+            values = draw(hnp.arrays(dtype, n))
+        columns[column.name] = np.array(values, dtype)
+    return observations.Observations(**columns)
+
+
+@identity
+@given(table=tables())
+def test_observations_round_trip_is_the_identity(tmp_path, table):
+    source = observations.Source(builders.TIME, (builders.TIME, builders.TIME), ("a", "b"), ("1", "2"))
+    path = tmp_path / "observations.nc"
+    observations.write(path, table, source)
+    after, found = observations.read(path)
+    assert found == source
+    for column in fields(table):
+        np.testing.assert_array_equal(getattr(after, column.name), getattr(table, column.name), column.name)
+
+
+def test_departures_round_trip_keeps_rows_order_and_columns(tmp_path):
+    table = builders.observations([1.0, 2.0, 3.0], station=[b"A", b"B", b"C"])
+    extra = {name: np.arange(3.0) for name in
+             ("background_mean", "background_spread", "analysis_mean", "analysis_spread")}
+    rows = {column.name: getattr(table, column.name) for column in fields(table)}
+    departures = observations.Departures(**rows, **extra)
+    source = observations.Source(builders.TIME, (builders.TIME, builders.TIME))
+    observations.write(tmp_path / "departures.nc", departures, source)
+    after, _ = observations.read_departures(tmp_path / "departures.nc")
+    np.testing.assert_array_equal(after.station, table.station)
+    np.testing.assert_array_equal(after.analysis_spread, np.arange(3.0))
+    with pytest.raises(ContractError, match="observations/1"):
+        observations.read(tmp_path / "departures.nc")
+
+
+def test_static_and_field_round_trips(tmp_path):
+    grid = Grid.regular(4, 8)
+    rng = np.random.default_rng(0)
+    before = static.Static(grid, rng.normal(size=grid.shape), rng.uniform(size=grid.shape))
+    static.write(tmp_path / "static.nc", before)
+    after = static.read(tmp_path / "static.nc", grid)
+    np.testing.assert_array_equal(after.orography, before.orography)
+    np.testing.assert_array_equal(after.land_sea_mask, before.land_sea_mask)
+
+    levels = np.array([5e4, 1e5])
+    beta = field.Field("inflation", "1", grid, levels, rng.normal(size=(2, *grid.shape)), builders.TIME)
+    field.write(tmp_path / "inflation.nc", beta)
+    np.testing.assert_array_equal(field.read(tmp_path / "inflation.nc", "inflation", grid, levels).data, beta.data)
+    with pytest.raises(ContractError, match="expected the 8 x 16 grid"):
+        field.read(tmp_path / "inflation.nc", "inflation", Grid.regular(8, 16), levels)
+
+
+def written(tmp_path):
+    space = builders.space()
+    path = tmp_path / "m0001.nc"
+    state.write(path, builders.random_state(space), member=1)
+    return path, space
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ContractError, match="m0001.nc: no such file"):
+        state.read(tmp_path / "m0001.nc", builders.space())
+
+
+def test_another_grid_level_or_time_is_refused(tmp_path):
+    path, space = written(tmp_path)
+    with pytest.raises(ContractError, match=r"m0001.nc: expected the 4 x 8 grid.*got 8 x 16"):
+        state.read(path, builders.space(4, 8))
+    with pytest.raises(ContractError, match="on levels"):
+        state.read(path, builders.space(levels=(60_000.0, 85_000.0)))
+    with pytest.raises(ContractError, match="expected the state of 1989010112, got 1989010106"):
+        state.read(path, space, times.parse("1989010112"))
+
+
+def test_other_units_are_refused(tmp_path):
+    path, space = written(tmp_path)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset["temperature"].units = "degC"
+    with pytest.raises(ContractError, match="expected temperature in 'K', got 'degC'"):
+        state.read(path, space)
+
+
+def test_a_file_without_its_complete_mark_is_refused(tmp_path):
+    path, space = written(tmp_path)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.delncattr("complete")
+    with pytest.raises(ContractError, match="never finished"):
+        state.read(path, space)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path, space = written(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ContractError, match="m0001.nc: "):
+        state.read(path, space)
+
+
+def test_a_flipped_bit_in_the_data_is_refused(tmp_path):
+    """The checksums see it; without them the value would change in silence."""
+    path, space = written(tmp_path)
+    temperature = builders.random_state(space).field("temperature").astype("<f4").tobytes()
+    content = bytearray(path.read_bytes())
+    where = content.index(temperature[:64])
+    content[where + 5] ^= 0x10
+    path.write_bytes(bytes(content))
+    with pytest.raises(ContractError, match="damaged"):
+        state.read(path, space)
+
+
+def test_not_finite_states_cannot_be_made():
+    space = builders.space()
+    data = builders.random_state(space).data.copy()
+    data[3, 1, 2] = np.nan
+    with pytest.raises(ValueError, match="u_component_of_wind_500 is not finite at lat -56.25, lon 45"):
+        state.State(space, data, builders.TIME)
+
+
+def test_unknown_codes_are_refused(tmp_path):
+    table = builders.observations([1.0]).with_columns(flag=np.array([99]))
+    observations.write(tmp_path / "o.nc", table, observations.Source(builders.TIME, (builders.TIME, builders.TIME)))
+    with pytest.raises(ContractError, match=r"unknown codes \[99\] in column flag"):
+        observations.read(tmp_path / "o.nc")
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path):
+    path, space = written(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), netcdf.create(path, "state/1", {}) as dataset:
+        dataset.createDimension("lat", 3)
+        raise ZeroDivisionError
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["m0001.nc"]
+
+
+def test_leftovers_of_a_killed_writer_are_overwritten(tmp_path):
+    target = tmp_path / "file"
+    (tmp_path / ".file.part").write_text("half")
+    with paths.atomic(target) as partial:
+        partial.write_text("whole")
+    assert target.read_text() == "whole" and not (tmp_path / ".file.part").exists()
+
+
+def test_states_open_in_xarray_as_a_meteorologist_expects(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    path, space = written(tmp_path)
+    with xarray.open_dataset(path) as dataset:
+        assert dataset["temperature"].dims == ("time", "level", "lat", "lon")
+        assert dataset["time"].values[0] == np.datetime64("1989-01-01T06:00")
+        assert dataset["temperature"].attrs["units"] == "K"
