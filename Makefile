@@ -30,7 +30,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-only
+	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

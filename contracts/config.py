@@ -63,6 +63,10 @@ class Experiment(Section, frozen=True):
         """Where the experiment's files live."""
         return ExperimentFolder(Path(os.environ.get("WORK") or self.work) / self.name)
 
+    def file(self, pattern: str, time: datetime) -> Path:
+        """A file of `time` by its pattern: strftime codes, $NAME for the environment; relative to the work folder."""
+        return self.folder.folder.parent / os.path.expandvars(time.strftime(pattern))
+
     def times(self) -> list[datetime]:
         """All analysis times, in UTC."""
         return list(times.every(self.start.astimezone(UTC), self.end.astimezone(UTC), self.step))

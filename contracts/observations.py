@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -69,11 +69,11 @@ class Observations:
     def __len__(self) -> int:
         return self.value.shape[0]
 
-    def select(self, which: np.ndarray) -> "Observations":
+    def select(self, which: np.ndarray) -> Self:
         """Rows by mask or index."""
         return type(self)(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
-    def with_columns(self, **columns: np.ndarray) -> "Observations":
+    def with_columns(self, **columns: np.ndarray) -> Self:
         """The same rows with some columns replaced."""
         return replace(self, **columns)
 

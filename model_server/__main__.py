@@ -1,0 +1,34 @@
+"""`python -m model_server COMMAND …`: each command is a module with `main(arguments)`, imported when asked for."""
+
+import importlib
+from collections.abc import Sequence
+
+from contracts import program
+from contracts.errors import UserError
+
+COMMANDS = {
+    "nature": "a long run of a model: the truth of a twin experiment, the climate of an initial ensemble",
+    "initial": "the first background ensemble, from states of a nature run",
+    "forecast": "every member from the analysis of one time to the background of the next",
+    "free": "the first ensemble through all times without any analysis",
+}
+HELP = "\n".join([
+    "usage: python -m model_server COMMAND EXPERIMENT.toml …", "", "Ensemble forecasts.", "", "commands:",
+    *(f"  {name:9} {what}" for name, what in COMMANDS.items()), "",
+    "`python -m model_server COMMAND --help` explains one of them.", "", "example:",
+    "  python -m model_server forecast run/experiments/twin_speedy.toml 1989010106",
+])  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return
+    command, *rest = arguments
+    if command not in COMMANDS:
+        raise UserError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+    importlib.import_module(f"model_server.{command}").main(rest)
+
+
+if __name__ == "__main__":
+    program.run(main, "model_server")

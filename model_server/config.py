@@ -1,0 +1,91 @@
+"""The sections of the experiment file that the model server reads."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from contracts import config
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def _whole_hour(name: str, time: datetime | None) -> None:
+    if time is not None and (time.tzinfo is None or (time.minute, time.second, time.microsecond) != (0, 0, 0)):
+        raise ValueError(f"{name} must be a full hour in UTC such as 1989-01-01T00:00:00Z, got {time}")
+
+
+class Model(config.Section, frozen=True):
+    """[model] The forecast model of the cycle; `options` are the model's own."""
+
+    name: str = "speedy"
+    options: dict[str, Any] = {}
+    batch: Positive = 8  # members handed to the model at once; what they need of memory together
+
+
+class Nature(config.Section, frozen=True):
+    """[nature] The run that is the truth of a twin experiment and the climate of an initial ensemble."""
+
+    folder: str = "nature"  # beside the experiments in the work folder, or an absolute path
+    model: str = "speedy"
+    options: dict[str, Any] = {}
+    start: datetime | None = None  # of the states kept; default: the start of the experiment
+    end: datetime | None = None  # default: the end of the experiment
+    spin_up_days: NotNegative = 90  # run before `start` and thrown away
+
+    def __post_init__(self):
+        _whole_hour("start", self.start)
+        _whole_hour("end", self.end)
+
+
+class Initial(config.Section, frozen=True):
+    """[initial] Members are states of a nature run, `every_hours` apart from `first` on, re-dated to the start."""
+
+    first: datetime | None = None  # default: the start of the nature run
+    every_hours: Positive = 12
+    folder: str | None = None  # of the nature run; default: that of [nature]
+
+    def __post_init__(self):
+        _whole_hour("first", self.first)
+
+
+class Settings(config.Section, frozen=True):
+    """What the model server reads of an experiment file."""
+
+    experiment: config.Experiment
+    grid: config.GridSettings = config.GridSettings()
+    state: config.StateSettings = config.StateSettings()
+    model: Model = Model()
+    nature: Nature = Nature()
+    initial: Initial = Initial()
+
+    @property
+    def space(self):
+        """Where the states of the experiment live."""
+        return self.state.space(self.grid.grid())
+
+    @property
+    def nature_start(self) -> datetime:
+        return (self.nature.start or self.experiment.start).astimezone(UTC)
+
+    @property
+    def nature_end(self) -> datetime:
+        return (self.nature.end or self.experiment.end).astimezone(UTC)
+
+    @property
+    def nature_folder(self) -> Path:
+        return self._in_work(self.nature.folder)
+
+    @property
+    def initial_folder(self) -> Path:
+        return self._in_work(self.initial.folder or self.nature.folder)
+
+    def _in_work(self, folder: str) -> Path:
+        return self.experiment.folder.folder.parent / folder
+
+
+def load(path: Path) -> Settings:
+    """The experiment file; raises UserError with the place of what is wrong."""
+    return config.load(path, Settings)

@@ -1,0 +1,68 @@
+"""The free ensemble: from the first background through all times of the experiment without any analysis.
+
+What an assimilation gains is the distance between its analyses and this ensemble, so only mean and spread are
+kept.  One process runs it through; after a kill it starts again, and the bits are the same.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from contracts import program, times
+from contracts.paths import EnsembleFolder
+from model_server import config, ensemble, models, progress
+from model_server.forecast import steps_to_next
+from model_server.models.base import Batch, ForecastModel
+
+log = logging.getLogger("model_server.free")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser(
+        "python -m model_server free",
+        "Run the first background ensemble through all times without analysis; write mean and spread to free/TIME.",
+        "python -m model_server free run/experiments/twin_speedy.toml",
+    )
+    program.add_experiment(parser)
+    free(config.load(parser.parse_args(arguments).experiment))
+
+
+def free(settings: config.Settings) -> None:
+    """Write free/<time>/mean.nc and spread.nc for every time of the experiment."""
+    experiment = settings.experiment
+    todo = [time for time in experiment.times() if not _is_complete(experiment.folder.free(time))]
+    if not todo:
+        log.info("%s: complete already", experiment.folder.folder / "free")
+        return
+    model = models.create(settings.model.name, settings.model.options, settings.space)
+    steps = steps_to_next(model, settings)
+    start, *later = [time for time in experiment.times() if time <= todo[-1]]
+    first = experiment.folder.at(start).background
+    ensemble.refuse_missing(first.members(experiment.members), f"the first background {times.name(start)}")
+    numbers = range(1, experiment.members + 1)
+    batches = [
+        ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.model.batch)
+    ]
+    _write(settings, batches, model)
+    for _ in progress.reported(later, "free ensemble, times", log):
+        for _ in range(steps):
+            batches = [model.step(batch) for batch in batches]
+        _write(settings, batches, model)
+    log.info("%s: %d times", experiment.folder.folder / "free", len(later) + 1)
+
+
+def _write(settings: config.Settings, batches: list[Batch], model: ForecastModel) -> None:
+    time = batches[0].time
+    for number, data in enumerate(_members(batches), start=1):
+        ensemble.refuse_insane(data, model.space, f"free member {number} at {times.name(time)}")
+    folder = settings.experiment.folder.free(time)
+    ensemble.write_statistics(folder, _members(batches), model.space, time, settings.experiment.name)
+
+
+def _members(batches: list[Batch]) -> Iterable[np.ndarray]:
+    return (data for batch in batches for data in batch.data)
+
+
+def _is_complete(folder: EnsembleFolder) -> bool:
+    return folder.mean.exists() and folder.spread.exists()

@@ -1,0 +1,76 @@
+"""The initial ensemble: states of a nature run at different times, all taken to be valid at the start.
+
+States of the climate, 12 h apart, know nothing of the weather to be analysed and differ among themselves as
+weather does: the ensemble's mean is a climatology and its spread the climate's variance.  A model that keeps a
+state of its own gets it from the nature run's restarts, at its own resolution.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from contracts import program, state, static, times
+from contracts.errors import UserError
+from model_server import config, ensemble, models, restart
+from model_server.models.base import Batch, ForecastModel, NatureModel
+from model_server.nature import NatureFolder
+
+log = logging.getLogger("model_server.initial")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser(
+        "python -m model_server initial",
+        "Make the first background ensemble and static.nc from the nature run that [initial] names.",
+        "python -m model_server initial run/experiments/twin_speedy.toml",
+    )
+    program.add_experiment(parser)
+    initial(config.load(parser.parse_args(arguments).experiment))
+
+
+def initial(settings: config.Settings) -> None:
+    """Write <start>/background with mean and spread, and the experiment's static.nc."""
+    experiment = settings.experiment
+    start, target = experiment.times()[0], experiment.folder.at(experiment.times()[0]).background
+    todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
+    if not todo and target.is_complete(experiment.members) and experiment.folder.static.exists():
+        log.info("%s: complete already", target.folder)
+        return
+    nature = NatureFolder(settings.initial_folder)
+    model = models.create(settings.model.name, settings.model.options, settings.space)
+    sources = _sources(settings, nature)
+    for numbers in ensemble.chunks(todo, settings.model.batch):
+        batch = _members(nature, [sources[number - 1] for number in numbers], model, start)
+        ensemble.write(target, numbers, batch, model, experiment.name)
+    own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
+    static.write(experiment.folder.static, own, experiment.name)
+    members = ensemble.stored(target, experiment.members, settings.space, start)
+    ensemble.write_statistics(target, members, settings.space, start, experiment.name)
+    log.info("%s: %d members, nature run of %s to %s", target.folder, experiment.members,
+             times.name(sources[0]), times.name(sources[-1]))  # fmt: skip
+
+
+def _sources(settings: config.Settings, nature: NatureFolder) -> list[datetime]:
+    """The time in the nature run of each member; raises UserError where the run does not hold them all."""
+    first = settings.initial.first or settings.nature_start
+    apart = timedelta(hours=settings.initial.every_hours)
+    wanted = [first + i * apart for i in range(settings.experiment.members)]
+    missing = [time for time in wanted if not nature.state(time).exists()]
+    if missing:
+        raise UserError(
+            f"{nature.state(missing[0])}: no such file; [initial] needs states of the nature run from "
+            f"{times.name(wanted[0])} to {times.name(wanted[-1])}, {len(missing)} of {len(wanted)} are missing "
+            "(python -m model_server nature makes them)"
+        )
+    return wanted
+
+
+def _members(nature: NatureFolder, sources: list[datetime], model: ForecastModel, start: datetime) -> Batch:
+    """One member from each time of the nature run, valid at `start`."""
+    if isinstance(model, NatureModel):
+        kind = model.name.split("-")[0]
+        return model.adopt([restart.read(nature.restart(time), kind, time) for time in sources], start)
+    data = np.stack([state.read(nature.state(time), model.space, time).data for time in sources])
+    return Batch(start, data, (None,) * len(sources))

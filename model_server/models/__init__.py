@@ -1,0 +1,76 @@
+"""The models by name: a table of ours, and the entry points `model_server.models` of installed packages.
+
+A model is a module with `Options`, a settings section for `[model.options]`, and `create(space, options)`, which
+returns a `ForecastModel`.  Another package brings its own by an entry point, in its setup.cfg:
+
+    [options.entry_points]
+    model_server.models =
+        mymodel = mypackage.mymodel
+"""
+
+import importlib
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from contracts.config import Section
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from model_server.models.base import ForecastModel, NatureModel
+
+GROUP = "model_server.models"
+MODELS = {
+    "persistence": "model_server.models.persistence",
+    "speedy": "model_server.models.speedy",
+}
+
+
+def create(name: str, options: dict[str, Any], space: StateSpace, section: str = "model") -> ForecastModel:
+    """The model `name` in `space`; raises UserError on an unknown name, option or a library not installed."""
+    try:
+        module = _module(name)
+        model = module.create(space, _options(module, name, options, section))
+    except ModuleNotFoundError as error:
+        missing = str(error.name)
+        if missing.split(".")[0] == "model_server":
+            raise  # a fault of ours, not of the installation
+        raise UserError(
+            f"the model {name} needs the package {missing}, which is not installed; install the extra that "
+            "brings it, for speedy: pip install '.[nwp]'"
+        ) from None
+    if model.history != 1:
+        raise UserError(f"the model {name} needs {model.history} past states; the cycle carries one")
+    return model
+
+
+def create_nature(name: str, options: dict[str, Any], space: StateSpace, section: str) -> NatureModel:
+    """The same for a model that can begin a run of its own; raises UserError if it cannot."""
+    model = create(name, options, space, section)
+    if not isinstance(model, NatureModel):
+        raise UserError(f"[{section}] model = {name!r} cannot begin a run of its own; choose speedy")
+    return model
+
+
+def _module(name: str) -> ModuleType:
+    if name in MODELS:
+        return importlib.import_module(MODELS[name])
+    brought = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in brought:
+        raise UserError(f"unknown model {name!r}; known: {', '.join(sorted({*MODELS, *brought}))}")
+    return brought[name].load()
+
+
+def _options(module: ModuleType, name: str, options: dict[str, Any], section: str) -> Section:
+    known = [field.name for field in msgspec.structs.fields(module.Options)]
+    for option in options:
+        if option not in known:
+            raise UserError(
+                f"[{section}.options]: unknown setting {option!r} of the model {name}; "
+                f"known: {', '.join(known) or 'none'}"
+            )
+    try:
+        return msgspec.convert(options, module.Options)
+    except msgspec.ValidationError as error:
+        raise UserError(f"[{section}.options] of the model {name}: {error}") from None

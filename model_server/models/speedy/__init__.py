@@ -1,0 +1,126 @@
+"""The SPEEDY general circulation model (JCM) as a forecast model and as a nature run.
+
+The model's own state is spectral, on eight sigma levels; what the programs exchange are fields on pressure
+levels.  Rewriting the full model state from those would lose the boundary layer and the stratosphere at each
+cycle, so a member keeps its own state and the analysis changes it by its increments only:
+
+    increment = analysis - what this member's last step gave out
+    own state += increment, on the Gaussian grid and the sigma levels       (u, v, T, q, ln ps; q stays >= 0)
+    own state  = six hours later
+    output     = own state on pressure levels and the output grid
+
+Without an analysis the increment is zero to the last bit, and the member runs on as if nobody had looked.
+Increments of geopotential and of the fields at 2 m and 10 m are not used: the model derives those.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from contracts import times
+from contracts.config import Section
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from contracts.static import Static
+from model_server.models.base import Batch, Restart
+from model_server.models.speedy import program as speedy_program
+from model_server.models.speedy.equations import STEP_HOURS, Native
+from model_server.models.speedy.exchange import INCREMENTED, LEVEL_NAMES, SURFACE_NAMES, Exchange
+
+FIELDS = "fields"  # in a restart, beside the native state: what the last step gave out, (channel, lat, lon)
+
+
+class Options(Section, frozen=True):
+    """[model.options] of speedy: its triangular truncation (T21: 64 x 32 points, T31: 96 x 48)."""
+
+    truncation: Annotated[int, msgspec.Meta(ge=21, le=85)] = 21
+
+
+@dataclass(frozen=True)
+class Speedy:
+    """SPEEDY between the fields of `space` and its own spectral state, six hours a step."""
+
+    space: StateSpace
+    program: speedy_program.Program
+    name: str
+    time_step: timedelta = timedelta(hours=STEP_HOURS)
+    history: int = 1
+    keeps_restart: bool = True
+
+    def step(self, batch: Batch) -> Batch:
+        def member(data: np.ndarray, restart: Restart) -> Restart:
+            native = self.take_up(data, restart, batch.time)
+            return self._give_out(self.program.advance(native, times.to_seconds(batch.time)), later)
+
+        later = batch.time + self.time_step
+        return _side_by_side(member, later, batch.data, batch.restart)
+
+    def cold_start(self, time: datetime) -> Batch:
+        return self.adopt([self.program.start], time)
+
+    def adopt(self, restarts: Sequence[Restart], time: datetime) -> Batch:
+        """Spectra are cut or padded to this truncation; surface pressure follows this model's orography."""
+
+        def member(restart: Restart) -> Restart:
+            own = {name: _resized(restart[name], like.shape[-2:]) for name, like in self.program.start.items()}
+            return self._give_out(self.program.settle(own), time)
+
+        return _side_by_side(member, time, restarts)
+
+    @property
+    def static(self) -> Static:
+        """The model's own orography and mask on the output grid."""
+        return self._exchange.static
+
+    def take_up(self, data: np.ndarray, restart: Restart, time: datetime) -> Native:
+        """The native state of a member whose fields the analysis may have changed to `data`."""
+        native = native_of(restart)
+        if np.array_equal(data, restart[FIELDS]):
+            return native
+        pressure = self.program.diagnose(native, times.to_seconds(time))["surface_pressure"]
+        return self.program.add(native, self._exchange.increments(data, restart[FIELDS], pressure))
+
+    def _give_out(self, native: Native, time: datetime) -> Restart:
+        """The native state as host arrays together with its fields in `space`."""
+        kept = {name: np.asarray(array) for name, array in native.items()}
+        return kept | {FIELDS: self._exchange.fields(self.program.diagnose(kept, times.to_seconds(time)))}
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        return Exchange(self.space, self.program)
+
+
+def create(space: StateSpace, options: Options) -> Speedy:
+    """Load or compile the model; raises UserError where `space` asks for what SPEEDY does not have."""
+    for name in space.variables:
+        if name not in LEVEL_NAMES and name not in SURFACE_NAMES:
+            raise UserError(f"[state]: speedy has no {name}; it has {', '.join([*LEVEL_NAMES, *SURFACE_NAMES])}")
+    for name in INCREMENTED:
+        if name not in space or len(space.index(name)) < 2:
+            raise UserError(f"[state]: speedy needs {name} on two levels or more to take up an analysis")
+    return Speedy(space, speedy_program.load(options.truncation), f"speedy-t{options.truncation}")
+
+
+def native_of(restart: Restart) -> Native:
+    """The model's own state in a restart."""
+    return {name: array for name, array in restart.items() if name != FIELDS}
+
+
+def _side_by_side(member: Callable[..., Restart], time: datetime, *arguments: Iterable) -> Batch:
+    """Every member by itself, as many at once as there are cores; compiled code runs without Python's lock."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = tuple(pool.map(member, *arguments))
+    return Batch(time, np.stack([restart[FIELDS] for restart in results]), results)
+
+
+def _resized(spectrum: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Spectral coefficients (level, zonal, total) cut or padded with zeros; low wavenumbers stand first."""
+    cut = spectrum[:, : shape[0], : shape[1]]
+    return np.pad(cut, ((0, 0), (0, shape[0] - cut.shape[1]), (0, shape[1] - cut.shape[2])))

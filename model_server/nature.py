@@ -1,0 +1,125 @@
+"""A nature run: one long run of a model, the truth of twin experiments and the climate of initial ensembles.
+
+    <nature folder>/1989010100.nc …          one state/1 file every six hours
+                    .restart/1989010100.npz  the model's own state at the same time, from which members are made
+                    static.nc                the model's orography and mask
+                    settings.json            what the run was made with
+
+The run begins `spin_up_days` before the first state kept.  It resumes at its last restart, with the same bits as
+a run that nobody interrupted; with a later `end` it goes on.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from contracts import paths, program, state, static, times
+from contracts.errors import ContractError, UserError
+from contracts.state import State
+from model_server import config, ensemble, models, progress, restart
+from model_server.models.base import Batch, NatureModel
+
+log = logging.getLogger("model_server.nature")
+SPIN_UP_SAVED = timedelta(days=10)  # a killed spin-up loses no more than this
+
+
+@dataclass(frozen=True)
+class NatureFolder:
+    """Where the files of a nature run live."""
+
+    folder: Path
+
+    def state(self, time: datetime) -> Path:
+        return self.folder / f"{times.name(time)}.nc"
+
+    def restart(self, time: datetime) -> Path:
+        return restart.beside(self.state(time))
+
+    @property
+    def static(self) -> Path:
+        return self.folder / "static.nc"
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "settings.json"
+
+    def restarts(self) -> list[datetime]:
+        """Times of all restarts, ascending."""
+        return sorted(times.parse(path.stem) for path in (self.folder / restart.FOLDER).glob("[0-9]*.npz"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser(
+        "python -m model_server nature",
+        "Make or go on with the nature run of the section [nature]: spin-up, then a state every six hours.",
+        "python -m model_server nature run/experiments/twin_speedy.toml",
+    )
+    program.add_experiment(parser)
+    nature(config.load(parser.parse_args(arguments).experiment))
+
+
+def nature(settings: config.Settings) -> None:
+    """Write the states of the nature run that are not there yet."""
+    folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
+    if end < start:
+        raise UserError(f"[nature] end {times.name(end)} lies before start {times.name(start)}")
+    _refuse_other_run(folder, settings)
+    if folder.static.exists() and folder.state(end).exists() and folder.restart(end).exists():
+        log.info("%s: complete from %s to %s already", folder.folder, times.name(start), times.name(end))
+        return
+    model = models.create_nature(settings.nature.model, settings.nature.options, settings.space, "nature")
+    static.write(folder.static, model.static)
+    batch = _last(folder, model, end) or model.cold_start(start - timedelta(days=settings.nature.spin_up_days))
+    _keep(folder, batch, model, start)
+    log.info("%s: from %s to %s, kept from %s on", folder.folder, *map(times.name, (batch.time, end, start)))
+    steps = list(times.every(batch.time + model.time_step, end, model.time_step))
+    for _ in progress.reported(steps, "nature run, steps", log):
+        batch = model.step(batch)
+        _keep(folder, batch, model, start)
+    log.info("%s: %d steps done, ends at %s", folder.folder, len(steps), times.name(batch.time))
+
+
+def _last(folder: NatureFolder, model: NatureModel, end: datetime) -> Batch | None:
+    """The run at its last restart that can be read."""
+    for time in reversed([time for time in folder.restarts() if time <= end]):
+        try:
+            return model.adopt([restart.read(folder.restart(time), model.name, time)], time)
+        except ContractError as error:
+            log.warning("%s; going back to the restart before it", error)
+    return None
+
+
+def _keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetime) -> None:
+    """State, then restart: a restart says that the run is complete up to its time. Of the spin-up only restarts."""
+    time = batch.time
+    ensemble.refuse_insane(batch.data[0], model.space, f"the nature run at {times.name(time)}")
+    if time >= start:
+        state.write(folder.state(time), State(model.space, batch.data[0], time), experiment=folder.folder.name)
+    elif (start - time) % SPIN_UP_SAVED:
+        return
+    restart.write(folder.restart(time), batch.restart[0] or {}, model.name, time)
+
+
+def _refuse_other_run(folder: NatureFolder, settings: config.Settings) -> None:
+    """A folder holds one run: raises UserError where its settings differ from those asked for."""
+    asked = {
+        "model": settings.nature.model,
+        "options": settings.nature.options,
+        "start": times.name(settings.nature_start),
+        "spin_up_days": settings.nature.spin_up_days,
+        "space": str(settings.space),
+    }
+    if not folder.settings.exists():
+        with paths.atomic(folder.settings) as partial:
+            partial.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n")
+        return
+    found = json.loads(folder.settings.read_text())
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise UserError(
+                f"{folder.folder}: holds a nature run with {name} = {found.get(name)!r}, asked for {value!r}; "
+                "choose another [nature] folder or remove this one"
+            )

@@ -1,0 +1,59 @@
+"""Restart files: what a model keeps of each member for itself, in a hidden folder beside the states.
+
+    background/m0001.nc             the state that the programs exchange
+    background/.restart/m0001.npz   the model's own state at the same time
+
+The file names its model and time; one that does not fit is refused.  Zip files carry checksums.
+"""
+
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts import paths, times
+from contracts.errors import ContractError, UserError
+from model_server.models.base import Restart
+
+FOLDER = ".restart"
+MODEL, TIME = "__model__", "__time__"
+
+
+def beside(state: Path) -> Path:
+    """The restart file that belongs to a state file."""
+    return state.parent / FOLDER / f"{state.stem}.npz"
+
+
+def write(path: Path, restart: Restart, model: str, time: datetime) -> None:
+    """Write atomically; raises UserError if the disk refuses."""
+    arrays: dict[str, Any] = {MODEL: model, TIME: np.int64(times.to_seconds(time)), **restart}
+    try:
+        with paths.atomic(path) as partial, open(partial, "wb") as stream:
+            np.savez(stream, **arrays)
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+
+
+def read(path: Path, kind: str, time: datetime) -> Restart:
+    """Read a restart of the model `kind`: "speedy-t21", or "speedy" at any resolution; raises ContractError where
+    it does not fit."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        model, found = str(arrays.pop(MODEL)), times.from_seconds(arrays.pop(TIME))
+    except FileNotFoundError:
+        raise ContractError(
+            f"{path}: no such file; the model {kind} needs its own state beside each background member "
+            "(python -m model_server initial makes one)"
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ContractError(f"{path}: is damaged ({error}); remove it and make it again") from error
+    if model != kind and not model.startswith(f"{kind}-"):
+        raise ContractError(
+            f"{path}: expected a restart of {kind}, got one of {model}; check [model] in the experiment file"
+        )
+    if found != time:
+        raise ContractError(f"{path}: expected the restart of {times.name(time)}, got {times.name(found)}")
+    return arrays

@@ -1,0 +1,57 @@
+"""What the tests of the model server share: one compiled model, small experiment files, ensembles on disk."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts import state
+from contracts.config import GridSettings, StateSettings
+from model_server import config, models
+from tests import builders
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def speedy():
+    """SPEEDY T21 in the usual 39 channels, compiled once on this machine."""
+    return models.create("speedy", {"truncation": 21}, StateSettings().space(GridSettings().grid()))
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch) -> Callable[..., config.Settings]:
+    """experiment(text) writes an experiment file, with three members from 1989-01-01 06Z on, and loads it."""
+    monkeypatch.setenv("WORK", str(tmp_path))
+
+    def make(text: str = "", more: str = "") -> config.Settings:
+        path = tmp_path / "experiment.toml"
+        path.write_text(
+            '[experiment]\nname = "e"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T18:00:00Z\nmembers = 3\n'
+            f"{more}\n{text}"
+        )
+        return config.load(path)
+
+    return make
+
+
+@pytest.fixture
+def persistence(experiment) -> config.Settings:
+    """An experiment of the persistence model on a small grid with three analyses at 06Z."""
+    settings = experiment(
+        '[model]\nname = "persistence"\nbatch = 2\n[grid]\nnlat = 8\nnlon = 16\n[state]\nlevels_hpa = [500, 850]\n'
+    )
+    for number, path in enumerate(settings.experiment.folder.at(builders.TIME).analysis.members(3), start=1):
+        state.write(path, builders.random_state(settings.space, seed=number), member=number)
+    return settings
+
+
+def command(*arguments: str, **environment: str) -> subprocess.Popen:
+    """`python -m model_server …` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "model_server", *arguments], cwd=CHECKOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | environment,
+    )  # fmt: skip
