@@ -1,0 +1,1 @@
+"""Observations of one analysis time: PREPBUFR files, or a known truth, in; `observations.nc` out."""

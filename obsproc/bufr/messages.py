@@ -1,0 +1,140 @@
+"""Where the BUFR messages of a file lie: offsets, lengths and section headers, nothing decoded.
+
+A PREPBUFR file is a sequence of BUFR messages (WMO FM 94, editions 2 to 4), each
+
+    section 0 | "BUFR", length (24 bit), edition        section 3 | number of subsets, flags, descriptors
+    section 1 | category, reference time                section 4 | the data
+    section 2 | optional                                section 5 | "7777"
+
+with a few bytes of padding between them and, in files written by Fortran, a 4-byte record length on either side.
+We step from message to message by length: the text "BUFR" also occurs inside data, so searching for it is wrong.
+Only the small gap behind a message is searched for the next one.
+
+Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.errors import UserError
+
+log = logging.getLogger(__name__)
+
+DX_CATEGORY = 11  # messages of this category carry the tables, not data
+LARGEST_GAP = 64  # bytes of padding and record lengths accepted between two messages
+END = b"7777"
+
+
+class BufrError(UserError):
+    """A file that cannot be decoded; the sentence names the file, the message and the byte."""
+
+    def __init__(self, path: str | Path, what: str, message: int | None = None, byte: int | None = None):
+        where = "" if message is None else f", message {message}"
+        where += "" if byte is None else f", byte {byte}"
+        super().__init__(f"{path}{where}: {what}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: its place in the file and what its headers say.
+
+    `number` counts from 1; `data_start` and `data_end` (bytes in the file) bound the data of section 4;
+    `reference` is (year or year of century, month, day, hour, minute) as written.
+    """
+
+    number: int
+    start: int
+    length: int
+    category: int
+    reference: tuple[int, int, int, int, int]
+    subsets: int
+    descriptors: tuple[int, ...]
+    data_start: int
+    data_end: int
+
+    @property
+    def is_table(self) -> bool:
+        return self.category == DX_CATEGORY
+
+
+def scan(data: bytes, path: str | Path, accept_truncated: bool = False) -> list[Message]:
+    """List the messages of a file's bytes, in order.
+
+    A last message that is cut short raises BufrError, or, with `accept_truncated`, is left out with a warning.
+    Anything else that is not a chain of messages raises BufrError.
+    """
+    if not data:
+        raise BufrError(path, "the file is empty, expected BUFR messages")
+    messages: list[Message] = []
+    position = 0
+    while (start := _next_start(data, position, path, len(messages) + 1)) is not None:
+        number = len(messages) + 1
+        length = int.from_bytes(data[start + 4 : start + 7], "big")
+        if start + 8 > len(data) or start + length > len(data):
+            cut = f"the file ends inside this message, {len(data) - start} of {length} bytes are there"
+            if not accept_truncated:
+                raise BufrError(path, f"{cut}; fetch the file again, or set [observations] truncated = 'accept' to "
+                                "use the messages before it", number, start)
+            log.warning("%s; the %d messages before it are used", BufrError(path, cut, number, start), len(messages))
+            break
+        messages.append(_read_headers(data, start, length, number, path))
+        position = start + length
+    return messages
+
+
+def _next_start(data: bytes, position: int, path: str | Path, number: int) -> int | None:
+    """Byte at which the next message begins, or None at the end of the file."""
+    start = data.find(b"BUFR", position, position + LARGEST_GAP + 4)
+    if start >= 0:
+        return start
+    if number == 1:
+        raise BufrError(path, f"no BUFR message in the first {LARGEST_GAP} bytes: this is not a BUFR file")
+    if len(data) - position > LARGEST_GAP:
+        raise BufrError(path, "expected 'BUFR' here, the length of the message before it may be damaged",
+                        number, position)
+    return None
+
+
+def _read_headers(data: bytes, start: int, length: int, number: int, path: str | Path) -> Message:
+    def fail(what: str, byte: int) -> BufrError:
+        return BufrError(path, what, number, byte)
+
+    def integer(byte: int, size: int) -> int:
+        return int.from_bytes(data[byte : byte + size], "big")
+
+    end = start + length
+    edition = data[start + 7]
+    if edition not in (2, 3, 4):
+        raise fail(f"BUFR edition {edition} is not supported, expected 2, 3 or 4", start + 7)
+    if length < 32 or data[end - 4 : end] != END:
+        raise fail(f"the message does not end in '7777' after its {length} bytes", end - 4)
+
+    section1 = start + 8
+    category, optional, reference = _section1(data, section1, edition)
+    section3 = section1 + integer(section1, 3)
+    if optional and section3 < end:
+        section3 += integer(section3, 3)
+    section4 = section3 + integer(section3, 3)
+    if not (section1 + 17 <= section3 and section3 + 7 <= section4 <= end - 8):
+        raise fail("the section lengths do not fit into the message", section1)
+    if data[section3 + 6] & 0x40:
+        raise fail("compressed subsets are not supported (PREPBUFR has none)", section3 + 6)
+    data_end = section4 + integer(section4, 3)
+    if data_end != end - 4:
+        raise fail(f"section 4 ends at byte {data_end}, expected {end - 4}", section4)
+    descriptors = tuple(integer(i, 2) for i in range(section3 + 7, section4 - 1, 2))
+    return Message(number, start, length, category, reference, integer(section3 + 4, 2), descriptors,
+                   section4 + 4, data_end)
+
+
+def _section1(data: bytes, section1: int, edition: int) -> tuple[int, bool, tuple[int, int, int, int, int]]:
+    """Category, whether section 2 is present, reference time (octet numbers in the Manual count from 1)."""
+    if edition == 4:
+        year = int.from_bytes(data[section1 + 15 : section1 + 17], "big")
+        month, day, hour, minute = data[section1 + 17 : section1 + 21]
+        return data[section1 + 10], bool(data[section1 + 9] & 0x80), (year, month, day, hour, minute)
+    year, month, day, hour, minute = data[section1 + 12 : section1 + 17]
+    return data[section1 + 8], bool(data[section1 + 7] & 0x80), (year, month, day, hour, minute)

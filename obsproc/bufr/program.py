@@ -1,0 +1,237 @@
+"""Compile the descriptors of a message type into a flat program of bit operations.
+
+The descriptors of section 3, expanded through the file's own tables, say how one subset (one report) is laid out
+in bits. Most of it has a fixed layout; only the counts of delayed replications must be read before one knows where
+the next value lies. The program keeps these two things apart:
+
+    operations   ADVANCE over a segment (a run of bits of fixed layout), or REPEAT a body as often as a count says
+    fields       which values lie in which segment, at which bit offset, with which width, scale and reference
+
+so an interpreter first walks the operations to find where each segment begins in each subset, and then reads every
+wanted field of all subsets at once. Fields that are not wanted cost nothing. A program is data: arrays only.
+
+A body of a REPEAT is a *block*; block 0 is the subset itself. Bodies lie in place: the body of operation i is
+[i + 1, jump[i]).
+
+Operators (WMO FM 94): 201YYY width += YYY - 128; 202YYY scale += YYY - 128; 207YYY scale += YYY, reference *=
+10**YYY, width += (10 YYY + 2) // 3 (numbers only); 206YYY the next descriptor is YYY bits wide; YYY = 000 ends each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from obsproc.bufr.tables import Element, Sequence, Tables, fxy
+
+ADVANCE, REPEAT = 0, 1
+LEVEL_MARK = "CAT"  # every level of a report begins with its category
+MOST_EXPANSIONS = 10_000  # of sequences in one message type; NCEP's have about a hundred
+STACK = "DRPSTAK"  # NCEP's mnemonic of the replication that holds a stack of events, newest first
+
+
+class ProgramError(ValueError):
+    """The descriptors of a message type cannot be compiled; the sentence says which and why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A message type as arrays. Operations (nop,), fields (nfield,), blocks (nblock,)."""
+
+    message_type: str
+    opcode: np.ndarray  # (nop,) ADVANCE or REPEAT
+    bits: np.ndarray  # (nop,) ADVANCE: width of the segment; REPEAT: width of the count, 0 for a fixed count
+    fixed: np.ndarray  # (nop,) REPEAT with bits = 0: the count
+    jump: np.ndarray  # (nop,) the operation after this one and its body
+    target: np.ndarray  # (nop,) ADVANCE: number of the segment; REPEAT: number of the block
+    segment_block: np.ndarray  # (nsegment,) the block a segment lies in
+    block_parent: np.ndarray  # (nblock,) the enclosing block, -1 for the subset
+    block_is_stack: np.ndarray  # (nblock,) True for an event stack
+    block_name: tuple[str, ...]  # mnemonic of the sequence that is repeated
+    block_least_bits: np.ndarray  # (nblock,) the smallest width of one body
+    level_block: int  # the block of one level: the one that holds CAT; the subset itself where levels do not repeat
+    field_name: tuple[str, ...]
+    field_in_level: np.ndarray  # (nfield,) True for a value of a level, False for one of the header
+    field_is_text: np.ndarray  # (nfield,)
+    field_segment: np.ndarray  # (nfield,)
+    field_offset: np.ndarray  # (nfield,) bits from the start of the segment
+    field_width: np.ndarray  # (nfield,)
+    field_scale: np.ndarray  # (nfield,)
+    field_reference: np.ndarray  # (nfield,)
+
+    def body(self, operation: int) -> range:
+        """The operations that a REPEAT repeats."""
+        return range(operation + 1, int(self.jump[operation]))
+
+    def is_straight(self, operation: int) -> bool:
+        """True for a REPEAT whose body is a single segment."""
+        return self.jump[operation] == operation + 2 and self.opcode[operation + 1] == ADVANCE
+
+
+def message_type(tables: Tables, descriptors: tuple[int, ...]) -> str:
+    """The mnemonic of the first sequence among a message's descriptors, e.g. 'ADPUPA'."""
+    for item in descriptors:
+        if item in tables.sequences:
+            return tables.sequences[item].mnemonic
+    unknown = " ".join(fxy(d) for d in descriptors)
+    raise ProgramError(f"none of the descriptors {unknown} is a sequence in the DX tables read so far")
+
+
+def compile_program(tables: Tables, descriptors: tuple[int, ...], wanted: Collection[str] | None = None) -> Program:
+    """Compile the descriptors of section 3; `wanted` mnemonics become fields (None: all).
+
+    Raises ProgramError for descriptors that no table defines and operators that PREPBUFR does not use.
+    """
+    builder = _Builder(tables, wanted)
+    builder.add(list(descriptors))
+    return builder.finish(message_type(tables, descriptors))
+
+
+@dataclass(frozen=True)
+class _Operators:
+    """What 201, 202, 206 and 207 currently ask for."""
+
+    width: int = 0
+    scale: int = 0
+    rescale: int = 0
+    next_width: int = 0
+
+
+class _Builder:
+    """Grows the operations while it walks the descriptors."""
+
+    def __init__(self, tables: Tables, wanted: Collection[str] | None):
+        self.tables, self.wanted = tables, wanted
+        self.state = _Operators()
+        self.expansions = 0
+        self.operations: list[list[int]] = []  # opcode, bits, fixed, jump, target
+        self.segments: list[int] = []  # block of each segment
+        self.blocks: list[tuple[int, bool, str]] = [(-1, False, "")]  # parent, is stack, name
+        self.level_block: int | None = None
+        self.fields_before_level = 0
+        self.least = [0]  # smallest width of each block
+        self.fields: list[tuple] = []
+        self.block = 0
+        self.open_segment = False
+
+    def add(self, pending: list[int]) -> None:
+        """Compile a list of descriptors; sequences are put in place of their name and expanded in turn."""
+        while pending:
+            item = pending.pop(0)
+            kind = item >> 14
+            if kind == 0:
+                self._element(item)
+            elif kind == 1:
+                self._replication(item, pending, "")
+            elif kind == 2:
+                self._operator(item)
+            else:
+                self._sequence(item, pending)
+
+    def _sequence(self, item: int, pending: list[int]) -> None:
+        if item not in self.tables.sequences:
+            raise ProgramError(f"sequence {fxy(item)} is not in the DX tables read so far")
+        self.expansions += 1
+        if self.expansions > MOST_EXPANSIONS:
+            raise ProgramError(f"sequence {fxy(item)} never ends: it contains itself")
+        sequence = self.tables.sequences[item]
+        if len(sequence.members) == 2 and sequence.members[0] >> 14 == 1:
+            # NCEP's replication marks: the sequence "101000 031001" applies to what follows its name.
+            pending.insert(0, sequence.members[1])
+            self._replication(sequence.members[0], pending, sequence.mnemonic)
+        else:
+            pending[:0] = sequence.members
+
+    def _replication(self, item: int, pending: list[int], mark: str) -> None:
+        length, count = item >> 8 & 0x3F, item & 0xFF
+        if len(pending) < length + (count == 0):
+            raise ProgramError(f"replication {fxy(item)} has fewer than {length} descriptors to repeat")
+        bits = 0 if count else self._lookup(pending.pop(0)).width
+        body, pending[:length] = pending[:length], []
+        name = self.tables.sequences.get(body[0], Sequence("", ())).mnemonic if body else ""
+        before, outer, operation = self.state, self.block, len(self.operations)
+        self.blocks.append((outer, mark == STACK, name))
+        self.block = len(self.blocks) - 1
+        self.least[outer] += bits
+        self.least.append(0)
+        self.operations.append([REPEAT, bits, count, 0, self.block])
+        self.open_segment = False
+        self.add(body)
+        self.operations[operation][3] = len(self.operations)
+        self.least[outer] += count * self.least[self.block]
+        self.block, self.open_segment = outer, False
+        if self.state != before:
+            raise ProgramError(f"an operator is left open at the end of replication {fxy(item)}")
+
+    def _operator(self, item: int) -> None:
+        code, value = item >> 8 & 0x3F, item & 0xFF
+        if code == 1:
+            self.state = replace(self.state, width=value - 128 if value else 0)
+        elif code == 2:
+            self.state = replace(self.state, scale=value - 128 if value else 0)
+        elif code == 6:
+            self.state = replace(self.state, next_width=value)
+        elif code == 7:
+            self.state = replace(self.state, rescale=value)
+        else:
+            raise ProgramError(f"operator {fxy(item)} is not supported (PREPBUFR uses 201, 202, 206, 207)")
+
+    def _lookup(self, item: int) -> Element:
+        if item not in self.tables.elements:
+            raise ProgramError(f"element {fxy(item)} is not in the DX tables read so far")
+        return self.tables.elements[item]
+
+    def _element(self, item: int) -> None:
+        if self.state.next_width:
+            width, self.state = self.state.next_width, replace(self.state, next_width=0)
+            self._advance(width)
+            return
+        element = _with_operators(self._lookup(item), self.state)
+        if element.mnemonic == LEVEL_MARK and self.level_block is None:
+            self.level_block, self.fields_before_level = self.block, len(self.fields)
+        if self.wanted is None or element.mnemonic in self.wanted:
+            start = self.operations[-1][1] if self.open_segment else 0
+            self._advance(0)
+            self.fields.append((element.mnemonic, element.is_text, len(self.segments) - 1, start, element.width,
+                                element.scale, element.reference))
+        self._advance(element.width)
+
+    def _advance(self, width: int) -> None:
+        """Lengthen the open segment, or open one."""
+        if not self.open_segment:
+            self.segments.append(self.block)
+            self.operations.append([ADVANCE, 0, 0, len(self.operations) + 1, len(self.segments) - 1])
+            self.open_segment = True
+        self.operations[-1][1] += width
+        self.least[self.block] += width
+
+    def finish(self, name: str) -> Program:
+        opcode, bits, fixed, jump, target = np.array(self.operations, dtype=np.int64).T
+        parent, is_stack, names = zip(*self.blocks, strict=True)
+        fields = list(zip(*self.fields, strict=True)) or [()] * 7
+        is_text = np.array(fields[1], dtype=bool)
+        integers = [np.array(column, dtype=np.int64) for column in fields[2:]]
+        return Program(name, opcode, bits, fixed, jump, target, np.array(self.segments), np.array(parent),
+                       np.array(is_stack), names, np.array(self.least), self.level_block or 0, fields[0],
+                       self._in_level(), is_text, *integers)
+
+    def _in_level(self) -> np.ndarray:
+        """Whether each field belongs to a level: by its block, or in a report of one level by its place."""
+        if self.level_block is None:
+            return np.zeros(len(self.fields), dtype=bool)
+        if self.level_block == 0:
+            return np.arange(len(self.fields)) >= self.fields_before_level
+        inside: list[bool] = []
+        for block, (parent, _, _) in enumerate(self.blocks):
+            inside.append(block == self.level_block or (block > 0 and inside[parent]))
+        return np.array([inside[self.segments[segment]] for _, _, segment, *_ in self.fields], dtype=bool)
+
+
+def _with_operators(element: Element, state: _Operators) -> Element:
+    if not element.is_number:
+        return element
+    return replace(element, width=element.width + state.width + (10 * state.rescale + 2) // 3,
+                   scale=element.scale + state.scale + state.rescale,
+                   reference=element.reference * 10**state.rescale)

@@ -1,0 +1,167 @@
+"""Observation errors: the provider's where the file has them, otherwise NCEP's error table of the CDAS reanalysis.
+
+The table gives a standard deviation by report type and pressure, for temperature (K), relative humidity (percent / 10),
+wind component (m/s) and surface pressure (hPa), at 33 pressures from 1100 to 0 hPa; between them it is linear in
+pressure. A blank means that the quantity of that type is not used there. Numbers: NOAA-EMC prepobs,
+`prepobs_errtable.cdas`; `errors_cdas.csv` is our own compact form of them, made by
+
+    python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv
+
+An error of relative humidity becomes one of specific humidity with the saturation of the level (`convert`).
+Geopotential height has no error in either place. An error that is known nowhere is flagged, never invented.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from contracts.constants import HECTOPASCAL
+from contracts.observations import Observations
+from contracts.variables import Flag, Quantity
+from obsproc.convert import TENTHS_OF_RELATIVE_HUMIDITY
+from obsproc.quality import reject
+
+NOT_USED = 0.1e10  # in NCEP's file
+COLUMNS = ("temperature", "relative_humidity", "wind", "surface_pressure")  # in the order of NCEP's file
+_SI = {"temperature": 1.0, "relative_humidity": TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
+       "surface_pressure": HECTOPASCAL}
+_COLUMN_OF = {
+    Quantity.temperature: "temperature",
+    Quantity.temperature_2m: "temperature",
+    Quantity.specific_humidity: "relative_humidity",
+    Quantity.specific_humidity_2m: "relative_humidity",
+    Quantity.u_component_of_wind: "wind",
+    Quantity.v_component_of_wind: "wind",
+    Quantity.u_component_of_wind_10m: "wind",
+    Quantity.v_component_of_wind_10m: "wind",
+    Quantity.surface_pressure: "surface_pressure",
+}
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """`error[column]` (ntype, npressure) SI, relative humidity as a fraction, NaN where not used.
+
+    `types` (ntype,) ascending report types; `pressure` (npressure,) ascending, Pa.
+    """
+
+    types: np.ndarray
+    pressure: np.ndarray
+    error: Mapping[str, np.ndarray]
+
+    def knows(self, types: np.ndarray) -> np.ndarray:
+        """Whether the table speaks of these report types at all."""
+        return np.isin(types, self.types)
+
+    def at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+        """Error (n,) for report types (n,) at pressures (n,) in Pa; NaN where not used or not known."""
+        pressure = np.clip(np.where(np.isfinite(pressure), pressure, self.pressure[-1]),
+                           self.pressure[0], self.pressure[-1])
+        above = np.clip(np.searchsorted(self.pressure, pressure, side="right") - 1, 0, len(self.pressure) - 2)
+        weight = (pressure - self.pressure[above]) / (self.pressure[above + 1] - self.pressure[above])
+        row = np.clip(np.searchsorted(self.types, types), 0, len(self.types) - 1)
+        upper, lower = self.error[column][row, above], self.error[column][row, above + 1]
+        between = (1.0 - weight) * upper + weight * lower
+        exact = np.where(weight == 0.0, upper, np.where(weight == 1.0, lower, between))
+        return np.where(self.knows(types), exact, np.nan)
+
+
+@cache
+def cdas() -> ErrorTable:
+    """The packaged table."""
+    with resources.files("obsproc").joinpath("errors_cdas.csv").open() as file:
+        rows = list(csv.reader(line for line in file if not line.startswith("#")))
+    pressure = np.array([float(p) for p in rows[0][2:]]) * HECTOPASCAL
+    types = np.arange(100, 300)
+    error = {column: np.full((len(types), len(pressure)), np.nan) for column in COLUMNS}
+    for column, ranges, *values in rows[1:]:
+        profile = np.array([float(v) if v else np.nan for v in values]) * _SI[column]
+        for kind in _expand(ranges):
+            error[column][kind - types[0]] = profile[::-1]
+    return ErrorTable(types, pressure[::-1], error)
+
+
+def assign(table: Observations, saturation: np.ndarray, errors: ErrorTable,
+           factor: Mapping[Quantity, float]) -> Observations:
+    """Errors for the rows that have none in the file, then times the factor of the quantity.
+
+    `saturation` (nobs,) is the specific humidity at saturation. Rows without an error are flagged `missing_error`, or
+    `error_table_excludes` where the table knows the report type but leaves the quantity out.
+    """
+    error = table.error.astype(np.float64)
+    excluded = np.zeros(len(table), dtype=bool)
+    for quantity, column in _COLUMN_OF.items():
+        rows = np.flatnonzero((table.quantity == quantity) & ~np.isfinite(error))
+        found = errors.at(column, table.type[rows], table.pressure[rows])
+        excluded[rows] = errors.knows(table.type[rows]) & ~np.isfinite(found)
+        error[rows] = found * saturation[rows] if column == "relative_humidity" else found
+    for quantity, times in factor.items():
+        error[table.quantity == quantity] *= times
+    error[~(error > 0)] = np.nan
+    table = table.with_columns(error=error)
+    table = reject(table, excluded, Flag.error_table_excludes)
+    return reject(table, ~np.isfinite(error), Flag.missing_error)
+
+
+def compact(lines: Iterable[str]) -> str:
+    """NCEP's text table as ours: one line per quantity and distinct profile, with the types that share it.
+
+    Input: per type a heading line with its number, then 33 lines p, T, RH, wind, ps, pw. Precipitable water is left
+    out, nothing here observes it.
+    """
+    profiles: dict[int, list[list[float]]] = {}
+    for line in lines:
+        words = line.split()
+        if "OBSERVATION" in words:
+            kind = int(words[0])
+            profiles[kind] = []
+        elif words:
+            profiles[kind].append([float(word) for word in words])
+    pressure = [row[0] for row in next(iter(profiles.values()))]
+    shared: dict[tuple[str, str], list[int]] = {}
+    for number, column in enumerate(COLUMNS, start=1):
+        for kind, rows in profiles.items():
+            values = ",".join("" if row[number] == NOT_USED else f"{row[number]:g}" for row in rows)
+            if values.strip(","):
+                shared.setdefault((column, values), []).append(kind)
+    head = [
+        "# Standard deviations of observation errors by report type and pressure (hPa); blank: not used.",
+        "# temperature K, relative_humidity percent/10, wind m/s, surface_pressure hPa.",
+        "# Source of the numbers: NOAA-EMC prepobs, prepobs_errtable.cdas. Made by python -m obsproc.errors.",
+        ",".join(["quantity", "types", *(f"{p:g}" for p in pressure)]),
+    ]
+    return "\n".join(head + [f"{column},{_collapse(kinds)},{values}" for (column, values), kinds in shared.items()])
+
+
+def _collapse(kinds: list[int]) -> str:
+    """[120, 121, 122, 132] -> '120-122 132'."""
+    runs: list[list[int]] = []
+    for kind in sorted(kinds):
+        if runs and kind == runs[-1][-1] + 1:
+            runs[-1].append(kind)
+        else:
+            runs.append([kind])
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _expand(ranges: str) -> list[int]:
+    """The inverse of `_collapse`."""
+    kinds: list[int] = []
+    for run in ranges.split():
+        first, _, last = run.partition("-")
+        kinds.extend(range(int(first), int(last or first) + 1))
+    return kinds
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv")
+    print(compact(Path(sys.argv[1]).read_text().splitlines()))

@@ -1,0 +1,213 @@
+"""PREPBUFR reports as rows: one observed number each, in SI, with its place and time.
+
+What stands in a level, and what becomes of it (mnemonics: NCEP, Code table of PREPBUFR mnemonics):
+
+    mnemonic   row                          error  background   note
+    TOB        temperature [2 m]            TOE    TFC          virtual where TPC = 8, see below
+    QOB        specific humidity [2 m]      QOE    QFC          mg/kg; QOE is relative humidity / 10 %
+    UOB, VOB   wind components [10 m]       WOE    UFC, VFC
+    POB        surface pressure             POE    PFC          mass reports at the surface only
+    ZOB        geopotential height          -      ZFC          mass reports of soundings, above the surface
+
+The quantities in brackets stand for the surface: all levels of surface reports, and category 0 of soundings, which
+the sonde's station measures in its screen and on its mast before launch. There POB is the pressure at ELV. Elsewhere
+POB is a coordinate; in wind reports (types 2xx) it always is: NCEP splits a report into a mass and a wind part, and
+both repeat the pressure. ZOB is a coordinate too unless the report is a sounding by pressure.
+
+*Virtual temperature.* The first event of a stack is the current value. TPC = 8 says that it is a virtual temperature,
+made by NCEP from the event below it. We go down the stack to the first event that is not, else convert with QOB, else
+the row stays a virtual temperature flagged `not_converted`. TFC is virtual whatever TOB is: sensible temperatures of
+ships depart from it by -2 K in the median, from TFC converted with QFC by -0.1 K. So it is converted.
+
+*Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from contracts import observations, times
+from contracts.constants import HOUR
+from contracts.observations import Observations
+from contracts.variables import Flag, Quantity
+from obsproc import convert
+from obsproc.bufr.reports import Reports
+
+WANTED = frozenset((
+    "SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "POB", "PQM", "POE", "PFC", "QOB", "QQM", "QOE", "QFC",
+    "TOB", "TQM", "TPC", "TOE", "TFC", "ZOB", "ZQM", "ZFC", "UOB", "VOB", "WQM", "WOE", "UFC", "VFC", "XDR",
+    "YDR", "HRDR",
+))
+
+SURFACE_MESSAGES = frozenset((
+    "ADPSFC", "SFCSHP", "SFCBOG", "MSONET", "SPSSMI", "ERS1DA", "QKSWND", "WDSATR", "ASCATW",
+))
+SOUNDING_MESSAGES = frozenset(("ADPUPA",))
+SURFACE_LEVEL = 0  # category of the level at the ground
+VIRTUAL = 8  # TPC of NCEP's step VIRTMP
+TEMPERATURE_EVENTS = "T__EVENT"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Observations on their way through quality control, with what its checks need and the table does not keep.
+
+    `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `pressure_mark` (nobs,)
+    quality mark of the level's pressure where that places the observation, else -1; `saturation` (nobs,) specific
+    humidity at saturation of the level, NaN if unknown.
+    """
+
+    table: Observations
+    level: np.ndarray
+    category: np.ndarray
+    pressure_mark: np.ndarray
+    saturation: np.ndarray
+
+
+def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
+    """All rows of one message type; `first_report` is the number of its first report in the table."""
+    levels = _levels(reports, cycle, first_report)
+    parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
+    columns = (np.concatenate([getattr(part, name) for part in parts])
+               for name in ("level", "category", "pressure_mark", "saturation"))
+    return Candidates(observations.concatenate([part.table for part in parts]), *columns)
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """All levels of a message type, each column (nlevel,), SI units, NaN where missing."""
+
+    message_type: str
+    columns: dict[str, np.ndarray]  # as decoded, header columns spread over the levels
+    report: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+    time: np.ndarray  # int64 seconds since 1970
+    has_time: np.ndarray
+    at_surface: np.ndarray
+    temperature: np.ndarray  # sensible, or virtual where it could not be converted
+    temperature_background: np.ndarray
+    is_virtual: np.ndarray
+    saturation: np.ndarray
+
+    def get(self, name: str) -> np.ndarray:
+        """A column by mnemonic, all NaN where the message type has none."""
+        return self.columns[name] if name in self.columns else np.full(len(self.report), np.nan)
+
+
+def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
+    owner = reports.level_owner()
+    columns = reports.level | {name: values[owner] for name, values in reports.header.items()}
+    missing = np.full(reports.levels, np.nan)
+
+    def drifted(level: str, header: str) -> np.ndarray:
+        start, drift = columns.get(header, missing), columns.get(level, missing)
+        return np.where(np.isfinite(drift), drift, start)
+
+    hours = drifted("HRDR", "DHR")
+    has_time = np.isfinite(hours)
+    seconds = np.rint(np.where(has_time, hours, 0.0) * HOUR).astype(np.int64)
+    is_surface_report = reports.message_type in SURFACE_MESSAGES
+    at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
+    temperature, background, is_virtual = _temperatures(reports)
+    pressure = convert.pascal(columns.get("POB", missing))
+    saturation = convert.saturation_humidity(np.where(is_virtual, np.nan, temperature), pressure)
+    return _Levels(reports.message_type, columns, first_report + owner, drifted("YDR", "YOB"),
+                   convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time,
+                   at_surface, temperature, background, is_virtual, saturation)
+
+
+def _temperatures(reports: Reports) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Temperature and its background (nlevel,) K, sensible where that is known, and where it is not."""
+    missing = np.full(reports.levels, np.nan)
+    current, program, background, humidity, humidity_background = (
+        reports.level.get(name, missing) for name in ("TOB", "TPC", "TFC", "QOB", "QFC"))
+    virtual = (program == VIRTUAL) & np.isfinite(current)
+    below = _event_below(reports)
+    sensible = np.where(np.isfinite(below), convert.kelvin(below), _converted(current, humidity))
+    unknown = virtual & ~np.isfinite(sensible)
+    sensible_background = np.where(unknown, convert.kelvin(background), _converted(background, humidity_background))
+    return np.where(virtual & ~unknown, sensible, convert.kelvin(current)), sensible_background, unknown
+
+
+def _converted(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:
+    """Sensible temperature in K from degC and mg/kg."""
+    return convert.sensible_temperature(convert.kelvin(virtual), humidity * convert.MILLIGRAM_PER_KILOGRAM)
+
+
+def _event_below(reports: Reports) -> np.ndarray:
+    """TOB (nlevel,) degC of the first deeper event that is not virtual, NaN where there is none."""
+    found = np.full(reports.levels, np.nan)
+    events = reports.events.get(TEMPERATURE_EVENTS)
+    if events is not None and "TPC" in events.columns:
+        usable = np.flatnonzero((events.columns["TPC"] != VIRTUAL) & np.isfinite(events.columns["TOB"]))
+        level, first = np.unique(events.level[usable], return_index=True)  # events are sorted by depth
+        found[level] = events.columns["TOB"][usable[first]]
+    return found
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How a value becomes a row: as which quantity aloft and at the surface (None: no row there)."""
+
+    aloft: Quantity | None
+    surface: Quantity | None
+    value: np.ndarray  # (nlevel,) SI, NaN: no row
+    mark: str  # mnemonic of its quality mark
+    error: np.ndarray
+    background: np.ndarray
+    is_virtual: np.ndarray | bool = False  # (nlevel,) a virtual temperature that could not be converted
+
+
+def _recipes(levels: _Levels) -> list[_Recipe]:
+    get, q = levels.get, Quantity
+    is_mass = get("TYP") // 100 == 1
+    is_sounding = is_mass & (levels.message_type in SOUNDING_MESSAGES)
+    humidity_error = get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY * levels.saturation
+    return [
+        _Recipe(q.temperature, q.temperature_2m, levels.temperature, "TQM", get("TOE"),
+                levels.temperature_background, levels.is_virtual),
+        _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, "QQM",
+                humidity_error, get("QFC") * convert.MILLIGRAM_PER_KILOGRAM),
+        _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), "WQM", get("WOE"), get("UFC")),
+        _Recipe(q.v_component_of_wind, q.v_component_of_wind_10m, get("VOB"), "WQM", get("WOE"), get("VFC")),
+        _Recipe(None, q.surface_pressure, np.where(is_mass, convert.pascal(get("POB")), np.nan), "PQM",
+                convert.pascal(get("POE")), convert.pascal(get("PFC"))),
+        _Recipe(q.geopotential_height, None, np.where(is_sounding, get("ZOB"), np.nan), "ZQM",
+                np.full(len(levels.report), np.nan), get("ZFC")),
+    ]
+
+
+def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
+    has_row = np.where(levels.at_surface, recipe.surface is not None, recipe.aloft is not None)
+    row = np.flatnonzero(np.isfinite(recipe.value) & has_row)
+    n, at_surface = len(row), levels.at_surface[row]
+    virtual = np.broadcast_to(recipe.is_virtual, len(has_row))[row]
+    quantity = np.where(at_surface, recipe.surface or 0, recipe.aloft or 0)
+    quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
+    flag = np.where(virtual, Flag.not_converted, Flag.passed)
+    pressure = convert.pascal(levels.get("POB")[row])
+    elevation = _elevation(levels.get("ELV")[row], at_surface)
+    placed = np.isfinite(levels.lat[row]) & np.isfinite(levels.lon[row]) & levels.has_time[row]
+    placed &= np.isfinite(np.where(at_surface, elevation, pressure))
+    table = Observations(
+        value=recipe.value[row], error=recipe.error[row], quantity=quantity,
+        flag=np.where(placed, flag, Flag.missing_position), quality=_mark(levels.get(recipe.mark)[row]),
+        type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
+        station=levels.columns["SID"][row], report=levels.report[row], lat=levels.lat[row], lon=levels.lon[row],
+        pressure=pressure, elevation=elevation, time=levels.time[row], file_background=recipe.background[row])
+    return Candidates(table, row, levels.get("CAT")[row],
+                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.saturation[row])
+
+
+def _elevation(metres: np.ndarray, at_surface: np.ndarray) -> np.ndarray:
+    """Heights of stations; NaN where no station on this planet stands (9999 is a filler in the older files)."""
+    impossible = (metres < -500.0) | (metres > 6000.0)
+    return np.where(at_surface & impossible, np.nan, metres)
+
+
+def _mark(marks: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(marks), marks, -1).astype(np.int8)

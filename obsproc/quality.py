@@ -1,0 +1,102 @@
+"""Which observations are fit for assimilation, and for every other the one reason why not.
+
+Each check takes a table and returns it with reasons written where the flag still says `passed`, so the order of the
+calls is the order of precedence. Nothing is removed.
+
+NCEP's quality marks: 0 keep, 1 good, 2 neutral, 3 suspect; 4 to 15 are not to be used (9 no observation error, 12 on
+the reject list, 13 failed a check, 14 purged, 15 for other reasons). An observation aloft is only as good as the
+pressure that places it: the worse of both marks counts.
+
+Both components of a wind share one fate: one that is impossible condemns the other.
+
+Stations are withheld for verification by a hash of their name and the seed, so that a station is withheld at all times
+or never, on all machines alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from hashlib import blake2b
+
+import numpy as np
+
+from contracts import times
+from contracts.constants import GRAVITY
+from contracts.observations import Observations
+from contracts.variables import VARIABLES, Flag, Quantity
+from obsproc.prepbufr import Candidates
+
+AUXILIARY_LEVEL = 7  # category of levels that NCEP interpolated
+
+_VARIABLE_OF = {
+    Quantity.u_component_of_wind: "u_component_of_wind",
+    Quantity.v_component_of_wind: "v_component_of_wind",
+    Quantity.temperature: "temperature",
+    Quantity.virtual_temperature: "temperature",
+    Quantity.specific_humidity: "specific_humidity",
+    Quantity.surface_pressure: "surface_pressure",
+    Quantity.temperature_2m: "2m_temperature",
+    Quantity.specific_humidity_2m: "2m_specific_humidity",
+    Quantity.u_component_of_wind_10m: "10m_u_component_of_wind",
+    Quantity.v_component_of_wind_10m: "10m_v_component_of_wind",
+}
+
+WIND = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.u_component_of_wind_10m,
+        Quantity.v_component_of_wind_10m)
+
+
+def valid_range(quantity: Quantity) -> tuple[float, float]:
+    """What the observed number can physically be, in the quantity's units."""
+    if quantity == Quantity.geopotential_height:
+        low, high = VARIABLES["geopotential"].valid_range
+        return low / GRAVITY, high / GRAVITY
+    low, high = VARIABLES[_VARIABLE_OF[quantity]].valid_range
+    if quantity in (Quantity.specific_humidity, Quantity.specific_humidity_2m):
+        low = 0.0  # a model may undershoot, an instrument not
+    return low, high
+
+
+def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:
+    """Time, level category, range and quality marks; `window` is closed at both ends."""
+    table = candidates.table
+    early, late = (times.to_seconds(end) for end in window)
+    mark = np.maximum(table.quality, candidates.pressure_mark)
+    table = reject(table, (table.time < early) | (table.time > late), Flag.out_of_window)
+    table = reject(table, candidates.category == AUXILIARY_LEVEL, Flag.auxiliary_level)
+    table = reject(table, _impossible(table, candidates.level), Flag.out_of_range)
+    table = reject(table, table.quality < 0, Flag.missing_mark)
+    return reject(table, mark > max_mark, Flag.bad_mark)
+
+
+def monitor(table: Observations, use: Collection[Quantity]) -> Observations:
+    """Quantities that are not to be assimilated are compared with the model only."""
+    return reject(table, ~np.isin(table.quantity, list(use)), Flag.monitored)
+
+
+def withhold(table: Observations, share: float, message_types: Collection[str], seed: int) -> Observations:
+    """Keep a share of the stations of some message types from the analysis."""
+    chosen = np.array([station for station in np.unique(table.station) if _fraction(station, seed) < share],
+                      dtype=table.station.dtype)
+    of_type = np.isin(table.message_type, [kind.encode() for kind in message_types])
+    return reject(table, of_type & np.isin(table.station, chosen), Flag.withheld)
+
+
+def reject(table: Observations, which: np.ndarray, reason: Flag) -> Observations:
+    """Give a reason to those rows of `which` that have none yet."""
+    return table.with_columns(flag=np.where(which & (table.flag == Flag.passed), reason, table.flag))
+
+
+def _impossible(table: Observations, level: np.ndarray) -> np.ndarray:
+    wrong = np.zeros(len(table), dtype=bool)
+    for code in np.unique(table.quantity):
+        low, high = valid_range(Quantity(int(code)))
+        wrong |= (table.quantity == code) & ((table.value < low) | (table.value > high))
+    is_wind = np.isin(table.quantity, WIND)
+    return wrong | (is_wind & np.isin(level, level[wrong & is_wind]))
+
+
+def _fraction(station: bytes, seed: int) -> float:
+    """A number in [0, 1) that depends on the station's name and the seed only."""
+    digest = blake2b(station, digest_size=8, salt=seed.to_bytes(16, "little", signed=True)).digest()
+    return int.from_bytes(digest, "big") / 2**64

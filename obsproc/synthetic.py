@@ -1,0 +1,146 @@
+"""Observations of a known truth at a made network, for twin experiments.
+
+Stations are drawn once from the seed: per latitude band a given number, uniform on the sphere, of them a given share
+on land. At each a radiosonde measures wind and temperature on all levels of the state, humidity on the lowest ones,
+and the surface pressure. A value is the truth, interpolated bilinearly to the station, plus a Gaussian error from
+(seed, time): the same experiment file makes the same observations everywhere.
+
+Levels below the ground of the truth are flagged `below_ground`; no sonde measures there.
+
+Network and errors: Kotsuki, Shiraishi and Okazaki (2025), GMD 18, 7215, Table 1 and Fig. 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+import numpy as np
+
+from contracts import observations, state, static, times
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from contracts.grid import Stencil
+from contracts.observations import Observations
+from contracts.variables import VARIABLES, Flag, Quantity
+from obsproc import quality
+from obsproc.config import Settings, Synthetic
+
+NETWORK_STREAM, ERROR_STREAM = 1, 2  # independent random streams of one seed
+MASS_REPORT, WIND_REPORT = 120, 220  # PREPBUFR types of radiosondes
+MESSAGE_TYPE = b"ADPUPA"
+WIND = frozenset(["u_component_of_wind", "v_component_of_wind"])
+
+
+@dataclass(frozen=True)
+class Network:
+    """Stations: `lat`, `lon` degrees (nstation,), `elevation` m."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    elevation: np.ndarray
+
+
+def observe(settings: Settings, time: datetime) -> tuple[Observations, observations.Source]:
+    """The observations of the truth at `time`. Raises UserError where truth or static fields do not fit."""
+    path = settings.truth(time)
+    truth = state.read(path, settings.state.space(settings.grid.grid()), time)
+    fields = static.read(settings.experiment.folder.static, truth.space.grid)
+    stations = network(settings.synthetic, fields, settings.experiment.seed)
+    table = draw(truth, stations, settings.synthetic, settings.experiment.seed)
+    table = quality.monitor(table, settings.observations.quantities)
+    table = quality.withhold(table, settings.observations.withhold_share,
+                             settings.observations.withhold_message_types, settings.experiment.seed)
+    source = observations.Source(time, settings.observations.window(time), (str(path),),
+                                 (sha256(path.read_bytes()).hexdigest(),))
+    return table, source
+
+
+def network(settings: Synthetic, fields: static.Static, seed: int) -> Network:
+    """Stations by band, from the south; the same for the same seed and mask."""
+    random = np.random.default_rng([NETWORK_STREAM, seed])
+    bands = zip(settings.band_edges, settings.band_edges[1:], settings.stations, strict=False)
+    places = [_band(random, south, north, count, settings.land_share, fields) for south, north, count in bands]
+    lat, lon = np.concatenate(places, axis=1)
+    elevation = fields.grid.bilinear(lat, lon).scalar(fields.orography.ravel().astype(np.float64))
+    return Network(lat, lon, elevation)
+
+
+def _band(random: np.random.Generator, south: float, north: float, count: int, land_share: float,
+          fields: static.Static) -> np.ndarray:
+    """(2, count) latitudes and longitudes, uniform by area; on land as many as wanted, or as can be found."""
+    draws = 100 * count
+    sine = random.uniform(np.sin(np.deg2rad(south)), np.sin(np.deg2rad(north)), draws)
+    lat, lon = np.rad2deg(np.arcsin(sine)), random.uniform(0.0, 360.0, draws)
+    mask = fields.grid.bilinear(lat, lon).scalar(fields.land_sea_mask.ravel()) if count else np.zeros(0)
+    land, sea = np.flatnonzero(mask >= 0.5), np.flatnonzero(mask < 0.5)
+    on_land = min(round(land_share * count), len(land))
+    on_land += max(0, count - on_land - len(sea))
+    chosen = np.sort(np.concatenate([land[:on_land], sea[: count - on_land]]))
+    return np.stack([lat[chosen], lon[chosen]])
+
+
+def draw(truth: state.State, stations: Network, settings: Synthetic, seed: int) -> Observations:
+    """All observations of one time, quantity by quantity, level by level, station by station."""
+    random = np.random.default_rng([ERROR_STREAM, seed, times.to_seconds(truth.time)])
+    stencil = truth.space.grid.bilinear(stations.lat, stations.lon)
+    ground = _ground(truth, stencil)
+    parts = []
+    for name in settings.quantities:
+        if name not in truth.space:
+            raise UserError(f"[synthetic] quantities: the states of this experiment carry no {name}; "
+                            f"they carry {', '.join(truth.space.variables)}")
+        parts.extend(_quantity(truth, stations, stencil, ground, name, settings, random))
+    return observations.concatenate(parts)
+
+
+def _ground(truth: state.State, stencil: Stencil) -> np.ndarray:
+    """Surface pressure of the truth at the stations, infinite where it has none: nothing is below ground then."""
+    if "surface_pressure" not in truth.space:
+        return np.full(len(stencil.column), np.inf)
+    return stencil.scalar(_columns(truth, truth.space.index("surface_pressure")[0]))
+
+
+def _columns(truth: state.State, channel: int) -> np.ndarray:
+    return truth.data[channel].ravel().astype(np.float64)
+
+
+def _quantity(truth: state.State, stations: Network, stencil: Stencil, ground: np.ndarray, name: str,
+              settings: Synthetic, random: np.random.Generator) -> list[Observations]:
+    """One table per channel that is observed."""
+    channels = truth.space.index(name)
+    if name == "specific_humidity":
+        channels = channels[len(channels) - min(settings.humidity_levels, len(channels)) :]
+    interpolate = stencil.vector if name in WIND else stencil.scalar
+    error = _error(name, settings)
+    parts = []
+    for channel in channels:
+        exact = interpolate(_columns(truth, channel))
+        value = exact + error * random.standard_normal(len(exact))
+        level = truth.space.channels[channel].pressure
+        pressure = np.full(len(exact), level) if VARIABLES[name].on_levels else ground
+        parts.append(_table(truth, stations, Quantity[name], value, error, pressure,
+                            np.where(pressure > ground, Flag.below_ground, Flag.passed)))
+    return parts
+
+
+def _error(name: str, settings: Synthetic) -> float:
+    errors = {"temperature": settings.temperature_error, "specific_humidity": settings.humidity_error,
+              "surface_pressure": settings.surface_pressure_error_hpa * HECTOPASCAL}
+    if name in WIND:
+        return settings.wind_error
+    if name not in errors:
+        raise UserError(f"[synthetic] quantities: {name} has no error; known: {', '.join([*WIND, *errors])}")
+    return errors[name]
+
+
+def _table(truth: state.State, stations: Network, quantity: Quantity, value: np.ndarray, error: float,
+           pressure: np.ndarray, flag: np.ndarray) -> Observations:
+    n = len(value)
+    return Observations(
+        value=value, error=np.full(n, error), quantity=np.full(n, quantity), flag=flag, quality=np.full(n, 1),
+        type=np.full(n, WIND_REPORT if quantity.name in WIND else MASS_REPORT),
+        message_type=np.full(n, MESSAGE_TYPE), station=np.char.mod("S%05d", np.arange(n)).astype("S8"),
+        report=np.arange(n), lat=stations.lat, lon=stations.lon, pressure=pressure, elevation=stations.elevation,
+        time=np.full(n, times.to_seconds(truth.time)), file_background=np.full(n, np.nan))

@@ -1,0 +1,95 @@
+"""The packaged error table against NCEP's, and how errors are given to rows."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.variables import Flag, Quantity
+from obsproc import errors
+from tests.builders import observations
+
+UNIT = {"temperature": 1.0, "relative_humidity": 0.1, "wind": 1.0, "surface_pressure": 100.0}
+
+
+@pytest.fixture(scope="module")
+def ncep(samples) -> dict[int, np.ndarray]:
+    """Report type -> its 33 lines p, T, RH, wind, ps, pw as NCEP wrote them."""
+    lines = (samples / "prepbufr/tables/prepobs_errtable.cdas").read_text().splitlines()
+    heads = [i for i, line in enumerate(lines) if "OBSERVATION TYPE" in line]
+    return {int(lines[i][:4]): np.array([line.split() for line in lines[i + 1 : i + 34]], dtype=float) for i in heads}
+
+
+def test_every_number_is_that_of_ncep(ncep):
+    table = errors.cdas()
+    assert set(table.types) == set(ncep)
+    for kind, rows in ncep.items():
+        pressure = rows[:, 0] * 100
+        for number, column in enumerate(errors.COLUMNS, start=1):
+            expected = np.where(rows[:, number] > 1e8, np.nan, rows[:, number] * UNIT[column])
+            found = table.at(column, np.full(len(pressure), kind), pressure)
+            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{kind} {column}")
+
+
+def test_the_packaged_file_is_what_its_recipe_makes(samples):
+    lines = (samples / "prepbufr/tables/prepobs_errtable.cdas").read_text().splitlines()
+    assert resources.files("obsproc").joinpath("errors_cdas.csv").read_text() == errors.compact(lines) + "\n"
+
+
+@given(st.lists(st.integers(100, 299), min_size=1, unique=True))
+def test_ranges_of_types_read_back(kinds):
+    assert errors._expand(errors._collapse(kinds)) == sorted(kinds)
+
+
+@given(st.floats(0, 1), st.integers(0, 31))
+def test_between_two_pressures_errors_are_linear_in_pressure(weight, lower):
+    table = errors.cdas()
+    pressure = (1 - weight) * table.pressure[lower] + weight * table.pressure[lower + 1]
+    ends = table.at("temperature", np.full(2, 120), table.pressure[lower : lower + 2])
+    found = table.at("temperature", np.array([120]), np.array([pressure]))
+    assert found[0] == pytest.approx((1 - weight) * ends[0] + weight * ends[1], rel=1e-9)
+
+
+def given_errors(saturation=0.01, factor=None, **columns):
+    table = observations([1.0], **({"error": np.nan} | columns))
+    return errors.assign(table, np.full(1, saturation), errors.cdas(), factor or {})
+
+
+def test_an_error_in_the_file_goes_before_the_table():
+    assert given_errors(error=0.7).error[0] == np.float32(0.7)
+
+
+def test_a_humidity_error_is_relative_humidity_times_saturation():
+    """Radiosondes: 20 % at all pressures."""
+    found = given_errors(quantity=Quantity.specific_humidity, saturation=0.012)
+    assert found.error[0] == pytest.approx(0.2 * 0.012)
+    assert given_errors(quantity=Quantity.specific_humidity, saturation=np.nan).flag[0] == Flag.missing_error
+
+
+@pytest.mark.parametrize(("kind", "quantity", "flag"), [
+    (181, Quantity.temperature_2m, Flag.error_table_excludes),  # SYNOP temperature is not used by CDAS
+    (120, Quantity.temperature, Flag.passed),
+    (334, Quantity.temperature, Flag.missing_error),  # a report type that the table does not have
+    (120, Quantity.geopotential_height, Flag.missing_error),
+])  # fmt: skip
+def test_an_error_that_is_not_known_is_flagged_never_invented(kind, quantity, flag):
+    found = given_errors(type=kind, quantity=quantity)
+    assert found.flag[0] == flag
+    assert np.isfinite(found.error[0]) == (flag == Flag.passed)
+
+
+def test_surface_pressure_has_an_error_down_to_600_hpa_only():
+    at = {p: given_errors(type=181, quantity=Quantity.surface_pressure, pressure=p) for p in (6e4, 5.9e4)}
+    assert at[6e4].error[0] == 100.0
+    assert at[5.9e4].flag[0] == Flag.error_table_excludes
+
+
+def test_factors_multiply_the_errors_of_their_quantity():
+    factor = {Quantity.temperature: 1.5, Quantity.u_component_of_wind: 9.0}
+    assert given_errors(factor=factor).error[0] == pytest.approx(1.5 * given_errors().error[0])
+
+
+def test_a_reason_given_before_is_kept():
+    assert given_errors(type=181, quantity=Quantity.temperature_2m, flag=Flag.bad_mark).flag[0] == Flag.bad_mark

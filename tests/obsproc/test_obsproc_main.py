@@ -1,0 +1,187 @@
+"""The program from the outside: files in, observations.nc and an account out; every fault one sentence."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from contracts import observations, state, static, times
+from contracts.errors import UserError
+from contracts.variables import Flag, Quantity
+from obsproc import accounts
+from obsproc.__main__ import main
+from tests import builders
+
+CYCLE = "1989010112"
+TIME = times.parse(CYCLE)
+
+
+def experiment(tmp_path, settings: str, mode: str = "research"):
+    """An experiment file; returns its path and the path of the product."""
+    path = tmp_path / "experiment.toml"
+    path.write_text(f"""
+        [experiment]
+        name = "test"
+        start = 1989-01-01T06:00:00Z
+        end = 1989-01-01T18:00:00Z
+        work = "{tmp_path}"
+        mode = "{mode}"
+        {settings}""")
+    return str(path), tmp_path / "test" / CYCLE / "observations.nc"
+
+
+@pytest.fixture
+def real(samples, tmp_path):
+    return experiment(tmp_path, f"""
+        [observations]
+        files = ["{samples}/prepbufr/prepqm%y%m%d%H"]
+        withhold_share = 0.1""")
+
+
+def test_a_real_cycle_is_accounted_for(real, samples, caplog):
+    path, product = real
+    with caplog.at_level(logging.INFO):
+        main([path, CYCLE])
+    table, source = observations.read(product)
+    golden = json.loads((samples / "prepbufr/golden/sums.json").read_text())["prepqm89010112"]
+    counts = [kind["vars"].get(name, {"n": 0})["n"] for kind in golden["types"].values()
+              for name in ("TOB", "QOB", "UOB", "VOB")]
+    others = np.isin(table.quantity, [Quantity.surface_pressure, Quantity.geopotential_height])
+    assert (~others).sum() == sum(counts)
+    assert source.sha256 == (golden["sha256"],)
+    assert source.time == TIME and times.name(source.window[0]) == "1989010109"
+    assert accounts.table(table) in caplog.text
+    assert table.counts()[Flag.passed] > 80_000
+    _check_account(table)
+
+
+def _check_account(table):
+    """Each line's flags add up to its rows, and the lines to the table."""
+    head, *lines = [line.split() for line in accounts.table(table).splitlines()]
+    total = lines.pop()
+    numbers = np.array([[int(x) for x in line[2:]] for line in lines])
+    np.testing.assert_array_equal(numbers[:, 0], numbers[:, 1:].sum(axis=1))
+    assert [int(x) for x in total[1:]] == numbers.sum(axis=0).tolist()
+    assert numbers[:, 0].sum() == len(table)
+    assert head[3:] == [flag.name for flag in sorted(table.counts())]
+
+
+def test_what_passed_can_be_assimilated_as_it_is(real):
+    path, product = real
+    main([path, CYCLE])
+    table, source = observations.read(product)
+    passed = table.select(table.flag == Flag.passed)
+    for name in ("value", "error", "lat", "lon"):
+        assert np.isfinite(getattr(passed, name)).all(), name
+    assert (passed.error > 0).all() and (passed.quality <= 3).all()
+    assert (passed.time >= times.to_seconds(source.window[0])).all()
+    assert (passed.time <= times.to_seconds(source.window[1])).all()
+    at_surface = np.array([Quantity(int(q)).at_surface for q in passed.quantity])
+    assert np.isfinite(np.where(at_surface, passed.elevation, passed.pressure)).all()
+
+
+def test_withheld_stations_give_nothing_to_the_analysis(real):
+    path, product = real
+    main([path, CYCLE])
+    table, _ = observations.read(product)
+    sondes = table.select(table.message_type == b"ADPUPA")
+    withheld = np.unique(sondes.station[sondes.flag == Flag.withheld])
+    assert 0.05 < len(withheld) / len(np.unique(sondes.station)) < 0.16
+    assert not np.isin(sondes.station[sondes.flag == Flag.passed], withheld).any()
+
+
+def test_running_again_gives_the_same_table(real):
+    path, product = real
+    main([path, CYCLE])
+    first, _ = observations.read(product)
+    main([path, CYCLE])
+    again, _ = observations.read(product)
+    for name in ("value", "error", "flag", "station"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+
+
+def test_a_twin_experiment_observes_its_truth(tmp_path):
+    path, product = experiment(tmp_path, """
+        [grid]
+        nlat = 8
+        nlon = 16
+        [state]
+        levels_hpa = [500, 850, 925]
+        [observations]
+        source = "synthetic"
+        [synthetic]
+        truth = "nature/%Y%m%d%H.nc" """)
+    truth = builders.random_state(builders.space(), time=TIME)
+    state.write(tmp_path / "nature" / f"{CYCLE}.nc", truth)
+    static.write(tmp_path / "test" / "static.nc", builders.flat_static(truth.space.grid))
+    main([path, CYCLE])
+    table, source = observations.read(product)
+    assert len(table) == 320 * (3 * 3 + 3 + 1)
+    assert (table.time == times.to_seconds(TIME)).all() and len(source.sha256) == 1
+    _check_account(table)
+
+
+@pytest.mark.parametrize(("files", "sentence"), [
+    ("nowhere/prepqm%y%m%d%H", "no such file"),
+    ("{samples}/prepbufr/prepqm89010106", r"holds the reports of 89-01-01 06:00 .*, expected 1989010112"),
+    ("{samples}/README.md", "this is not a BUFR file"),
+    ("$NOT_SET_ANYWHERE/file", "an environment variable in this file name is not set"),
+])  # fmt: skip
+def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_path, files, sentence, caplog):
+    settings = f'[observations]\nfiles = ["{files.format(samples=samples)}"]'
+    path, product = experiment(tmp_path, settings)
+    with pytest.raises(UserError, match=sentence):
+        main([path, CYCLE])
+    assert not product.exists()
+    path, product = experiment(tmp_path, settings, mode="realtime")
+    main([path, CYCLE])
+    assert len(observations.read(product)[0]) == 0
+    assert "going on without it" in caplog.text
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [
+    ('use = ["temprature"]', r"\[observations\].*unknown quantity 'temprature'"),
+    ("window_hours = [3, -3]", "window_hours must be earliest then latest"),
+    ("withhold_share = 2.0", r"\[observations\] withhold_share"),
+    ("windows = 3", "unknown setting 'windows'"),
+])  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(tmp_path, settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        main([experiment(tmp_path, f"[observations]\n{settings}")[0], CYCLE])
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "obsproc", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_inspect_prints_the_layout_of_the_golden_sums(samples):
+    result = run("inspect", samples / "prepbufr/gdas.t12z.acft_profiles.prepbufr", "--json")
+    golden = json.loads((samples / "prepbufr/golden/sums.json").read_text())
+    found = json.loads(result.stdout)
+    assert result.returncode == 0 and list(found) == ["gdas.t12z.acft_profiles.prepbufr"]
+    expected = golden["gdas.t12z.acft_profiles.prepbufr"]
+    kind = found["gdas.t12z.acft_profiles.prepbufr"]["types"]["AIRCFT"]
+    assert {name: s["n"] for name, s in kind["vars"].items()} == {
+        name: s["n"] for name, s in expected["types"]["AIRCFT"]["vars"].items()}
+
+
+def test_inspect_prints_a_table_for_the_eye(samples):
+    result = run("inspect", samples / "prepbufr/prepqm89010112")
+    assert "ADPUPA   121 messages  1648 subsets  40029 levels" in result.stdout
+    assert any(line.split()[:2] == ["TOB", "19503"] for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["inspect", __file__], ["inspect", "nowhere"], ["nowhere.toml", CYCLE]])
+def test_a_fault_is_one_sentence_and_an_exit_status(arguments):
+    result = run(*arguments)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"]])
+def test_help_ends_with_an_example(arguments):
+    result = run(*arguments)
+    assert result.returncode == 0 and "example:\n  python -m obsproc" in result.stdout

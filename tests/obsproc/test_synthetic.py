@@ -1,0 +1,102 @@
+"""Synthetic observations: where the stations stand, what they measure, and that it is the same every time."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from contracts.grid import Grid
+from contracts.static import Static
+from contracts.variables import Flag, Quantity
+from obsproc import synthetic
+from obsproc.config import Synthetic
+from tests import builders
+
+SPACE = builders.space(32, 64)
+SEA = builders.flat_static(SPACE.grid)
+SETTINGS = Synthetic()
+
+
+def half_land(grid: Grid) -> Static:
+    """Land at 1000 m east of 180°, sea west of it."""
+    land = np.broadcast_to((grid.lon >= 180).astype(float), grid.shape)
+    return Static(grid, 1000 * land, land)
+
+
+@given(st.integers(0, 1000))
+def test_every_band_has_its_stations(seed):
+    network = synthetic.network(SETTINGS, half_land(SPACE.grid), seed)
+    assert tuple(np.histogram(network.lat, SETTINGS.band_edges)[0]) == SETTINGS.stations
+    assert ((network.lon >= 0) & (network.lon < 360)).all()
+
+
+def test_two_thirds_of_the_stations_stand_on_land():
+    network = synthetic.network(SETTINGS, half_land(SPACE.grid), 1)
+    assert (network.elevation >= 500).sum() == pytest.approx(204, abs=3)  # rounded band by band
+
+
+def test_a_planet_without_land_keeps_its_stations():
+    assert len(synthetic.network(SETTINGS, SEA, 1).lat) == sum(SETTINGS.stations)
+
+
+def observed(seed=1, truth=None, settings=SETTINGS, fields=SEA):
+    truth = truth or builders.random_state(SPACE)
+    return synthetic.draw(truth, synthetic.network(settings, fields, seed), settings, seed)
+
+
+def test_all_levels_have_wind_and_temperature_and_the_lowest_have_humidity():
+    few = observed(settings=Synthetic(humidity_levels=2))
+    levels = {q: sorted(set(few.pressure[few.quantity == q])) for q in (1, 2, 3, 5)}
+    assert levels[1] == levels[2] == levels[3] == sorted(builders.LEVELS)
+    assert levels[5] == sorted(builders.LEVELS)[1:]
+    assert (few.quantity == Quantity.surface_pressure).sum() == sum(SETTINGS.stations)
+
+
+def test_errors_have_the_size_that_is_said():
+    """Against observations without error, drawn from the same stream: the law of large numbers."""
+    exact = Synthetic(wind_error=1e-9, temperature_error=1e-9, humidity_error=1e-12, surface_pressure_error_hpa=1e-9)
+    noisy, clean = observed(), observed(settings=exact)
+    for quantity in np.unique(noisy.quantity):
+        rows = noisy.quantity == quantity
+        normalised = (noisy.value - clean.value)[rows] / noisy.error[rows]
+        assert abs(normalised.mean()) < 5 / np.sqrt(rows.sum())
+        assert normalised.std() == pytest.approx(1, abs=5 / np.sqrt(2 * rows.sum()))
+
+
+def test_the_truth_is_interpolated_not_rounded_to_the_grid():
+    """A field linear in latitude is observed at the station's own latitude."""
+    truth = builders.random_state(SPACE)
+    data = truth.data.copy()
+    data[SPACE.index("temperature")] = (250 + SPACE.grid.lat / 10)[:, None]
+    exact = Synthetic(temperature_error=1e-9, quantities=("temperature",))
+    found = observed(truth=replace(truth, data=data), settings=exact)
+    inside = abs(found.lat) < SPACE.grid.lat[-1]
+    np.testing.assert_allclose(found.value[inside], (250 + found.lat / 10)[inside], atol=2e-5)
+
+
+def test_the_same_seed_and_time_give_the_same_numbers_and_others_do_not():
+    first, again = observed(), observed()
+    np.testing.assert_array_equal(first.value, again.value)
+    later = observed(truth=builders.random_state(SPACE, time=builders.TIME + timedelta(hours=6)))
+    np.testing.assert_array_equal(first.lat, later.lat)
+    assert (first.value != later.value).all()
+    assert (observed(seed=2).lat != first.lat).all()
+
+
+def test_no_sonde_measures_below_the_ground():
+    truth = builders.random_state(SPACE)
+    data = truth.data.copy()
+    data[SPACE.index("surface_pressure")] = 900 * HECTOPASCAL
+    found = observed(truth=replace(truth, data=data))
+    aloft = found.quantity != Quantity.surface_pressure
+    np.testing.assert_array_equal(found.flag == Flag.below_ground, aloft & (found.pressure > 900 * HECTOPASCAL))
+
+
+def test_a_quantity_that_the_truth_lacks_is_refused():
+    with pytest.raises(UserError, match="carry no geopotential_height"):
+        observed(settings=Synthetic(quantities=("geopotential_height",)))
