@@ -1,0 +1,1 @@
+"""The analysis: a local ensemble transform Kalman filter over MPI; it reads and writes files of `contracts`."""

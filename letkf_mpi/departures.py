@@ -1,0 +1,112 @@
+"""Departures: innovations, the fate of every observation, and what of it the analysis sees.
+
+    d = y − mean H(xᵇ)          Y = H(xᵇ) − mean H(xᵇ)          σ_b = standard deviation of H(xᵇ)
+
+Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").
+Every row that came as `passed` leaves as `assimilated` or with a reason; all others keep the reason they came with
+and still get their H(x) where the model can give it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from contracts.config import Section
+from contracts.constants import SURFACE_PRESSURE_NOMINAL
+from contracts.observations import Departures, Observations
+from contracts.variables import Flag, Quantity
+
+
+class BackgroundCheck(Section, frozen=True):
+    """[background_check] When an observation is too far from the background."""
+
+    limit: Annotated[float, msgspec.Meta(gt=0)] = 5.0  # g
+    against: Literal["observation", "total"] = "total"
+
+    def rejects(self, d: np.ndarray, error: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """(nobs,) bool; NaN is not rejected here."""
+        scale = error if self.against == "observation" else np.sqrt(error**2 + spread**2)
+        return np.abs(d) > self.limit * scale
+
+
+@dataclass(frozen=True)
+class Used:
+    """The assimilated observations in table order: `Y` (n, k), `d`, `variance`, `lat`, `lon`, `pressure` (n,).
+
+    `pressure` is where they stand in vertical localisation.
+    """
+
+    Y: np.ndarray
+    d: np.ndarray
+    variance: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+    pressure: np.ndarray
+
+    def __len__(self) -> int:
+        return self.d.size
+
+
+@dataclass(frozen=True)
+class FirstGuess:
+    """A table with final flags and the background's equivalents `hx` (nobs, k)."""
+
+    table: Observations
+    hx: np.ndarray
+
+    def used(self) -> Used:
+        """What the analysis sees."""
+        rows = self.table.flag == Flag.assimilated
+        table, hx = self.table.select(rows), self.hx[rows]
+        mean = hx.mean(axis=1)
+        return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2,
+                    table.lat, table.lon, vertical_position(table))  # fmt: skip
+
+    def with_analysis(self, hx: np.ndarray) -> Departures:
+        """The rows of `departures.nc`, with the analysis' equivalents `hx` (nobs, k)."""
+        columns = {name: getattr(self.table, name) for name in Observations.__dataclass_fields__}
+        return Departures(**columns, background_mean=self.hx.mean(axis=1), background_spread=_spread(self.hx),
+                          analysis_mean=hx.mean(axis=1), analysis_spread=_spread(hx))  # fmt: skip
+
+
+def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray, operator_flag: np.ndarray,
+                check: BackgroundCheck) -> FirstGuess:  # fmt: skip
+    """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,)."""
+    spread, d = _spread(hx), table.value - hx.mean(axis=1)
+    error = table.error.astype(np.float64)
+    reasons: list[tuple[np.ndarray, np.ndarray | Flag]] = [  # the first that holds is told
+        (operator_flag != Flag.passed, operator_flag),
+        (table.pressure > ground_pressure.mean(axis=1), Flag.below_ground),
+        (~(error > 0), Flag.missing_error),
+        (~np.isfinite(table.value), Flag.out_of_range),
+        (check.rejects(d, error, spread), Flag.gross_error),
+    ]
+    conditions, flags = zip(*reasons, strict=True)
+    fate = np.select(conditions, flags, Flag.assimilated)
+    flag = np.where(table.flag == Flag.passed, fate, table.flag)
+    _account(table.flag, flag)
+    return FirstGuess(table.with_columns(flag=flag), hx)
+
+
+def _account(before: np.ndarray, after: np.ndarray) -> None:
+    """Nothing is lost: no row without a fate, none that changed it without having come as `passed`."""
+    undecided = (after == Flag.passed).sum()
+    changed = ((after != before) & (before != Flag.passed)).sum()
+    if undecided or changed:
+        raise AssertionError(f"{undecided} observations without a fate, {changed} with another than they came with")
+
+
+def vertical_position(table: Observations) -> np.ndarray:
+    """(nobs,) Pa, where observations stand in vertical localisation.
+
+    A quantity of a surface channel stands where surface channels stand, at the nominal pressure, however high the
+    station: so that the channel it is compared with sees it undamped.
+    """
+    at_surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
+    return np.where(at_surface, SURFACE_PRESSURE_NOMINAL, table.pressure)
+
+
+def _spread(hx: np.ndarray) -> np.ndarray:
+    return hx.std(axis=1, ddof=1)

@@ -1,0 +1,78 @@
+"""Multiplicative inflation β of the background covariance, a field (level, column).
+
+The analysis of a time uses the β that it finds; what it learns is written and used at the next time.
+
+Adaptive (Miyoshi 2011, MWR 139, 1519), at each point from its local observations:
+
+    p1 = Σ ρ d²/R        p2 = Σ ρ/R · Y²/(k−1)        p3 = Σ ρ
+    β_o = (p1 − p3) / p2                                        the β that explains the innovations
+    σ_o² = (2/p3) · ((β_b p2 + p3) / p2)²                       its sampling variance
+    K = σ_b² / (σ_o² + σ_b²),    β_a = β_b + K (β_o − β_b)
+
+Without a local observation, or where the ensemble has no spread in observation space, β stays.
+A method is a struct with `start(levels)` -> (level,) and `update(problem)` -> β at the next time.
+"""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from contracts.config import Section
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from letkf_mpi.solvers import LocalProblem
+
+Factor = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Constant(Section, frozen=True, tag_field="method", tag="constant"):
+    """[inflation] method = "constant": one β, or one for each analysis level in ascending order of pressure."""
+
+    factor: Factor | tuple[Factor, ...] = 1.0
+
+    is_carried = False  # nothing to read from the time before
+
+    def start(self, levels: np.ndarray) -> np.ndarray:
+        """(level,) β; raises UserError where the number of factors is not that of the levels (Pa)."""
+        if isinstance(self.factor, tuple) and len(self.factor) != levels.size:
+            names = ", ".join(f"{p / HECTOPASCAL:g}" for p in levels)
+            raise UserError(f"[inflation] factor: expected one number or {levels.size} for the analysis levels "
+                            f"{names} hPa, got {len(self.factor)}")  # fmt: skip
+        return np.broadcast_to(np.asarray(self.factor, dtype=np.float64), levels.shape)
+
+    def update(self, problem: LocalProblem) -> float:
+        return problem.inflation
+
+
+class Adaptive(Section, frozen=True, tag_field="method", tag="adaptive"):
+    """[inflation] method = "adaptive": β follows the innovations in every column and level."""
+
+    initial: Factor = 1.01
+    prior_sd: Factor = 0.04  # σ_b
+    minimum: Factor = 0.9
+    maximum: Factor = 10.0
+
+    is_carried = True
+
+    def __post_init__(self):
+        if not self.minimum <= self.initial <= self.maximum:
+            got = f"{self.minimum}, {self.initial}, {self.maximum}"
+            raise ValueError(f"expected minimum <= initial <= maximum, got {got}")
+
+    def start(self, levels: np.ndarray) -> np.ndarray:
+        """(level,) β of the first time."""
+        return np.full(levels.shape, self.initial)
+
+    def update(self, problem: LocalProblem) -> float:
+        """β of the next time at one point."""
+        p1 = problem.rinv @ problem.d**2
+        p2 = problem.rinv @ np.einsum("pk,pk->p", problem.Y, problem.Y) / (problem.k - 1)
+        p3 = problem.taper.sum()
+        if not (p2 > 0 and p3 > 0):
+            return problem.inflation
+        observed = (p1 - p3) / p2
+        observed_variance = (2.0 / p3) * ((problem.inflation * p2 + p3) / p2) ** 2
+        gain = self.prior_sd**2 / (observed_variance + self.prior_sd**2)
+        updated = problem.inflation + gain * (observed - problem.inflation)
+        return float(np.clip(updated, self.minimum, self.maximum))

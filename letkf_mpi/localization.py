@@ -1,0 +1,102 @@
+"""Localisation: which observations an analysis point sees, and how much of their precision.
+
+    ρ = h(d_h / L_h) · h(d_v / L_v)
+    gaussian        h(r) = exp(−r²/2)                        (Kotsuki et al. 2025, GMD 18, 7215, Eq. 4)
+    gaspari_cohn    h(r) = the fifth-order piecewise rational function of Gaspari & Cohn (1999,
+                    QJRMS 125, 723, Eq. 4.10) of half-width √(10/3) r-units, which has the gaussian's curvature
+    both are 0 from r = 2√(10/3) on
+
+d_h is the great-circle distance (km), d_v = |ln p_obs − ln p|.  The cut-off follows from L, so nothing has to be
+kept consistent by hand.  The neighbour search is a k-d tree on the unit sphere in three dimensions: poles and the
+date line are no special places there, and the chord c of a great-circle distance d is c = 2 sin(d / 2R).
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from scipy.spatial import cKDTree
+
+from contracts.config import Section
+from contracts.constants import EARTH_RADIUS
+
+HALF_WIDTH = np.sqrt(10.0 / 3.0)
+CUTOFF = 2.0 * HALF_WIDTH  # in units of L
+EARTH_RADIUS_KM = EARTH_RADIUS / 1000.0
+_ROUNDING = 1e-9  # relative; the tree searches this much further, the exact distance decides
+
+
+def gaussian(r: np.ndarray) -> np.ndarray:
+    """exp(−r²/2) inside the cut-off; `r` = distance / L, any shape."""
+    return np.where(r < CUTOFF, np.exp(-0.5 * r * r), 0.0)
+
+
+def gaspari_cohn(r: np.ndarray) -> np.ndarray:
+    """Gaspari & Cohn (1999), Eq. 4.10; `r` = distance / L, any shape."""
+    z = np.asarray(r) / HALF_WIDTH
+    near = 1.0 + z * z * (-5.0 / 3.0 + z * (5.0 / 8.0 + z * (0.5 - 0.25 * z)))
+    beyond = np.maximum(z, 1.0)  # keeps 1/z finite where the near branch is taken
+    powers = beyond * (-5.0 + beyond * (5.0 / 3.0 + beyond * (5.0 / 8.0 + beyond * (-0.5 + beyond / 12.0))))
+    far = 4.0 - 2.0 / (3.0 * beyond) + powers
+    return np.where(z <= 1.0, near, np.where(z < 2.0, np.maximum(far, 0.0), 0.0))
+
+
+TAPERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"gaussian": gaussian, "gaspari_cohn": gaspari_cohn}
+
+
+class Localization(Section, frozen=True):
+    """[localization] Lengths and shape of the taper."""
+
+    horizontal_km: Annotated[float, msgspec.Meta(gt=0)] = 600.0  # L_h
+    vertical_ln_p: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # L_v
+    taper: Literal["gaussian", "gaspari_cohn"] = "gaussian"
+
+    @property
+    def reach_km(self) -> float:
+        """Distance from which on an observation is not seen."""
+        return CUTOFF * self.horizontal_km
+
+    def horizontal(self, distance_km: np.ndarray) -> np.ndarray:
+        return TAPERS[self.taper](distance_km / self.horizontal_km)
+
+    def vertical(self, pressure: np.ndarray, level: float) -> np.ndarray:
+        """Taper between observations at `pressure` (n,) Pa and an analysis level in Pa."""
+        return TAPERS[self.taper](np.abs(np.log(pressure / level)) / self.vertical_ln_p)
+
+
+class Neighbours:
+    """Points on the sphere, searched exactly."""
+
+    def __init__(self, lat: np.ndarray, lon: np.ndarray):
+        self._points = unit_vectors(lat, lon)
+        self._tree = cKDTree(self._points)
+
+    def within(self, lat: float, lon: float, reach_km: float) -> tuple[np.ndarray, np.ndarray]:
+        """Indices, ascending, of the points nearer than `reach_km`, and their great-circle distances in km."""
+        centre = unit_vectors(lat, lon)[0]
+        found = self._tree.query_ball_point(centre, _chord(reach_km) * (1 + _ROUNDING), return_sorted=True)
+        index = np.asarray(found, dtype=np.intp)
+        distance = great_circle_km(centre, self._points[index])
+        inside = distance < reach_km
+        return index[inside], distance[inside]
+
+    def counts(self, lat: np.ndarray, lon: np.ndarray, reach_km: float) -> np.ndarray:
+        """How many points lie around each of many centres (to rounding at the rim); for estimates of work."""
+        return self._tree.query_ball_point(unit_vectors(lat, lon), _chord(reach_km), return_length=True)
+
+
+def unit_vectors(lat: np.ndarray | float, lon: np.ndarray | float) -> np.ndarray:
+    """(n, 3) points on the unit sphere of `lat`, `lon` in degrees."""
+    phi, lam = np.deg2rad(np.atleast_1d(lat)), np.deg2rad(np.atleast_1d(lon))
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
+
+
+def great_circle_km(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance between unit vectors, by chord: exact where it matters, at short distances."""
+    chord = np.sqrt(((a - b) ** 2).sum(axis=-1))
+    return 2.0 * EARTH_RADIUS_KM * np.arcsin(np.minimum(0.5 * chord, 1.0))
+
+
+def _chord(distance_km: float) -> float:
+    return 2.0 * np.sin(min(distance_km / EARTH_RADIUS_KM, np.pi) / 2.0)

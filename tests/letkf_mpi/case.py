@@ -1,0 +1,97 @@
+"""A small made experiment on disk: background members, static fields and observations at one time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from contracts import config, observations, state, static
+from contracts.observations import Observations, Source
+from contracts.paths import TimeFolder
+from contracts.state import StateSpace
+from contracts.variables import Quantity
+from letkf_mpi.config import Settings
+from tests import builders
+from tests.builders import CLIMATE, TIME
+
+NOW = "1989010106"
+_OBSERVED = {
+    Quantity.u_component_of_wind: "u_component_of_wind",
+    Quantity.v_component_of_wind: "v_component_of_wind",
+    Quantity.temperature: "temperature",
+    Quantity.specific_humidity: "specific_humidity",
+    Quantity.surface_pressure: "surface_pressure",
+    Quantity.temperature_2m: "2m_temperature",
+    Quantity.v_component_of_wind_10m: "10m_v_component_of_wind",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where the made experiment stands."""
+
+    toml: Path
+    settings: Settings
+
+    @property
+    def files(self) -> TimeFolder:
+        return self.settings.experiment.folder.at(TIME)
+
+    @property
+    def space(self) -> StateSpace:
+        return self.settings.state.space(self.settings.grid.grid())
+
+
+def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: int = 60, more: str = "",
+         mode: str = "research") -> Case:  # fmt: skip
+    """Write the experiment; `more` are further lines of the experiment file."""
+    toml = folder / "experiment.toml"
+    toml.write_text(f"""
+[experiment]
+name = "made"
+start = 1989-01-01T06:00:00Z
+end = 1989-01-01T18:00:00Z
+members = {members}
+work = "{folder}"
+mode = "{mode}"
+[grid]
+nlat = {nlat}
+nlon = {nlon}
+[state]
+levels_hpa = [500, 850, 925]
+{more}
+""")
+    case = Case(toml, config.load(toml, Settings))
+    static.write(case.settings.experiment.folder.static, builders.flat_static(case.space.grid))
+    states = [builders.random_state(case.space, seed=number, time=TIME) for number in range(1, members + 1)]
+    for number, member in enumerate(states, start=1):
+        state.write(case.files.background.member(number), member, number)
+    data = np.stack([member.data for member in states])
+    for path, statistic in ((case.files.background.mean, data.mean(0)), (case.files.background.spread, data.std(0))):
+        state.write(path, state.State(case.space, statistic, TIME))
+    observations.write(case.files.observations, table(nobs), Source(TIME, (TIME, TIME)))
+    return case
+
+
+def table(nobs: int, seed: int = 5) -> Observations:
+    """Observations all over the globe around the climate of the made states."""
+    rng = np.random.default_rng(seed)
+    quantity = rng.choice(list(_OBSERVED), nobs)
+    mean, scale = np.array([CLIMATE[_OBSERVED[Quantity(code)]] for code in quantity]).reshape(-1, 2).T
+    return builders.observations(
+        mean + scale * rng.standard_normal(nobs), quantity=quantity, error=0.5 * scale,
+        lat=np.rad2deg(np.arcsin(rng.uniform(-1, 1, nobs))), lon=rng.uniform(0, 360, nobs),
+        pressure=rng.uniform(45_000, 95_000, nobs), report=np.arange(nobs),
+    )  # fmt: skip
+
+
+def contents(files: TimeFolder) -> dict[str, bytes]:
+    """Every number of every NetCDF file of a time, as bytes, by file and variable (attributes hold clock times)."""
+    found = {}
+    for path in sorted(files.folder.rglob("*.nc")):
+        with netCDF4.Dataset(path) as dataset:
+            dataset.set_auto_mask(False)
+            for name, variable in dataset.variables.items():
+                found[f"{path.relative_to(files.folder)}:{name}"] = np.asarray(variable[...]).tobytes()
+    return found

@@ -1,0 +1,76 @@
+"""Every observation has exactly one fate, and only those fit for it reach the analysis."""
+
+import numpy as np
+import pytest
+
+from contracts.constants import SURFACE_PRESSURE_NOMINAL
+from contracts.variables import Flag, Quantity
+from letkf_mpi.departures import BackgroundCheck, first_guess
+from tests import builders
+
+CHECK = BackgroundCheck(limit=3.0, against="total")
+
+
+def guess(table, hx, ground=1e9, flag=Flag.passed, check=CHECK):
+    hx = np.broadcast_to(np.asarray(hx, float), (len(table), 3))
+    return first_guess(table, hx, np.full((len(table), 3), ground), np.full(len(table), flag, np.int8), check)
+
+
+def test_innovation_and_perturbations_are_their_definitions():
+    table = builders.observations([281.0, 275.0], error=[0.5, 2.0])
+    used = guess(table, [[280.0, 282.0, 281.5], [274.0, 275.0, 276.0]]).used()
+    np.testing.assert_allclose(used.d, [281.0 - 843.5 / 3, 0.0], atol=1e-12)
+    np.testing.assert_allclose(used.Y[1], [-1.0, 0.0, 1.0])
+    np.testing.assert_allclose(used.Y.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(used.variance, [0.25, 4.0])
+
+
+@pytest.mark.parametrize(("against", "limit"), [("observation", 3.0), ("total", 3.0 * np.sqrt(2.0))])
+def test_gross_check(against, limit):
+    """hx has mean 0 and standard deviation 1, as has the observation error."""
+    table = builders.observations([0.99 * limit, 1.01 * limit, -0.99 * limit, -1.01 * limit])
+    flags = guess(table, [-1.0, 0.0, 1.0], check=BackgroundCheck(limit=3.0, against=against)).table.flag
+    assert flags.tolist() == [Flag.assimilated, Flag.gross_error, Flag.assimilated, Flag.gross_error]
+
+
+def test_only_passed_rows_change_their_fate():
+    table = builders.observations(np.zeros(len(Flag)), flag=list(Flag))
+    first = guess(table, [-1.0, 0.0, 1.0])
+    expected = [Flag.assimilated if flag == Flag.passed else flag for flag in Flag]
+    assert first.table.flag.tolist() == expected
+    assert len(first.used()) == 2  # the one that passed and the one that came as assimilated
+    assert sum(first.table.counts().values()) == len(table)
+
+
+@pytest.mark.parametrize("flag", [Flag.withheld, Flag.monitored, Flag.bad_mark])
+def test_rows_kept_from_the_analysis_are_compared_with_the_model(flag):
+    first = guess(builders.observations([5.0], flag=flag), [1.0, 2.0, 3.0])
+    departures = first.with_analysis(np.array([[2.0, 3.0, 4.0]]))
+    assert departures.flag[0] == flag
+    assert (departures.background_mean[0], departures.background_spread[0]) == (2.0, 1.0)
+    assert (departures.analysis_mean[0], departures.analysis_spread[0]) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(("columns", "hx", "flag", "fate"), [
+    ({"error": np.nan}, 0.0, Flag.passed, Flag.missing_error),
+    ({"error": 0.0}, 0.0, Flag.passed, Flag.missing_error),
+    ({"value": np.nan}, 0.0, Flag.passed, Flag.out_of_range),
+    ({}, np.nan, Flag.no_model_field, Flag.no_model_field),
+    ({}, np.nan, Flag.out_of_domain, Flag.out_of_domain),
+    ({"pressure": 90_001.0}, 0.0, Flag.passed, Flag.below_ground),
+    ({"pressure": 90_000.0}, 0.0, Flag.passed, Flag.assimilated),
+])  # fmt: skip
+def test_reasons(columns, hx, flag, fate):
+    table = builders.observations(**({"value": [0.0]} | columns))
+    assert guess(table, hx, ground=90_000.0, flag=flag).table.flag.tolist() == [fate]
+
+
+def test_surface_quantities_stand_at_the_nominal_pressure_of_surface_channels():
+    table = builders.observations(np.zeros(3), pressure=70_000.0, quantity=[
+        Quantity.temperature, Quantity.surface_pressure, Quantity.u_component_of_wind_10m])  # fmt: skip
+    assert guess(table, 0.0).used().pressure.tolist() == [70_000.0, SURFACE_PRESSURE_NOMINAL, SURFACE_PRESSURE_NOMINAL]
+
+
+def test_an_empty_table_is_no_special_case():
+    first = guess(builders.observations(np.empty(0)), np.empty((0, 3)))
+    assert len(first.used()) == len(first.with_analysis(np.empty((0, 3)))) == 0

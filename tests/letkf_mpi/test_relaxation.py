@@ -1,0 +1,49 @@
+"""Relaxation restores what it relaxes to."""
+
+import numpy as np
+import pytest
+
+from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps, spread
+
+
+def perturbations(scale, seed, k=6):
+    X = scale * np.random.default_rng(seed).standard_normal((k, 3, 5))
+    return X - X.mean(axis=0)
+
+
+Xb, Xa = perturbations(2.0, 1), perturbations(0.7, 2)
+
+
+def test_rtps_of_one_restores_the_spread():
+    np.testing.assert_allclose(spread(Rtps(alpha=1.0).relax(Xb, Xa)), spread(Xb), rtol=1e-13)
+
+
+def test_rtpp_of_one_restores_the_perturbations():
+    assert np.array_equal(Rtpp(alpha=1.0).relax(Xb, Xa), Xb)
+
+
+@pytest.mark.parametrize("method", [Rtpp(alpha=0.0), Rtps(alpha=0.0), NoRelaxation()])
+def test_of_zero_keeps_the_analysis(method):
+    np.testing.assert_allclose(method.relax(Xb, Xa), Xa, rtol=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 1.2])
+def test_rtps_moves_the_spread_linearly(alpha):
+    expected = (1 - alpha) * spread(Xa) + alpha * spread(Xb)
+    np.testing.assert_allclose(spread(Rtps(alpha=alpha).relax(Xb, Xa)), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", [Rtpp(), Rtps()])
+def test_the_mean_stays_zero(method):
+    np.testing.assert_allclose(method.relax(Xb, Xa).mean(axis=0), 0, atol=1e-14)
+
+
+def test_rtps_leaves_a_point_without_spread_alone():
+    flat = Xa.copy()
+    flat[:, 1, 2] = 0.0
+    relaxed = Rtps().relax(Xb, flat)
+    assert np.isfinite(relaxed).all() and not relaxed[:, 1, 2].any()
+
+
+def test_spread_is_the_sample_standard_deviation():
+    np.testing.assert_allclose(spread(Xb), np.std(Xb, axis=0, ddof=1), rtol=1e-13)

@@ -1,0 +1,44 @@
+"""MPI program of test_faults: the analysis with a fault on one rank.  `faulty.py FAULT RANK EXPERIMENT TIME`"""
+
+import os
+import signal
+import sys
+
+from contracts.errors import UserError
+from letkf_mpi import analysis
+from letkf_mpi.files import Writer
+from letkf_mpi.parallel import World, guarded
+from letkf_mpi.update import LocalAnalysis
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(*_, **__):
+    raise ZeroDivisionError("made to fail in a tile")
+
+
+def die_after_one_member(self, X, members):
+    write(self, X[:1], members[:1])
+    die()
+
+
+def refuse(*_, **__):
+    raise UserError("one rank alone found a fault that you can mend")
+
+
+write = Writer.members
+FAULTS = {
+    "killed in a tile": (LocalAnalysis, "tile", die),
+    "killed while writing": (Writer, "members", die_after_one_member),
+    "exception in a tile": (LocalAnalysis, "tile", fail),
+    "refusal in a tile": (LocalAnalysis, "tile", refuse),
+}
+
+if __name__ == "__main__":
+    fault, rank = sys.argv[1], int(sys.argv[2])
+    del sys.argv[1:3]
+    if World().rank == rank:
+        setattr(*FAULTS[fault])
+    guarded(analysis.main, analysis.PROGRAM)

@@ -1,0 +1,26 @@
+"""Start real MPI jobs from tests, with the mpiexec that belongs to this Python, never longer than `timeout`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+
+
+def mpirun(ranks: int, *arguments: object, timeout: float = 120.0, **environment: str) -> subprocess.CompletedProcess:
+    """Run `python *arguments` on `ranks` processes; output is captured as text."""
+    return _run([str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, arguments)], timeout, environment)
+
+
+def alone(*arguments: object, timeout: float = 120.0, **environment: str) -> subprocess.CompletedProcess:
+    """Run `python *arguments` without a launcher."""
+    return _run([sys.executable, *map(str, arguments)], timeout, environment)
+
+
+def _run(command: list[str], timeout: float, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PMI_", "OMPI_", "SLURM_"))}
+    settings = dict(MPIR_CVAR_CH4_NETMOD="ofi", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONPATH=str(CHECKOUT))
+    return subprocess.run(command, env=inherited | settings | environment, cwd=CHECKOUT, timeout=timeout,
+                          capture_output=True, text=True, check=False)  # fmt: skip

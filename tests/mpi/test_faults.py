@@ -1,0 +1,184 @@
+"""Whatever goes wrong: one clear sentence, non-zero exit, nothing hangs, no half-written file under its name."""
+
+import shutil
+import subprocess
+
+import netCDF4
+import numpy as np
+import pytest
+
+from contracts import state
+from contracts.grid import Grid
+from contracts.netcdf import open_to_read
+from contracts.state import StateSpace
+from tests import builders
+from tests.builders import TIME
+from tests.letkf_mpi import case
+from tests.letkf_mpi.case import NOW
+from tests.mpi.launcher import alone, mpirun
+
+PROGRAM = ("-m", "letkf_mpi.analysis")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An experiment with its analysis; each test takes a copy of the inputs and compares with the outputs."""
+    made = case.make(tmp_path_factory.mktemp("finished"), members=4, nobs=80)
+    job = alone(*PROGRAM, made.toml, NOW)
+    assert job.returncode == 0, job.stderr
+    return made, case.contents(made.files)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The same experiment before its analysis."""
+    return case.make(tmp_path, members=4, nobs=80)
+
+
+def whole_files(made) -> bool:
+    """Whether every NetCDF file under a final name opens and is complete."""
+    for path in made.files.folder.rglob("[!.]*.nc"):
+        with netCDF4.Dataset(path) as dataset:
+            contract = dataset.contract
+        with open_to_read(path, contract):
+            pass
+    return True
+
+
+def refused(job: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit status 1, and one sentence with these words, told once."""
+    assert job.returncode == 1, job.stderr
+    errors = [line for line in job.stderr.splitlines() if " ERROR " in line]
+    assert len(errors) == 1, job.stderr
+    for word in words:
+        assert word in errors[0]
+    assert "Traceback" not in job.stderr
+
+
+@pytest.mark.parametrize("fault", ["killed in a tile", "killed while writing"])
+def test_a_killed_rank_ends_the_job_and_running_again_gives_the_same_bits(finished, fresh, fault):
+    job = mpirun(3, "-m", "tests.mpi.faulty", fault, 1, fresh.toml, NOW, timeout=60)
+    assert job.returncode != 0
+    assert not fresh.files.departures.exists()
+    assert whole_files(fresh)
+    again = mpirun(3, *PROGRAM, fresh.toml, NOW)
+    assert again.returncode == 0, again.stderr
+    assert case.contents(fresh.files) == finished[1]
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_an_exception_on_one_rank_ends_all(fresh, rank):
+    job = mpirun(3, "-m", "tests.mpi.faulty", "exception in a tile", rank, fresh.toml, NOW, timeout=60)
+    assert job.returncode != 0
+    assert f"rank {rank} of 3" in job.stderr and "ZeroDivisionError: made to fail in a tile" in job.stderr
+    assert not fresh.files.analysis.folder.exists() and not fresh.files.departures.exists()
+
+
+def test_a_fault_of_one_rank_alone_is_told_in_its_sentence(fresh):
+    job = mpirun(3, "-m", "tests.mpi.faulty", "refusal in a tile", 2, fresh.toml, NOW, timeout=60)
+    refused(job, "rank 2 of 3: one rank alone found a fault that you can mend")
+
+
+def remove(path, space):
+    path.unlink()
+
+
+def truncate(path, space):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def leave_half_written(path, space):
+    """As a writer leaves it that dies before the end: a good file without its mark."""
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.delncattr("complete")
+
+
+def write_on_another_grid(path, space):
+    other = StateSpace(Grid.regular(4, 8), space.channels)
+    state.write(path, builders.random_state(other), 2)
+
+
+def write_another_time(path, space):
+    state.write(path, builders.random_state(space, time=TIME.replace(hour=12)), 2)
+
+
+def write_nan(path, space):
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset["temperature"][0, 1, 2, 3] = np.nan
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    (remove, ["no such file"]),
+    (truncate, ["no readable NetCDF file"]),
+    (leave_half_written, ["never finished by its writer"]),
+    (write_on_another_grid, ["expected the 6 x 12 grid", "got 4 x 8"]),
+    (write_another_time, ["expected the state of 1989010106", "got 1989010112"]),
+    (write_nan, ["temperature_850 is not finite"]),
+])  # fmt: skip
+def test_a_bad_member_file_is_named(fresh, spoil, words):
+    spoil(fresh.files.background.member(2), fresh.space)
+    refused(mpirun(3, *PROGRAM, fresh.toml, NOW, timeout=60), "m0002.nc", *words)
+    assert not fresh.files.analysis.folder.exists()
+
+
+def test_missing_observations_stop_research(fresh):
+    fresh.files.observations.unlink()
+    refused(mpirun(2, *PROGRAM, fresh.toml, NOW, timeout=60), "observations.nc", "no such file", "realtime")
+
+
+def test_damaged_observations_stop_research_and_not_realtime(tmp_path):
+    made = case.make(tmp_path, mode="realtime")
+    truncate(made.files.observations, made.space)
+    job = alone(*PROGRAM, made.toml, NOW)
+    assert job.returncode == 0 and "goes on without observations" in job.stderr
+    shutil.rmtree(made.files.analysis.folder)
+    made.files.departures.unlink()
+    made.toml.write_text(made.toml.read_text().replace("realtime", "research"))
+    refused(alone(*PROGRAM, made.toml, NOW), "observations.nc", "no readable NetCDF file")
+
+
+def test_a_missing_inflation_field_stops_research(tmp_path):
+    made = case.make(tmp_path, more='[inflation]\nmethod = "adaptive"\n')
+    made.toml.write_text(made.toml.read_text().replace("start = 1989-01-01T06", "start = 1989-01-01T00"))
+    refused(alone(*PROGRAM, made.toml, NOW), "1989010100/inflation.nc", "no such file")
+
+
+def test_an_ensemble_without_spread_stops(fresh):
+    for number in range(1, 5):
+        state.write(fresh.files.background.member(number), builders.random_state(fresh.space, seed=1), number)
+    refused(mpirun(2, *PROGRAM, fresh.toml, NOW, timeout=60), "the background ensemble has no spread")
+
+
+def test_the_ablation_that_collapses_the_ensemble_stops(tmp_path):
+    made = case.make(tmp_path, nobs=1, more='[analysis.solver]\nnoobs_transform = "allones"\n'
+                     '[relaxation]\nmethod = "none"\n[localization]\nhorizontal_km = 1\n')  # fmt: skip
+    refused(mpirun(2, *PROGRAM, made.toml, NOW, timeout=60), "the spread of", "collapsed")
+
+
+def test_a_state_out_of_its_valid_range_stops(fresh):
+    hot = builders.random_state(fresh.space, seed=9).data.copy()
+    hot[fresh.space.index("temperature")] = 700.0
+    state.write(fresh.files.background.member(1), state.State(fresh.space, hot, TIME), 1)
+    refused(mpirun(2, *PROGRAM, fresh.toml, NOW, timeout=60), "temperature_500", "expected 120 to 360 K", "diverged")
+    assert not fresh.files.analysis.folder.exists()
+
+
+def test_two_processes_that_do_not_find_one_another_are_refused(fresh):
+    refused(alone(*PROGRAM, fresh.toml, NOW, PMI_SIZE="2"), "PMI_SIZE=2", "MPI sees 1 process")
+
+
+def test_a_disk_limit_leaves_nothing_half_written(finished, fresh):
+    """RLIMIT_FSIZE below the size of a member file, above that of the log."""
+    limit = fresh.files.background.member(1).stat().st_size // 2
+    code = ("import resource; from letkf_mpi import analysis, parallel; "  # MPI's own shared memory is not limited
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+            "parallel.guarded(analysis.main, analysis.PROGRAM)")  # fmt: skip
+    refused(mpirun(2, "-c", code, fresh.toml, NOW, timeout=60), "m000", "could not be written", "space left")
+    assert not fresh.files.departures.exists() and whole_files(fresh)
+    assert mpirun(2, *PROGRAM, fresh.toml, NOW).returncode == 0
+    assert case.contents(fresh.files) == finished[1]
+
+
+def test_help_has_an_example_and_needs_no_launcher():
+    job = alone(*PROGRAM, "--help")
+    assert job.returncode == 0 and "example:\n  mpirun -n 4 python -m letkf_mpi.analysis" in job.stdout
