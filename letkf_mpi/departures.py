@@ -3,8 +3,9 @@
     d = y − mean H(xᵇ)          Y = H(xᵇ) − mean H(xᵇ)          σ_b = standard deviation of H(xᵇ)
 
 Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").
-Every row that came as `passed` leaves as `assimilated` or with a reason; all others keep the reason they came with
-and still get their H(x) where the model can give it.
+Every row that came as `passed` leaves as `assimilated` or with a reason.  A `withheld` one stands the same trial and
+stays `withheld` only where it would have been assimilated, so that it is as good a judge as the others are witnesses.
+All others keep the reason they came with; every row gets its H(x) where the model can give it.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from contracts.config import Section
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
 from contracts.variables import Flag, Quantity
+
+
+_ON_TRIAL = (Flag.passed, Flag.withheld)
 
 
 class BackgroundCheck(Section, frozen=True):
@@ -84,16 +88,17 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
         (check.rejects(d, error, spread), Flag.gross_error),
     ]
     conditions, flags = zip(*reasons, strict=True)
-    fate = np.select(conditions, flags, Flag.assimilated)
-    flag = np.where(table.flag == Flag.passed, fate, table.flag)
+    unless_rejected = np.where(table.flag == Flag.passed, Flag.assimilated, table.flag)
+    on_trial = np.isin(table.flag, _ON_TRIAL)
+    flag = np.where(on_trial, np.select(conditions, flags, unless_rejected), table.flag)
     _account(table.flag, flag)
     return FirstGuess(table.with_columns(flag=flag), hx)
 
 
 def _account(before: np.ndarray, after: np.ndarray) -> None:
-    """Nothing is lost: no row without a fate, none that changed it without having come as `passed`."""
+    """Nothing is lost: no row without a fate, none that changed it without having stood trial."""
     undecided = (after == Flag.passed).sum()
-    changed = ((after != before) & (before != Flag.passed)).sum()
+    changed = ((after != before) & ~np.isin(before, _ON_TRIAL)).sum()
     if undecided or changed:
         raise AssertionError(f"{undecided} observations without a fate, {changed} with another than they came with")
 

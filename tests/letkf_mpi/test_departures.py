@@ -33,13 +33,25 @@ def test_gross_check(against, limit):
     assert flags.tolist() == [Flag.assimilated, Flag.gross_error, Flag.assimilated, Flag.gross_error]
 
 
-def test_only_passed_rows_change_their_fate():
+def test_rows_that_were_not_rejected_keep_the_fate_they_came_with():
     table = builders.observations(np.zeros(len(Flag)), flag=list(Flag))
     first = guess(table, [-1.0, 0.0, 1.0])
     expected = [Flag.assimilated if flag == Flag.passed else flag for flag in Flag]
     assert first.table.flag.tolist() == expected
     assert len(first.used()) == 2  # the one that passed and the one that came as assimilated
     assert sum(first.table.counts().values()) == len(table)
+
+
+def test_withheld_rows_stand_the_same_trial():
+    table = builders.observations([2.0, 9.0, 2.0], flag=Flag.withheld, pressure=[80_000.0, 80_000.0, 95_000.0])
+    first = guess(table, [-1.0, 0.0, 1.0], ground=90_000.0)
+    assert first.table.flag.tolist() == [Flag.withheld, Flag.gross_error, Flag.below_ground]
+    assert len(first.used()) == 0
+
+
+def test_a_reason_given_before_is_kept():
+    table = builders.observations([9.0, 9.0], flag=[Flag.bad_mark, Flag.monitored])
+    assert guess(table, [-1.0, 0.0, 1.0]).table.flag.tolist() == [Flag.bad_mark, Flag.monitored]
 
 
 @pytest.mark.parametrize("flag", [Flag.withheld, Flag.monitored, Flag.bad_mark])
