@@ -19,7 +19,6 @@ from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
 from contracts.variables import Flag, Quantity
 
-
 _ON_TRIAL = (Flag.passed, Flag.withheld)
 
 
@@ -37,7 +36,7 @@ class BackgroundCheck(Section, frozen=True):
 
 @dataclass(frozen=True)
 class Used:
-    """The assimilated observations in table order: `Y` (n, k), `d`, `variance`, `lat`, `lon`, `pressure` (n,).
+    """The assimilated observations in table order: `Y` (n, k), all others (n,).
 
     `pressure` is where they stand in vertical localisation.
     """
@@ -45,6 +44,7 @@ class Used:
     Y: np.ndarray
     d: np.ndarray
     variance: np.ndarray
+    quantity: np.ndarray
     lat: np.ndarray
     lon: np.ndarray
     pressure: np.ndarray
@@ -65,7 +65,7 @@ class FirstGuess:
         rows = self.table.flag == Flag.assimilated
         table, hx = self.table.select(rows), self.hx[rows]
         mean = hx.mean(axis=1)
-        return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2,
+        return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2, table.quantity,
                     table.lat, table.lon, vertical_position(table))  # fmt: skip
 
     def with_analysis(self, hx: np.ndarray) -> Departures:

@@ -9,6 +9,9 @@
 d_h is the great-circle distance (km), d_v = |ln p_obs − ln p|.  The cut-off follows from L, so nothing has to be
 kept consistent by hand.  The neighbour search is a k-d tree on the unit sphere in three dimensions: poles and the
 date line are no special places there, and the chord c of a great-circle distance d is c = 2 sin(d / 2R).
+
+Localisation between variables (Kang et al. 2011, JGR 116, D09110) names the observed quantities that may update a
+variable; the others do not exist for it.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from scipy.spatial import cKDTree
 
 from contracts.config import Section
 from contracts.constants import EARTH_RADIUS
+from contracts.variables import VARIABLES, Quantity
 
 HALF_WIDTH = np.sqrt(10.0 / 3.0)
 CUTOFF = 2.0 * HALF_WIDTH  # in units of L
@@ -51,11 +55,27 @@ class Localization(Section, frozen=True):
     horizontal_km: Annotated[float, msgspec.Meta(gt=0)] = 600.0  # L_h
     vertical_ln_p: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # L_v
     taper: Literal["gaussian", "gaspari_cohn"] = "gaussian"
+    updated_by: dict[str, tuple[str, ...]] = {}  # variable -> quantities that may update it; all, where not named
+
+    def __post_init__(self):
+        for variable, quantities in self.updated_by.items():
+            if variable not in VARIABLES:
+                raise ValueError(f"updated_by: unknown variable {variable!r}; known: {', '.join(VARIABLES)}")
+            for name in quantities:
+                if name not in Quantity.__members__:
+                    raise ValueError(f"updated_by: {variable}: unknown quantity {name!r}; known: "
+                                     f"{', '.join(Quantity.__members__)}")
 
     @property
     def reach_km(self) -> float:
         """Distance from which on an observation is not seen."""
         return CUTOFF * self.horizontal_km
+
+    def sees(self, variable: str, quantity: np.ndarray) -> np.ndarray:
+        """Which observations, by their `quantity` (n,), may update `variable`."""
+        if variable not in self.updated_by:
+            return np.ones(quantity.shape, bool)
+        return np.isin(quantity, [Quantity[name] for name in self.updated_by[variable]])
 
     def horizontal(self, distance_km: np.ndarray) -> np.ndarray:
         return TAPERS[self.taper](distance_km / self.horizontal_km)

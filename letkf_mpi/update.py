@@ -1,10 +1,10 @@
 """The analysis of the columns of one tile: choose observations, taper, solve, apply, relax.
 
-    xᵃ_i = x̄ + X (w̄ + W_i)        one transform for all channels that stand at the level
+    xᵃ_i = x̄ + X (w̄ + W_i)        one transform for all channels of a level that see the same observations
 
 Analysis levels are the distinct pressures of the channels; surface channels stand at their nominal pressure.
-(Localisation between variables would split the channels of a level into groups of equal taper: `channels_at` is
-the place.)  Only tile contents enter, in an order fixed by grid and table: the bits do not depend on ranks.
+Inflation and the count of local observations are of the level, with everything that any channel might see.
+Only tile contents enter, in an order fixed by grid and table: the bits do not depend on ranks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +71,19 @@ class ColumnsAnalysis:
 
 
 @dataclass(frozen=True)
+class Group:
+    """`channels` of one level that the same observations may update: `sees` (nobs,) of the table's used rows."""
+
+    channels: np.ndarray
+    sees: np.ndarray
+
+    def part_of(self, problem: LocalProblem, rows: np.ndarray) -> LocalProblem:
+        """What these channels see of the level's problem, whose observations are `rows` (p,) of the table."""
+        seen = self.sees[rows]
+        return problem if seen.all() else problem.select(seen)
+
+
+@dataclass(frozen=True)
 class LocalAnalysis:
     """Everything that all columns share."""
 
@@ -89,6 +102,18 @@ class LocalAnalysis:
         return tuple(np.flatnonzero(self.space.pressure == level) for level in self.levels)
 
     @cached_property
+    def groups(self) -> tuple[tuple[Group, ...], ...]:
+        """Groups of channels of each level."""
+        return tuple(tuple(self._groups_of(channels)) for channels in self.channels_at)
+
+    def _groups_of(self, channels: np.ndarray) -> Iterator[Group]:
+        sees = np.stack([self.settings.localization.sees(self.space.channels[i].variable, self.used.quantity)
+                         for i in channels])  # fmt: skip
+        distinct, group = np.unique(sees, axis=0, return_inverse=True)
+        for number, common in enumerate(distinct):
+            yield Group(channels[group.reshape(-1) == number], common)
+
+    @cached_property
     def neighbours(self) -> Neighbours:
         return Neighbours(self.used.lat, self.used.lon)
 
@@ -103,12 +128,12 @@ class LocalAnalysis:
         increment, Xa = np.zeros_like(mean), np.empty_like(Xb)
         adapted, count = np.empty_like(inflation), np.empty_like(inflation)
         for j, column in enumerate(columns):
-            for level, problem in enumerate(self._problems(column, inflation[:, j])):
-                weights = self.settings.analysis.solver.solve(problem)
-                here = self.channels_at[level]
-                local = Xb[:, here, j].T  # (channel, k)
-                increment[here, j] = local @ weights.mean
-                Xa[:, here, j] = (local @ weights.perturbations).T
+            for level, (rows, problem) in enumerate(self._problems(column, inflation[:, j])):
+                for group in self.groups[level]:
+                    weights = self.settings.analysis.solver.solve(group.part_of(problem, rows))
+                    local = Xb[:, group.channels, j].T  # (channel, k)
+                    increment[group.channels, j] = local @ weights.mean
+                    Xa[:, group.channels, j] = (local @ weights.perturbations).T
                 adapted[level, j] = self.settings.inflation.update(problem)
                 count[level, j] = problem.p
         relaxed = self.settings.relaxation.relax(Xb, Xa)
@@ -122,18 +147,16 @@ class LocalAnalysis:
         return ColumnsAnalysis.of(background, Xb, inflation=inflation, count=np.zeros_like(inflation),
                                   clipped=np.zeros(columns.size, int), relaxation=np.ones_like(inflation))  # fmt: skip
 
-    def _problems(self, column: int, inflation: np.ndarray) -> Iterator[LocalProblem]:
-        """The local problem of each level of a column; an observation without weight there is no part of it."""
+    def _problems(self, column: int, inflation: np.ndarray) -> Iterator[tuple[np.ndarray, LocalProblem]]:
+        """Rows and local problem of each level of a column; an observation without weight there is no part of it."""
         grid, scale, used = self.space.grid, self.settings.localization, self.used
         near, distance = self.neighbours.within(grid.column_lat[column], grid.column_lon[column], scale.reach_km)
         Y, d, variance, horizontal = used.Y[near], used.d[near], used.variance[near], scale.horizontal(distance)
         for level, beta in enumerate(inflation):
             taper = horizontal * self.vertical_taper[level, near]
             seen = taper > 0
-            if seen.all():
-                yield LocalProblem(Y, d, variance, taper, float(beta))
-            else:
-                yield LocalProblem(Y[seen], d[seen], variance[seen], taper[seen], float(beta))
+            problem = LocalProblem(Y, d, variance, taper, float(beta))
+            yield (near, problem) if seen.all() else (near[seen], problem.select(seen))
 
     def _respect_humidity(self, analysis: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep the background's humidity above the configured level, and none below 0; count those (column,)."""

@@ -30,6 +30,10 @@ class LocalProblem:
         """(p,) tapered precision R⁻¹ρ."""
         return self.taper / self.variance
 
+    def select(self, which: np.ndarray) -> "LocalProblem":
+        """The same problem with some of its observations, by mask (p,)."""
+        return LocalProblem(self.Y[which], self.d[which], self.variance[which], self.taper[which], self.inflation)
+
     @property
     def k(self) -> int:
         return self.Y.shape[1]

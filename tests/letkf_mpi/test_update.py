@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from contracts import config
+from contracts.variables import Quantity
 from letkf_mpi.config import Settings
 from letkf_mpi.departures import Used
 from letkf_mpi.localization import Localization
@@ -33,7 +34,8 @@ def used(n=30, seed=1, **changed) -> Used:
     rng = np.random.default_rng(seed)
     Y = rng.standard_normal((n, K))
     Y -= Y.mean(axis=1, keepdims=True)
-    columns = dict(Y=Y, d=rng.standard_normal(n), variance=np.ones(n), lat=rng.uniform(-90, 90, n),
+    columns = dict(Y=Y, d=rng.standard_normal(n), variance=np.ones(n),
+                   quantity=np.full(n, Quantity.temperature), lat=rng.uniform(-90, 90, n),
                    lon=rng.uniform(0, 360, n), pressure=rng.uniform(4e4, 1e5, n))  # fmt: skip
     return Used(**(columns | changed))
 
@@ -86,6 +88,18 @@ def test_an_observation_above_the_vertical_cutoff_changes_no_bit_of_a_level():
     assert np.array_equal(with_it.X[:, low], without.X[:, low])
     assert not np.array_equal(with_it.X[:, ~low], without.X[:, ~low])
     assert with_it.diagnostics.count[:, 0].tolist() == [1, 29, 29, 29]  # 500, 850, 925, 1000 hPa
+
+
+def test_a_variable_is_updated_by_the_quantities_named_for_it_and_the_others_by_all():
+    wind = np.where(np.arange(60) < 30, Quantity.temperature, Quantity.u_component_of_wind)
+    table = used(60, quantity=wind)
+    only = Localization(updated_by={"specific_humidity": ("temperature",), "geopotential": ()})
+    found, plain = analyse(table, with_settings(localization=only)).X, analyse(table).X
+    humidity, geopotential = SPACE.index("specific_humidity"), SPACE.index("geopotential")
+    others = np.setdiff1d(np.arange(len(SPACE.channels)), [*humidity, *geopotential])
+    assert np.array_equal(found[:, others], plain[:, others])
+    assert np.array_equal(found[:, humidity], analyse(rows(table, wind == Quantity.temperature)).X[:, humidity])
+    assert np.array_equal(found[:, geopotential], ensemble()[:, geopotential])
 
 
 def test_order_of_observations_is_irrelevant_to_rounding():
