@@ -1,0 +1,86 @@
+# What the scripts of the corridor share: environment, one date function, the runner of a step.
+# Sourced, never run.  Needs bash >= 5, coreutils and flock (util-linux).
+# shellcheck shell=bash
+
+CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The interpreter decides everything else: the MPI launcher of the environment stands beside it.
+if [[ -z ${PYTHON:-} ]]; then
+    PYTHON=$CHECKOUT/.venv/bin/python
+    [[ -x $PYTHON ]] || PYTHON=python3
+fi
+PYTHON=$(command -v "$PYTHON") || { echo "no Python at '$PYTHON': run 'make setup' or set PYTHON" >&2; exit 1; }
+export PYTHON PYTHONPATH=$CHECKOUT${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+
+# One thread for each MPI process; sums that do not depend on the number of cores.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+export LC_ALL=C TZ=UTC
+
+# Where experiment files find sample observations, as the tests do.
+export LETKF_SAMPLES=${LETKF_SAMPLES:-$(dirname "$CHECKOUT")/shared/data}
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# add_hours 2016010118 6 -> 2016010200
+add_hours() { date -u -d "${1:0:8} ${1:8:2}:00 UTC + $2 hours" +%Y%m%d%H; }
+
+# Microseconds; the difference of two is a duration.
+clock() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
+seconds_since() { local us=$(( $(clock) - $1 )); printf '%d.%d' $((us / 1000000)) $((us % 1000000 / 100000)); }
+duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
+
+# The code's version: the commit, "-dirty" where files were changed since, or unknown without git.
+code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
+
+# load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE
+# and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
+load_experiment() {
+    EXPERIMENT=$1
+    local settings
+    settings=$("$PYTHON" -m contracts "$EXPERIMENT" --freeze "$(code_version)") || exit 1
+    eval "$settings"
+    mkdir -p "$FOLDER"
+    WORK=$(cd "$FOLDER/.." && pwd)  # patterns in the experiment file may say $WORK
+    export WORK
+    # shellcheck disable=SC2153  # MACHINE is set by eval
+    local machine=$CHECKOUT/run/machines/$MACHINE.sh
+    [[ $MACHINE == */* ]] && machine=$MACHINE
+    [[ -f $machine ]] || die "no machine file $machine: expected one of $(cd "$CHECKOUT/run/machines" && echo *.sh)"
+    # shellcheck source=/dev/null
+    source "$machine"
+}
+
+# only_one: refuse while another process works on the same experiment.  The lock belongs to the open file, which the
+# steps inherit: it is free only when all that was started is gone, also after a kill.
+only_one() {
+    exec {LOCK}>"$FOLDER/.lock"
+    flock -w "${LOCK_WAIT:-10}" "$LOCK" || die "$FOLDER: another run of this experiment is at work; wait for it or stop it"
+}
+
+# ensemble_complete FOLDER: all members with their mean and spread.
+ensemble_complete() {
+    local number
+    [[ -e $1/mean.nc && -e $1/spread.nc ]] || return 1
+    for ((number = 1; number <= MEMBERS; number++)); do
+        [[ -e $1/m$(printf '%04d' "$number").nc ]] || return 1
+    done
+}
+
+# step STAGE TIME COMMAND…: run the command, say how long it took.  What it writes to the terminal is shown and kept
+# only if it fails: each program keeps its own log/STAGE.log.
+step() {
+    local stage=$1 time=$2 status=0 began output
+    shift 2
+    output=$FOLDER/$time/log/$stage.out
+    mkdir -p "${output%/*}"
+    began=$(clock)
+    "$@" >"$output" 2>&1 </dev/null || status=$?
+    if ((status)); then
+        say "$time  $stage  failed after $(seconds_since "$began") s with status $status"
+        { tail -n 20 "$output"; say "$(basename "$0"): $time: step $stage failed, all of its words: $output"; } >&2
+        return "$status"
+    fi
+    rm -f "$output"
+    printf '%s  %-12s %7s s\n' "$time" "$stage" "$(seconds_since "$began")"
+}

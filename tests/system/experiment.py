@@ -1,0 +1,165 @@
+"""A small twin experiment with real programs: model persistence, a truth that stands still, members drawn around it.
+
+Everything is smooth on the sphere and follows from the seed; nothing needs more than seconds.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from contracts import config, state, static, times
+from contracts.grid import Grid
+from contracts.state import State, StateSpace
+from contracts.static import Static
+from tests.builders import CLIMATE
+from verify.config import Settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+START = datetime(1989, 1, 1, tzinfo=UTC)
+MEMBERS, CYCLES, RANKS = 8, 2, 2
+CYCLE_LIMIT_S = 180  # a cycle run that takes longer hangs
+
+TEXT = """
+[experiment]
+name = "tiny"
+start = 1989-01-01T00:00:00Z
+end = 1989-01-01T06:00:00Z
+members = 8
+mode = "research"
+[grid]
+nlat = 8
+nlon = 16
+[state]
+levels_hpa = [500, 850, 925]
+[model]
+name = "persistence"
+[initial]
+folder = "climate"
+first = 1988-01-01T00:00:00Z
+[observations]
+source = "synthetic"
+[synthetic]
+truth = "truth/%Y%m%d%H.nc"
+stations = [4, 8, 16, 8, 4]
+[localization]
+horizontal_km = 3000.0
+[inflation]
+method = "adaptive"
+[relaxation]
+method = "rtpp"
+alpha = 0.1
+[verify]
+truth = "truth/%Y%m%d%H.nc"
+"""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file and its work folder."""
+
+    path: Path
+    work: Path
+
+    @property
+    def settings(self) -> Settings:
+        return config.decode(self.path.read_text(), Settings, str(self.path))
+
+    @property
+    def folder(self) -> Path:
+        return self.work / "tiny"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name not in ("MACHINE", "MPIEXEC")}
+        return kept | {"PYTHON": sys.executable, "WORK": str(self.work), "RANKS": str(RANKS), "LOCK_WAIT": "30"}
+
+    def start(self, script: str = "cycle.sh", before: str = "") -> subprocess.Popen:
+        """Start a script of the corridor in its own process group; `before` is shell text run ahead of it."""
+        command = f'{before}\nexec "{CHECKOUT}/run/{script}" "{self.path}"'
+        return subprocess.Popen(["bash", "-c", command], env=self.environment, cwd=self.work, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+
+    def run(self, script: str = "cycle.sh", before: str = "") -> subprocess.CompletedProcess:
+        """The same to its end; a run that hangs is killed and fails the test."""
+        process = self.start(script, before)
+        try:
+            out, err = process.communicate(timeout=CYCLE_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def program(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run one program of the house by hand."""
+        return subprocess.run([sys.executable, "-m", *arguments], env=self.environment, cwd=CHECKOUT, text=True,
+                              capture_output=True, timeout=CYCLE_LIMIT_S)  # fmt: skip
+
+
+def kill(process: subprocess.Popen) -> None:
+    """kill -9 of the whole process group."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def make(work: Path, text: str = TEXT) -> Experiment:
+    """Write experiment file, truth and the climate that the first members come from, and make the first ensemble."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "tiny.toml"
+    path.write_text(text)
+    made = Experiment(path, work)
+    settings = made.settings
+    space = settings.state.space(settings.grid.grid())
+    for time in times.every(START, START + timedelta(hours=6 * CYCLES), timedelta(hours=6)):
+        state.write(work / "truth" / f"{times.name(time)}.nc", smooth_state(space, 0, time))
+    first = START.replace(year=1988)
+    for member in range(MEMBERS):
+        time = first + member * timedelta(hours=12)
+        state.write(work / "climate" / f"{times.name(time)}.nc", smooth_state(space, 1 + member, time))
+    static.write(work / "climate" / "static.nc", land_static(space.grid))
+    done = made.program("model_server", "initial", str(path))
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def smooth_state(space: StateSpace, seed: int, time: datetime) -> State:
+    """Five waves around a climate, the same pattern in all channels: eight members can span what the truth may be."""
+    rng = np.random.default_rng(seed)
+    lat, lon = np.deg2rad(space.grid.lat)[:, None], np.deg2rad(space.grid.lon)[None, :]
+    waves = [np.cos(lat) ** m * np.sin((n - m) * lat + a) * np.cos(m * lon + b)
+             for m, n, a, b in [(0, 2, 0.3, 0), (1, 2, 0.1, 1), (1, 3, 2, 2), (2, 3, 1, 3), (2, 4, 0, 4)]]  # fmt: skip
+    mean, scale = (np.array([CLIMATE[channel.variable][i] for channel in space.channels]) for i in (0, 1))
+    pattern = np.einsum("w,wij->ij", rng.standard_normal(len(waves)), np.array(waves))
+    return State(space, mean[:, None, None] + scale[:, None, None] * pattern, time)
+
+
+def land_static(grid: Grid) -> Static:
+    """Flat; half of it land."""
+    land = np.zeros(grid.shape)
+    land[:, : grid.lon.size // 2] = 1.0
+    return Static(grid, np.zeros(grid.shape), land)
+
+
+def data(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The values of all NetCDF files below `folder`, by file and variable."""
+    files = {}
+    for path in sorted(folder.rglob("*.nc")):
+        with netCDF4.Dataset(path) as dataset:
+            dataset.set_auto_mask(False)
+            files[str(path.relative_to(folder))] = {name: dataset[name][...] for name in dataset.variables}
+    return files
+
+
+def same(first: dict, second: dict) -> None:
+    """Both have the same files with the same bits."""
+    assert first.keys() == second.keys()
+    for file in first:
+        assert first[file].keys() == second[file].keys(), file
+        for name in first[file]:
+            assert first[file][name].tobytes() == second[file][name].tobytes(), f"{file}: {name} differs"

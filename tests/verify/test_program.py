@@ -1,0 +1,173 @@
+"""`python -m verify` on the files of a made experiment."""
+
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts import config, errors, observations, state, static, times
+from contracts.observations import Source
+from contracts.state import State
+from contracts.variables import Flag
+from tests import builders
+from tests.verify.test_fit import departures
+from verify import __main__ as verify
+from verify import score_file, scores, summary
+from verify.config import Settings
+
+MEMBERS = 3
+TIMES = [builders.TIME, builders.TIME + timedelta(hours=6)]
+
+
+def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True) -> Path:
+    """Write all that verification reads, for two times; returns the experiment file."""
+    monkeypatch.setenv("WORK", str(folder))
+    text = f"""
+[experiment]
+name = "made"
+start = {TIMES[0].isoformat()}
+end = {TIMES[1].isoformat()}
+members = {MEMBERS}
+[grid]
+nlat = 8
+nlon = 16
+[state]
+levels_hpa = [500, 850, 925]
+[verify]
+truth = "{'nature/%Y%m%d%H.nc' if with_truth else ''}"
+"""
+    path = folder / "made.toml"
+    path.write_text(text)
+    settings = config.load(path, Settings)
+    space, home = settings.state.space(settings.grid.grid()), settings.experiment.folder
+    for n, time in enumerate(TIMES):
+        here = home.at(time)
+        state.write(settings.truth(time) or folder / "unused.nc", builders.random_state(space, 100 + n, time))
+        for e, ensemble in enumerate((here.background, here.analysis)):
+            for m in range(1, MEMBERS + 1):
+                state.write(ensemble.member(m), builders.random_state(space, 1000 * n + 100 * e + m, time), member=m)
+            state.write(ensemble.mean, builders.random_state(space, 7 + e, time), statistic="mean")
+        if free:
+            for name in ("mean", "spread"):
+                positive = np.abs(builders.random_state(space, 5, time).data)
+                state.write(getattr(home.free(time), name), State(space, positive, time), statistic=name)
+        window = (time - timedelta(hours=3), time + timedelta(hours=3))
+        observations.write(here.departures, departures(n), Source(time, window))
+    half_land = np.zeros(space.grid.shape)
+    half_land[:, :8] = 1.0
+    static.write(home.static, static.Static(space.grid, np.zeros(space.grid.shape), half_land))
+    return path
+
+
+def run(path: Path) -> Settings:
+    for time in TIMES:
+        verify.main(["scores", str(path), times.name(time)])
+    return config.load(path, Settings)
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, 1e-9])
+def test_scores_of_files_are_those_of_their_arrays(tmp_path, monkeypatch, memory_gib):
+    path = experiment(tmp_path, monkeypatch)
+    path.write_text(path.read_text() + f"memory_gib = {memory_gib}\n")
+    settings = run(path)
+    space, here = settings.state.space(settings.grid.grid()), settings.experiment.folder.at(TIMES[1])
+    found = score_file.read(here.scores)
+    weights = scores.region_weights(space.grid, settings.verify.regions)
+    truth = state.read(settings.truth(TIMES[1]), space).data
+    X = np.stack([state.read(p, space).data for p in here.analysis.members(MEMBERS)])
+    for name, expected in scores.ensemble_scores(X, truth, weights).items():
+        np.testing.assert_allclose(found.against_truth[f"analysis_{name}"], expected, rtol=1e-12)
+    free = settings.experiment.folder.free(TIMES[1])
+    mean, spread = (state.read(p, space).data.astype(float) for p in (free.mean, free.spread))
+    np.testing.assert_allclose(found.against_truth["free_rmse"][0],
+                               np.sqrt(scores.regional_mean((mean - truth) ** 2, weights)[0]), rtol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(found.against_truth["free_spread"][0],
+                               np.sqrt(scores.regional_mean(spread**2, weights)[0]), rtol=1e-12)  # fmt: skip
+    assert np.isnan(found.against_truth["free_crps"]).all()
+
+
+def test_written_scores_are_read_back(tmp_path, monkeypatch):
+    settings = run(experiment(tmp_path, monkeypatch))
+    path = settings.experiment.folder.at(TIMES[0]).scores
+    once = score_file.read(path)
+    score_file.write(tmp_path / "again.nc", once)
+    again = score_file.read(tmp_path / "again.nc")
+    assert (once.time, once.members, once.reference, once.regions, once.channels, once.counts) == (
+        again.time, again.members, again.reference, again.regions, again.channels, again.counts)  # fmt: skip
+    assert once.time == TIMES[0]
+    assert sum(once.counts.values()) == 400
+    for name in once.against_truth:
+        np.testing.assert_array_equal(once.against_truth[name], again.against_truth[name])
+    for column in fields(once.fit):
+        np.testing.assert_array_equal(getattr(once.fit, column.name), getattr(again.fit, column.name))
+
+
+def test_without_a_truth_there_are_observation_statistics_only(tmp_path, monkeypatch):
+    settings = run(experiment(tmp_path, monkeypatch, with_truth=False))
+    found = score_file.read(settings.experiment.folder.at(TIMES[0]).scores)
+    assert not found.against_truth
+    assert len(found.fit) > 0
+    text = summary.text([found], settings.verify.headline)
+    assert "Against the truth" not in text
+    assert "Fit to observations" in text
+
+
+def test_the_summary_prints_the_numbers_of_the_files(tmp_path, monkeypatch, capsys):
+    path = experiment(tmp_path, monkeypatch)
+    settings = run(path)
+    verify.main(["summary", str(path)])
+    printed = capsys.readouterr().out
+    last = score_file.read(settings.experiment.folder.at(TIMES[1]).scores)
+    row = next(line for line in printed.splitlines() if line.startswith("temperature_500"))
+    shown = [float(cell) for cell in row.split()[2:]]
+    k = np.sqrt((MEMBERS + 1) / MEMBERS)
+    expected = [last.score(f"{e}_rmse", "temperature_500") for e in ("background", "analysis", "free")]
+    spread = [last.score(f"{e}_spread", "temperature_500") for e in ("background", "analysis")]
+    expected += spread + [k * s / r for s, r in zip(spread, expected[:2], strict=True)]
+    assert shown[:7] == pytest.approx(expected, rel=5e-3)
+    counts = next(line for line in printed.splitlines() if line.startswith(times.name(TIMES[0])))
+    assert counts.split()[-1] == "400"
+    assert str(last.counts[Flag.bad_mark]) in printed
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_both_figures_are_drawn(tmp_path, monkeypatch, capsys, with_truth):
+    path = experiment(tmp_path, monkeypatch, with_truth)
+    run(path)
+    verify.main(["figures", str(path)])
+    drawn = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [p.name for p in drawn] == ["series.png", "increment.png"]
+    for p in drawn:
+        assert p.read_bytes().startswith(b"\x89PNG")
+        assert p.stat().st_size > 10_000
+
+
+def test_a_missing_truth_is_named(tmp_path, monkeypatch):
+    path = experiment(tmp_path, monkeypatch)
+    missing = config.load(path, Settings).truth(TIMES[0])
+    missing.unlink()
+    with pytest.raises(errors.ContractError, match=f"{missing}: no such file"):
+        verify.main(["scores", str(path), times.name(TIMES[0])])
+
+
+def test_a_channel_that_is_not_there_is_named(tmp_path, monkeypatch):
+    path = experiment(tmp_path, monkeypatch)
+    path.write_text(path.read_text() + 'map_channel = "temperature_10"\n')
+    run(path)
+    with pytest.raises(errors.UserError, match="map_channel: the state has no channel 'temperature_10'"):
+        verify.main(["figures", str(path)])
+
+
+def test_no_scores_yet_is_said(tmp_path, monkeypatch):
+    with pytest.raises(errors.UserError, match="no time has scores yet"):
+        verify.main(["summary", str(experiment(tmp_path, monkeypatch))])
+
+
+@pytest.mark.parametrize("setting", ["regions = {nowhere = [20, 10]}", "layers_hpa = [0, 1000]", "truht = 'x'"])
+def test_wrong_settings_are_refused(tmp_path, monkeypatch, setting):
+    path = experiment(tmp_path, monkeypatch, with_truth=False)
+    path.write_text(path.read_text().replace('truth = ""', setting))
+    with pytest.raises(errors.UserError, match="verify"):
+        config.load(path, Settings)
