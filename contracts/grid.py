@@ -110,16 +110,20 @@ class Grid:
         turned_row = (row < 0) | (row >= self.lat.size)  # beyond the last row: across the pole
         row = np.clip(row, 0, self.lat.size - 1)
 
+        here, across = self._cols_around(lon), None
+        if turned_row.any():
+            across = self._cols_around(lon + 180.0)
         column = np.empty((lat.size, 4), dtype=np.intp)
         weight = np.empty((lat.size, 4))
         turned = np.empty((lat.size, 4), dtype=bool)
         for side, row_weight in ((0, 1.0 - north_weight), (1, north_weight)):
-            seen_lon = np.where(turned_row[:, side], lon + 180.0, lon)
-            col, east_weight = self._cols_around(seen_lon)
+            beyond = turned_row[:, side, None]
+            col, col_weight = here if across is None else (np.where(beyond, far, near)
+                                                           for near, far in zip(here, across, strict=True))
             pair = slice(2 * side, 2 * side + 2)
             column[:, pair] = row[:, side, None] * self.lon.size + col
-            weight[:, pair] = row_weight[:, None] * np.stack([1.0 - east_weight, east_weight], axis=1)
-            turned[:, pair] = turned_row[:, side, None]
+            weight[:, pair] = row_weight[:, None] * col_weight
+            turned[:, pair] = beyond
         return Stencil(column, weight, turned)
 
     def _rows_around(self, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,10 +137,11 @@ class Grid:
         return np.stack([south, south + 1], axis=1), (lat - below) / (above - below)
 
     def _cols_around(self, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Columns west and east of each longitude, (n, 2), wrapping; weight of the eastern one."""
+        """Columns west and east of each longitude, (n, 2), wrapping, and their weights (n, 2)."""
         lon = np.mod(lon, 360.0)
         wrapped = np.concatenate([self.lon, [self.lon[0] + 360.0]])
         lon = np.where(lon < self.lon[0], lon + 360.0, lon)
         west = np.clip(np.searchsorted(wrapped, lon, side="right") - 1, 0, self.lon.size - 1)
         east_weight = (lon - wrapped[west]) / (wrapped[west + 1] - wrapped[west])
-        return np.stack([west, (west + 1) % self.lon.size], axis=1), east_weight
+        return (np.stack([west, (west + 1) % self.lon.size], axis=1),
+                np.stack([1.0 - east_weight, east_weight], axis=1))
