@@ -22,8 +22,9 @@ from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 
-SECTIONS = ("experiment", "grid", "state", "observations", "synthetic", "model", "nature", "initial", "analysis",
-            "localization", "inflation", "relaxation", "background_check", "verify", "run")
+SECTIONS = ("experiment", "grid", "state", "observations", "thinning", "synthetic", "model", "nature",
+            "initial", "network", "training", "analysis", "localization", "inflation", "relaxation",
+            "background_check", "verify", "run")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]

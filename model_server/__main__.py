@@ -11,6 +11,8 @@ COMMANDS = {
     "initial": "the first background ensemble, from states of a nature run",
     "forecast": "every member from the analysis of one time to the background of the next",
     "free": "the first ensemble through all times without any analysis",
+    "train": "train ClimaX on the states of a nature run or of WeatherBench",
+    "convert": "weights of the public ClimaX code into ours, with their model card",
 }
 HELP = "\n".join([
     "usage: python -m model_server COMMAND EXPERIMENT.toml …", "", "Ensemble forecasts.", "", "commands:",

@@ -22,6 +22,7 @@ from model_server.models.base import ForecastModel, NatureModel
 
 GROUP = "model_server.models"
 MODELS = {
+    "climax": "model_server.models.climax",
     "persistence": "model_server.models.persistence",
     "speedy": "model_server.models.speedy",
 }
@@ -38,7 +39,7 @@ def create(name: str, options: dict[str, Any], space: StateSpace, section: str =
             raise  # a fault of ours, not of the installation
         raise UserError(
             f"the model {name} needs the package {missing}, which is not installed; install the extra that "
-            "brings it, for speedy: pip install '.[nwp]'"
+            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax"
         ) from None
     if model.history != 1:
         raise UserError(f"the model {name} needs {model.history} past states; the cycle carries one")

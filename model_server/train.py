@@ -1,0 +1,53 @@
+"""`train`: shards if they are not there, then the training, both resumed where they stand."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from contracts import program, times
+from contracts.errors import UserError
+from model_server.training import config
+
+log = logging.getLogger("model_server.train")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser(
+        "python -m model_server train",
+        "Train ClimaX on the states that [training] names: shards, curves, scores and weights with their card.\n"
+        "After a kill the same command goes on, through the same numbers.",
+        "python -m model_server train run/experiments/train_climax.toml",
+    )
+    program.add_experiment(parser)
+    parser.add_argument("--shards-only", action="store_true",
+                        help="write the shards, then stop: to train on them on another machine, "
+                        'with [training] source = "shards"')  # fmt: skip
+    options = parser.parse_args(arguments)
+    settings = config.load(options.experiment)
+    program.log_to_file(settings.folder / "train.log")
+    write_shards(settings)
+    if options.shards_only:
+        return
+    try:
+        from model_server.training import loop
+    except ModuleNotFoundError as error:
+        raise UserError(f"training needs the package {error.name}: pip install '.[torch]'") from None
+    loop.train(settings)
+
+
+def write_shards(settings: config.Settings) -> None:
+    """Shards of the training and the validation period."""
+    from model_server.training import shards, sources
+
+    source = sources.of(settings)
+    if source is None:
+        return
+    folder, training = shards.ShardFolder(settings.shards_folder), settings.training
+    shards.write(source, folder, wanted(settings), training.days_per_shard, training.storage)
+
+
+def wanted(settings: config.Settings) -> list[datetime]:
+    """All times of the two periods, each once."""
+    step = settings.experiment.step
+    both = (*times.every(*settings.period, step), *times.every(*settings.validation, step))
+    return sorted(set(both))

@@ -1,0 +1,1 @@
+"""Training of ClimaX: sources of states -> shards -> samples -> loss -> weights with their card."""

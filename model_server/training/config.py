@@ -1,0 +1,127 @@
+"""The sections of the experiment file that only training reads: [network] and [training]."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts import config
+from contracts.errors import UserError
+from model_server import config as server_config
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Network(config.Section, frozen=True):
+    """[network] Sizes of a network trained from scratch."""
+
+    patch: Positive = 2
+    embed_dim: Positive = 192
+    depth: Positive = 6
+    heads: Positive = 6
+    decoder_depth: NotNegative = 2
+    mlp_ratio: PositiveFloat = 4.0
+
+
+class Phase(config.Section, frozen=True):
+    """[[training.phases]] Epochs of forecasts of `rollout` steps; it begins with the best weights of the one before."""
+
+    rollout: Positive = 1
+    epochs: Positive = 20
+    samples: Positive | None = None  # of an epoch, other ones each time; default: all there are
+    learning_rate: PositiveFloat = 5e-4
+    warmup_steps: NotNegative = 500
+    final_fraction: Fraction = 0.01  # of the learning rate, where the cosine ends
+
+
+PHASES = (Phase(), Phase(rollout=4, epochs=2, learning_rate=5e-5, warmup_steps=100))
+
+
+class Training(config.Section, frozen=True):
+    """[training] Data, loss and schedule. Times of training default to those of [experiment]."""
+
+    validation_start: datetime  # a year that no step is trained on
+    validation_end: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+    source: Literal["nature", "weatherbench", "shards"] = "nature"  # shards: all of them are made already
+    data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment
+    shards: str = "shards"  # beside the experiments in the work folder, or an absolute path
+    storage: Literal["float16", "float32"] = "float16"  # of anomalies in shards
+    days_per_shard: Positive = 30
+    memory_gb: PositiveFloat = 6.0  # shards up to this size are held in memory
+
+    predicts: Literal["tendency", "field"] = "tendency"
+    batch: Positive = 16
+    phases: tuple[Phase, ...] = PHASES
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-5
+    gradient_norm: PositiveFloat = 1.0  # longer gradients are shortened to it
+    patience: Positive = 5  # epochs without a better validation before a phase ends
+
+    validation_samples: Positive = 48  # forecasts, evenly spread over the validation period
+    leads_hours: tuple[Positive, ...] = (6, 24, 72, 120)
+
+    device: str = "auto"
+    threads: Positive | None = None  # of a CPU: default all cores; another number rounds otherwise
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    weights: Literal["float16", "float32"] = "float16"  # of the finished file
+    save_minutes: PositiveFloat = 5.0  # a kill loses no more than this
+
+    def __post_init__(self):
+        for name in ("validation_start", "validation_end", "start", "end"):
+            time = getattr(self, name)
+            if time is not None and time.tzinfo is None:
+                raise ValueError(f"{name} must be in UTC such as 1998-01-01T00:00:00Z, got {time}")
+        if not self.phases:
+            raise ValueError("at least one phase is needed")
+
+
+# What may differ when a training goes on: the result depends on none of it, but for rounding.
+MAY_CHANGE = ("source", "data", "shards", "memory_gb", "device", "threads", "save_minutes", "weights")
+
+
+class Settings(server_config.Settings, frozen=True, kw_only=True):
+    """What training reads of an experiment file."""
+
+    training: Training
+    network: Network = Network()
+
+    @property
+    def period(self) -> tuple[datetime, datetime]:
+        """First and last time of training."""
+        start = self.training.start or self.experiment.start
+        return start.astimezone(UTC), (self.training.end or self.experiment.end).astimezone(UTC)
+
+    @property
+    def validation(self) -> tuple[datetime, datetime]:
+        return self.training.validation_start.astimezone(UTC), self.training.validation_end.astimezone(UTC)
+
+    @property
+    def shards_folder(self) -> Path:
+        return self._in_work(self.training.shards)
+
+    @property
+    def folder(self) -> Path:
+        """Where the training keeps itself, its curves and its weights."""
+        return self.experiment.folder.folder / "training"
+
+
+def load(path: Path) -> Settings:
+    """The experiment file; raises UserError with the place of what is wrong."""
+    settings = config.load(path, Settings)
+    (start, end), (first, last) = settings.period, settings.validation
+    if end <= start or last <= first:
+        raise UserError(f"{path}: [training] start and validation_start must lie before their ends")
+    if start <= last and first <= end:
+        raise UserError(
+            f"{path}: [training] the validation period {first:%Y-%m-%d} to {last:%Y-%m-%d} overlaps the training "
+            f"period {start:%Y-%m-%d} to {end:%Y-%m-%d}; no time may be in both"
+        )
+    for lead in settings.training.leads_hours:
+        if lead % settings.experiment.step_hours:
+            raise UserError(f"{path}: [training] leads_hours {lead} is no multiple of step_hours")
+    return settings

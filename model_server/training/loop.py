@@ -1,0 +1,299 @@
+"""The training: phases of epochs of batches, each step
+
+    forecast `rollout` steps from the batch's first states and compare every one with the truth;
+    gradient through all of them, shortened to `gradient_norm`; AdamW (Loshchilov & Hutter 2019) with the phase's rate.
+
+After each epoch the validation year decides whether these weights are the best of the phase; the best are written with
+their card at once, so that they can serve while the training goes on.  A phase ends with its epochs or its patience
+and hands its best weights to the next.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts import netcdf, times
+from contracts.constants import HOUR
+from contracts.errors import UserError
+from model_server import checkpoint as checkpoints
+from model_server.checkpoint import Card, Checkpoint, GridCard, NetworkCard
+from model_server.models.climax import collapsed, stepping
+from model_server.models.climax.network import ClimaX, initialise, parameter_count
+from model_server.models.climax.stepping import Stepping
+from model_server.normalization import CONSTANTS
+from model_server.progress import SECONDS_BETWEEN_LINES, duration
+from model_server.training import curves, samples, state, statistics, validation
+from model_server.training.config import Phase, Settings
+from model_server.training.curves import Epoch, Record
+from model_server.training.loss import weighted_square
+from model_server.training.schedule import learning_rate
+from model_server.training.shards import Series, ShardFolder
+from model_server.training.state import Place, Training
+from model_server.training.statistics import Statistics
+from model_server.training.validation import Validation
+
+log = logging.getLogger("model_server.train")
+LEAD_SCALE = 100.0  # the network is given hours / 100, as upstream trains
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What does not change while training."""
+
+    settings: Settings
+    series: Series
+    statistics: Statistics
+    card: Card
+    stepping: Stepping
+    weights: Tensor  # of area, (lat, lon)
+    device: torch.device
+    windows: tuple[np.ndarray, ...]  # of each phase, (sample, rollout + 1)
+    validation: Validation
+
+    def step(self, network: ClimaX) -> Callable[[Tensor], Tensor]:
+        """fields (B, channel, lat, lon) -> fields one step later, differentiable."""
+        lead = torch.tensor([self.stepping.lead], device=self.device)
+
+        def advance(fields: Tensor) -> Tensor:
+            with self.autocast():
+                output = collapsed.forward(network, self.stepping.inputs(fields), lead)
+            return self.stepping.next(fields, output.float())
+
+        return advance
+
+    def autocast(self) -> AbstractContextManager:
+        half = self.settings.training.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
+    def batches(self, place: Place) -> list[np.ndarray]:
+        """All batches of the epoch of `place`."""
+        size, seed = self.settings.training.batch, self.settings.experiment.seed
+        limit = self.settings.training.phases[place.phase].samples
+        return samples.batches(self.windows[place.phase], size, seed, place.phase, place.epoch, limit)
+
+    def batch_count(self, phase: int) -> int:
+        training = self.settings.training
+        return samples.batch_count(len(self.windows[phase]), training.batch, training.phases[phase].samples)
+
+    def steps_left(self, place: Place) -> float:
+        """Forecast steps still to be trained on, at most; the measure of time left."""
+        phases = self.settings.training.phases
+        here = phases[place.phase]
+        left = ((here.epochs - place.epoch) * self.batch_count(place.phase) - place.batch) * here.rollout
+        later = range(place.phase + 1, len(phases))
+        return left + sum(phases[n].epochs * phases[n].rollout * self.batch_count(n) for n in later)
+
+
+def train(settings: Settings) -> Path:
+    """Train to the end from wherever it stands; returns the path of the weights."""
+    trainer = prepared(settings)
+    training = fresh(trainer)
+    where, weights = settings.folder / "state.pt", settings.folder / f"{settings.experiment.name}.safetensors"
+    if state.resume(where, training, settings):
+        training.network.to(trainer.device)
+        log.info("%s: goes on at phase %d epoch %d step %d", where, training.place.phase + 1,
+                 training.place.epoch + 1, training.place.step)  # fmt: skip
+    if not training.record.references:
+        training.record = Record(references=tuple(trainer.validation.references()))
+    phases = settings.training.phases
+    log.info("%d parameters, %d samples, %d batches an epoch", parameter_count(training.network),
+             len(trainer.windows[0]), trainer.batch_count(0))  # fmt: skip
+    while training.place.phase < len(phases):
+        epoch(trainer, training, where)
+        close_epoch(trainer, training, weights)
+        state.write(where, training, settings)
+    log.info("%s: done; scores in %s", weights, settings.folder / "scores.csv")
+    return weights
+
+
+def prepared(settings: Settings) -> Trainer:
+    """Data, statistics and card; raises UserError where the shards do not hold the periods."""
+    training, hours = settings.training, settings.experiment.step_hours
+    step, device = hours * HOUR, _device(training.device)
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    if training.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    series = Series(ShardFolder(settings.shards_folder), settings.space, training.memory_gb * GIGABYTE)
+    known = statistics.of(series, *settings.period, step, settings.folder / "statistics.npz")
+    card = card_of(settings, known)
+    channels = [channel.name for channel in settings.space.channels]
+    windows = tuple(series.starts(*settings.period, step, phase.rollout) for phase in training.phases)
+    leads = tuple(lead // hours for lead in training.leads_hours)
+    ahead = max(*leads, *(phase.rollout for phase in training.phases))
+    unseen = validation.spread(series.starts(*settings.validation, step, ahead), training.validation_samples)
+    fewest = min(samples.batch_count(len(window), training.batch, phase.samples)
+                 for window, phase in zip(windows, training.phases, strict=True))  # fmt: skip
+    if not fewest or not len(unseen):
+        raise UserError(
+            f"{series.folder.folder}: holds {min(map(len, windows))} samples for training, at least one batch of "
+            f"{training.batch} is needed, and {len(unseen)} for validation; it holds {series.span}"
+        )
+    return Trainer(
+        settings=settings, series=series, statistics=known, card=card,
+        stepping=Stepping.of(card, statistics.constants(series), channels, device),
+        weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
+        device=device, windows=windows,
+        validation=Validation(series, known.climatology, unseen, leads, step),
+    )  # fmt: skip
+
+
+def card_of(settings: Settings, known: Statistics) -> Card:
+    """The card of the weights that this training makes: all channels and the constants in, all channels out."""
+    channels = tuple(channel.name for channel in settings.space.channels)
+    grid, (start, end) = settings.grid, settings.period
+    return Card(
+        name=settings.experiment.name,
+        network=NetworkCard(tokens=(*channels, *CONSTANTS), head=channels, **_sizes(settings)),
+        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        inputs=(*channels, *CONSTANTS), outputs=channels,
+        lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE, predicts=settings.training.predicts,
+        normalization=known.moments,
+        about=f"trained by python -m model_server train, {netcdf.version()}, on {settings.training.source} "
+        f"{times.name(start)} to {times.name(end)}, seed {settings.experiment.seed}",
+    )  # fmt: skip
+
+
+def fresh(trainer: Trainer) -> Training:
+    """A network with weights drawn from the experiment's seed, and its optimiser."""
+    network = ClimaX(stepping.architecture(trainer.card))
+    initialise(network, torch.Generator().manual_seed(trainer.settings.experiment.seed))
+    network.to(trainer.device)
+    return Training(network, _optimiser(network, trainer.settings))
+
+
+def epoch(trainer: Trainer, training: Training, where: Path) -> None:
+    """The batches of the present epoch that are still to be done."""
+    place, phase = training.place, trainer.settings.training.phases[training.place.phase]
+    todo = trainer.batches(place)[place.batch :]
+    report, saved = _Report(trainer, place), time.monotonic()
+    training.network.train()
+    for fields in samples.read_ahead(trainer.series, todo):
+        truth = torch.from_numpy(fields).to(trainer.device)
+        place.loss_sum += one_step(trainer, training, phase, truth)
+        place.batch += 1
+        place.step += 1
+        report.line(place)
+        if time.monotonic() - saved >= 60 * trainer.settings.training.save_minutes:
+            state.write(where, training, trainer.settings)
+            saved = time.monotonic()
+
+
+def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) -> float:
+    """One step of the optimiser on `truth` (rollout + 1, B, channel, lat, lon); returns the loss."""
+    place, settings = training.place, trainer.settings.training
+    done = place.epoch * trainer.batch_count(place.phase) + place.batch
+    rate = learning_rate(phase, done, phase.epochs * trainer.batch_count(place.phase))
+    for group in training.optimiser.param_groups:
+        group["lr"] = rate
+    advance, fields = trainer.step(training.network), truth[0]
+    loss = torch.zeros((), device=trainer.device)
+    for expected in truth[1:]:
+        fields = advance(fields)
+        loss = loss + weighted_square(fields, expected, trainer.stepping.scale, trainer.weights) / phase.rollout
+    value = loss.item()
+    if not np.isfinite(value):
+        raise UserError(
+            f"the training loss is {value} at step {place.step} (phase {place.phase + 1}, epoch {place.epoch + 1}); "
+            "lower its learning_rate; the last saved state is from before"
+        )
+    training.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(training.network.parameters(), settings.gradient_norm)
+    training.optimiser.step()
+    return value
+
+
+@torch.no_grad()
+def close_epoch(trainer: Trainer, training: Training, weights: Path) -> None:
+    """Validate, record, keep the best weights, and move to the next epoch or phase."""
+    place, phases = training.place, trainer.settings.training.phases
+    phase = phases[place.phase]
+    training.network.eval()
+    advance = trainer.step(training.network)
+    loss = trainer.validation.loss(advance, phase.rollout, trainer.stepping.scale, trainer.weights, trainer.device)
+    scores = trainer.validation.scores(advance, trainer.device)
+    mean = place.loss_sum / max(1, place.batch)
+    rate = training.optimiser.param_groups[0]["lr"]
+    line = Epoch(place.phase + 1, place.epoch + 1, place.step, phase.rollout, rate, mean, loss)
+    training.record = training.record.plus(line, scores)
+    log.info("phase %d/%d epoch %d/%d: training loss %.4f, validation loss %.4f%s", place.phase + 1, len(phases),
+             place.epoch + 1, phase.epochs, mean, loss, ", best" if loss < place.best_loss else "")  # fmt: skip
+    if loss < place.best_loss:
+        place.best_loss, place.worse = loss, 0
+        training.best = {name: tensor.cpu().clone() for name, tensor in training.network.state_dict().items()}
+        publish(trainer, training.best, weights)
+    else:
+        place.worse += 1
+    curves.write(trainer.settings.folder, training.record)
+    _move_on(trainer, training, phase)
+
+
+def publish(trainer: Trainer, best: dict[str, Tensor], weights: Path) -> None:
+    """Weights and card, ready to serve."""
+    arrays = {name: tensor.numpy() for name, tensor in best.items()}
+    content = Checkpoint(trainer.card, arrays, statistics.constants(trainer.series))
+    checkpoints.write(weights, content, trainer.settings.training.weights)
+
+
+def _move_on(trainer: Trainer, training: Training, phase: Phase) -> None:
+    place = training.place
+    place.epoch, place.batch, place.loss_sum = place.epoch + 1, 0, 0.0
+    if place.epoch < phase.epochs and place.worse < trainer.settings.training.patience:
+        return
+    if place.epoch < phase.epochs:
+        log.info("no better validation for %d epochs: the phase ends", place.worse)
+    training.place = Place(phase=place.phase + 1, step=place.step)
+    if training.best is not None:
+        training.network.load_state_dict(training.best)
+    training.optimiser = _optimiser(training.network, trainer.settings)
+
+
+class _Report:
+    """A line now and then with the loss and the time left."""
+
+    def __init__(self, trainer: Trainer, place: Place):
+        self.trainer = trainer
+        self.began = self.last = time.monotonic()
+        self.left = trainer.steps_left(place)
+
+    def line(self, place: Place) -> None:
+        now = time.monotonic()
+        if now - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = now
+        left = self.trainer.steps_left(place)
+        seconds = (now - self.began) / max(1.0, self.left - left) * left
+        phases = self.trainer.settings.training.phases
+        log.info("phase %d/%d epoch %d/%d batch %d/%d, loss %.4f, %s left", place.phase + 1, len(phases),
+                 place.epoch + 1, phases[place.phase].epochs, place.batch, self.trainer.batch_count(place.phase),
+                 place.loss_sum / place.batch, duration(seconds))  # fmt: skip
+
+
+def _optimiser(network: ClimaX, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW; embeddings, biases and norms are not decayed."""
+    named = list(network.named_parameters())
+    still = [p for name, p in named if p.dim() < 2 or "embed" in name.split(".")[0] or name.endswith("biases")]
+    decayed = [p for name, p in named if not any(p is other for other in still)]
+    groups = [{"params": decayed, "weight_decay": settings.training.weight_decay},
+              {"params": still, "weight_decay": 0.0}]  # fmt: skip
+    return torch.optim.AdamW(groups, lr=settings.training.phases[0].learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _sizes(settings: Settings) -> dict:
+    network = settings.network
+    return {name: getattr(network, name) for name in network.__struct_fields__}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

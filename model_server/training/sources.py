@@ -1,0 +1,58 @@
+"""Where states to train on come from: all sources look the same, and all of them go into shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from contracts import state, static
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from contracts.static import Static
+from model_server.nature import NatureFolder
+from model_server.training.config import Settings
+
+
+class Source(Protocol):
+    """States of one space at many times."""
+
+    @property
+    def space(self) -> StateSpace: ...
+
+    def static(self) -> Static:
+        """Orography and land-sea mask on the grid."""
+        ...
+
+    def read(self, times: Sequence[datetime]) -> np.ndarray:
+        """float32 (time, channel, lat, lon) in SI units, finite; raises UserError that names what is missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class NatureSource:
+    """The states of a nature run, as `model_server nature` writes them."""
+
+    space: StateSpace
+    folder: NatureFolder
+
+    def static(self) -> Static:
+        return static.read(self.folder.static, self.space.grid)
+
+    def read(self, times: Sequence[datetime]) -> np.ndarray:
+        return np.stack([state.read(self.folder.state(time), self.space, time).data for time in times])
+
+
+def of(settings: Settings) -> Source | None:
+    """The source that [training] names; None where the shards are all there is."""
+    training = settings.training
+    if training.source == "nature":
+        return NatureSource(settings.space, NatureFolder(settings.nature_folder))
+    if training.source == "weatherbench":
+        from model_server.training import weatherbench
+
+        if not training.data:
+            raise UserError("[training] source = 'weatherbench' needs data, the folder of its files or a zarr store")
+        return weatherbench.of(training.data, settings.space)
+    return None
