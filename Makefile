@@ -13,7 +13,7 @@ BIN    := $(VENV)/bin
 setup: $(VENV)/.complete
 
 # The stamp depends on what decides the environment, so that a changed requirement sets up again.
-$(VENV)/.complete: setup.cfg pyproject.toml constraints.txt
+$(VENV)/.complete: setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[nwp,torch,test,dev]'
 	touch $@

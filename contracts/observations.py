@@ -1,12 +1,17 @@
 """The table of observations (`observations/1`) and of departures (`departures/1`).
 
 One row is one observed number.  Every number that the input held for the quantities of the vocabulary is a row,
-used or not; `flag` says why not.  `departures/1` has the same rows in the same order, the final flags and four
-columns more.
+used or not; `flag` says why not.  A superobservation, the mean of several rows, is a row more: its `count` says of how
+many, and they stay with the flag `superobbed`.  `departures/1` has the same rows in the same order, the final flags and
+four columns more.
+
+For an analysis in four dimensions the window falls into slots around the cycle's time t0 (`Source.slot`):
+
+    slot = floor((t - t0) / slot_seconds + 1/2)          slot 0 is centred on t0
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from contracts import netcdf, times
+from contracts.constants import HOUR
 from contracts.errors import ContractError
 from contracts.variables import Flag, Quantity
 
@@ -22,9 +28,10 @@ DEPARTURES_CONTRACT = "departures/1"
 OWN_UNITS = "units of its quantity"
 
 
-def _column(dtype: str, long_name: str, units: str = "", **attributes: object) -> Any:
+def _column(dtype: str, long_name: str, units: str = "", default: Any = MISSING, **attributes: object) -> Any:
+    """A column; one with a default may be left out, of a call and of a file."""
     metadata = {"dtype": np.dtype(dtype), "long_name": long_name, **({"units": units} if units else {}), **attributes}
-    return field(metadata=metadata)
+    return field(metadata=metadata, default=default, kw_only=default is not MISSING)
 
 
 def _meanings(enumeration: type[Quantity] | type[Flag]) -> dict[str, Any]:
@@ -39,7 +46,8 @@ class Observations:
     `pressure` is where the observation stands in the vertical (Pa); for surface quantities the pressure at the
     station where known.  `elevation` is the height of the station (m).  `report` numbers the reports of the
     source files, so that rows of one sounding can be put together again.  `file_background` is the model
-    background that the provider stored with the observation, in the observation's units.
+    background that the provider stored with the observation, in the observation's units.  `count` is the number of
+    rows that a row stands for, more than 1 in a superobservation; a number stands for all rows.
     """
 
     value: np.ndarray = _column("f8", "observed value", OWN_UNITS)
@@ -57,11 +65,14 @@ class Observations:
     elevation: np.ndarray = _column("f4", "height of the station", "m")
     time: np.ndarray = _column("i8", "time of the observation", times.UNITS, calendar=times.CALENDAR)
     file_background: np.ndarray = _column("f4", "background stored by the provider", OWN_UNITS)
+    count: np.ndarray = _column("i4", "number of observations that the row stands for", "1", default=1)
 
     def __post_init__(self):
         length = np.shape(self.value)[0]
         for column in fields(self):
             values = np.asarray(getattr(self, column.name))
+            if values.ndim == 0 and column.default is not MISSING:
+                values = np.full(length, values)
             if values.shape != (length,):
                 raise ValueError(f"column {column.name} must have shape ({length},), got {values.shape}")
             object.__setattr__(self, column.name, values.astype(column.metadata["dtype"], copy=False))
@@ -95,12 +106,20 @@ class Departures(Observations):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table came from: the cycle's time, the window around it, the input files with their sha256."""
+    """Where a table came from: the cycle's time, the window around it, the input files with their sha256.
+
+    `slot_seconds` is the length of the slots that the window falls into.
+    """
 
     time: datetime
     window: tuple[datetime, datetime]
     files: tuple[str, ...] = ()
     sha256: tuple[str, ...] = ()
+    slot_seconds: int = HOUR
+
+    def slot(self, time: np.ndarray) -> np.ndarray:
+        """The slot (nobs,) of times (nobs,) in seconds since 1970; slot 0 is centred on the cycle's time."""
+        return (2 * (time - times.to_seconds(self.time)) + self.slot_seconds) // (2 * self.slot_seconds)
 
 
 def concatenate(tables: Sequence[Observations]) -> Observations:
@@ -122,6 +141,7 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "")
         "cycle_time": times.name(source.time),
         "window_start": np.int64(times.to_seconds(source.window[0])),
         "window_end": np.int64(times.to_seconds(source.window[1])),
+        "slot_seconds": np.int64(source.slot_seconds),
         "source_files": "\n".join(source.files),
         "source_sha256": "\n".join(source.sha256),
     }
@@ -154,6 +174,8 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
         columns = {}
         for column in fields(kind):
             if column.name not in dataset.variables:
+                if column.default is not MISSING:
+                    continue
                 raise ContractError(f"{path}: has no column {column.name!r}")
             values = np.asarray(dataset[column.name][:])
             if values.ndim == 2:
@@ -162,7 +184,8 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
         start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
         files, sums = (tuple(filter(None, dataset.getncattr(name).split("\n")))
                        for name in ("source_files", "source_sha256"))
-        source = Source(times.parse(dataset.cycle_time), (start, end), files, sums)
+        source = Source(times.parse(dataset.cycle_time), (start, end), files, sums,
+                        int(getattr(dataset, "slot_seconds", HOUR)))
     try:
         table = kind(**columns)
     except ValueError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contracts import config, observations, program, times
 from contracts.errors import UserError
-from obsproc import accounts, inventory, pipeline, synthetic
+from obsproc import accounts, exchange, inventory, pipeline, prepbufr, synthetic, thinning
 from obsproc.bufr import files
 from obsproc.config import Settings
 
@@ -17,8 +17,11 @@ log = logging.getLogger("obsproc")
 
 
 def main(arguments: Sequence[str]) -> None:
-    if list(arguments[:1]) == ["inspect"]:
-        look_into(arguments[1:])
+    commands = {"inspect": look_into, "account": give_account, "encode": exchange.encode,
+                "ioda": exchange.exchange_ioda}
+    command = commands.get(arguments[0]) if arguments else None
+    if command:
+        command(arguments[1:])
     else:
         make(arguments)
 
@@ -27,8 +30,11 @@ def make(arguments: Sequence[str]) -> None:
     """Write observations.nc of one time."""
     parser = program.parser(
         "python -m obsproc",
-        "Make observations.nc of one analysis time from PREPBUFR files or, in a twin experiment, from the truth.\n"
-        "To look into a PREPBUFR file: python -m obsproc inspect --help",
+        "Make observations.nc of one analysis time from PREPBUFR, WMO BUFR or a list, or, in a twin experiment, from\n"
+        "the truth.\n"
+        "To look into a PREPBUFR file: python -m obsproc inspect --help\n"
+        "What became of each observation: python -m obsproc account --help\n"
+        "To write PREPBUFR or IODA files, or read IODA: python -m obsproc encode --help, ... ioda --help",
         "python -m obsproc run/experiments/prepbufr_1989.toml 1989010112")
     program.add_experiment(parser)
     parser.add_argument("time", type=times.parse, metavar="TIME", help="analysis time, YYYYMMDDHH in UTC")
@@ -37,6 +43,7 @@ def make(arguments: Sequence[str]) -> None:
     folder = settings.experiment.folder.at(given.time)
     program.log_to_file(folder.log("obsproc"))
     table, source = observe(settings, given.time)
+    table = thinning.apply(table, source, settings)
     log.info("%d observations of %s, by fate:\n%s", len(table), times.name(given.time), accounts.table(table))
     observations.write(folder.observations, table, source, settings.experiment.name)
     log.info("wrote %s", folder.observations)
@@ -44,7 +51,9 @@ def make(arguments: Sequence[str]) -> None:
 
 def observe(settings: Settings, time: datetime) -> tuple[observations.Observations, observations.Source]:
     if settings.observations.source == "synthetic":
-        return synthetic.observe(settings, time)
+        if not settings.synthetic.encode:
+            return synthetic.observe(settings, time)
+        settings = synthetic.encoded(settings, time)
     return pipeline.observe(settings, time)
 
 
@@ -53,16 +62,34 @@ def look_into(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m obsproc inspect",
         "Print messages, subsets and levels of each message type of a PREPBUFR file, and count, sum, minimum and\n"
-        "maximum of the current value of each mnemonic.",
+        "maximum of the current value of each mnemonic. With --account instead what becomes of each number: a row of\n"
+        "observations.nc, or a coordinate of other rows.",
         "python -m obsproc inspect prepbufr.gdas.20201101.t12z.nr --json")
     parser.add_argument("file", type=Path, metavar="FILE", help="a PREPBUFR file")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--account", action="store_true", help="print what becomes of the numbers")
     parser.add_argument("--strict", action="store_true", help="refuse a file whose last message is cut short")
     given = parser.parse_args(arguments)
     if not given.file.is_file():
         raise UserError(f"{given.file}: no such file")
-    decoded = files.read_file(given.file, inventory.WANTED, accept_truncated=not given.strict)
-    print(inventory.as_json(decoded) if given.json else inventory.as_text(decoded))
+    wanted = prepbufr.WANTED if given.account else inventory.WANTED
+    decoded = files.read_file(given.file, wanted, accept_truncated=not given.strict)
+    tell = accounts.of_file if given.account else inventory.as_json if given.json else inventory.as_text
+    print(tell(decoded))
+
+
+def give_account(arguments: Sequence[str]) -> None:
+    """Print the fates of a table of observations."""
+    parser = program.parser(
+        "python -m obsproc account",
+        "Print how many rows of each message type, report type and quantity met which fate. For observations.nc these\n"
+        "are the fates before the analysis, for departures.nc the final ones. The counts add up to the rows.",
+        "python -m obsproc account work/prepbufr_1989/1989010112/observations.nc")
+    parser.add_argument("file", type=Path, metavar="FILE", help="observations.nc, or departures.nc of an analysis")
+    given = parser.parse_args(arguments)
+    read = observations.read_departures if given.file.name.startswith("departures") else observations.read
+    print(accounts.table(read(given.file)[0], by_type=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The sections of the experiment file that this program reads, `[observations]` and `[synthetic]`."""
+"""The sections of the experiment file that this program reads: `[observations]`, `[thinning]` and `[synthetic]`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from contracts import config
+from contracts.constants import HECTOPASCAL, HOUR
 from contracts.errors import UserError
 from contracts.variables import Quantity
 
@@ -21,18 +22,26 @@ ASSIMILATED = ("u_component_of_wind", "v_component_of_wind", "temperature", "spe
                "temperature_2m", "u_component_of_wind_10m", "v_component_of_wind_10m")
 
 
+MANDATORY_LEVELS_HPA = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10)
+
+
 class Observations(config.Section, frozen=True):
     """[observations] Where observations come from and which of them are offered to the analysis.
 
-    `files` are PREPBUFR files; strftime codes stand for the analysis time, `$NAME` for environment variables.
+    `files` are PREPBUFR files, WMO BUFR files or lists (`table`); strftime codes stand for the analysis time, `$NAME`
+    for environment variables.
     """
 
-    source: Literal["prepbufr", "synthetic"] = "prepbufr"
+    source: Literal["prepbufr", "wmo", "table", "synthetic"] = "prepbufr"
     files: tuple[str, ...] = ("prepqm%y%m%d%H",)
     truncated: Literal["refuse", "accept"] = "refuse"  # a file whose last message is cut short
     window_hours: tuple[float, float] = (-3.0, 3.0)  # around the analysis time, both ends included
     use: tuple[str, ...] = ASSIMILATED  # the other quantities are monitored
-    max_quality_mark: Annotated[int, Meta(ge=0, le=15)] = 3
+    slot_hours: Annotated[float, Meta(ge=1 / 60)] = 1.0  # of the window, for an analysis in 4-D
+    duplicates: Literal["flag", "keep"] = "flag"  # the same number of the same station, place, time and level again
+    max_quality_mark: Annotated[int, Meta(ge=0, le=15)] = 3  # NCEP: 4 and more are not to be used
+    # What station pressures may come to at sea level; on record are 870 and 1089 hPa (WMO archive of extremes).
+    sea_level_pressure_hpa: tuple[float, float] = (850.0, 1100.0)
     error_factor: dict[str, Positive] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification
     withhold_message_types: tuple[str, ...] = ("ADPUPA",)
@@ -40,6 +49,9 @@ class Observations(config.Section, frozen=True):
     def __post_init__(self):
         if not self.window_hours[0] < self.window_hours[1]:
             raise ValueError(f"window_hours must be earliest then latest, got {list(self.window_hours)}")
+        if not 0.0 < self.sea_level_pressure_hpa[0] < self.sea_level_pressure_hpa[1]:
+            raise ValueError("sea_level_pressure_hpa must be lowest then highest, got "
+                             f"{list(self.sea_level_pressure_hpa)}")
         _check_names("use", self.use)
         _check_names("error_factor", self.error_factor)
 
@@ -51,9 +63,46 @@ class Observations(config.Section, frozen=True):
     def error_factors(self) -> dict[Quantity, float]:
         return {Quantity[name]: factor for name, factor in self.error_factor.items()}
 
+    @property
+    def slot_seconds(self) -> int:
+        return round(self.slot_hours * HOUR)
+
+    @property
+    def sea_level_pressure(self) -> tuple[float, float]:
+        """Pa"""
+        low, high = self.sea_level_pressure_hpa
+        return low * HECTOPASCAL, high * HECTOPASCAL
+
     def window(self, time: datetime) -> tuple[datetime, datetime]:
         early, late = self.window_hours
         return time + timedelta(hours=early), time + timedelta(hours=late)
+
+
+class Thinning(config.Section, frozen=True):
+    """[thinning] Fewer observations where they crowd; nothing is thinned unless `method` says so.
+
+    "density" keeps at most `limit` observations of a quantity within `horizontal_km` of one another in each layer; a
+    layer reaches `vertical_ln_p` up and down. Scales and limit: Takeshima et al. (2025), arXiv 2512.14444. Layers:
+    the levels of the state and the mandatory levels of radiosondes (WMO-No. 306, FM 35).
+    "superob" replaces the observations of a cell, layer and slot by their mean, after Lorenc (1981), MWR 109, 701.
+    """
+
+    method: Literal["none", "density", "superob"] = "none"
+    message_types: tuple[str, ...] = ()  # to be thinned; none named: all
+    horizontal_km: Annotated[float, Meta(gt=0, le=20000)] = 500.0  # radius
+    vertical_ln_p: Positive = 0.1
+    limit: Annotated[int, Meta(ge=1)] = 1
+    layers_hpa: tuple[Positive, ...] = ()  # none named: levels of the state and mandatory levels
+    each_slot: bool = False  # "density" thins each slot of the window for itself
+    cell_km: Annotated[float, Meta(gt=0, le=20000)] = 250.0  # size of the cells of superobservations
+    cell_ln_p: Positive = 0.1  # their depth aloft
+    cell_height_m: Positive = 100.0  # their depth at the surface, where stations lie at different heights
+    error_correlation: Share = 0.0  # between instruments that share a cell; 0: independent
+
+    def layers(self, state: config.StateSettings) -> tuple[float, ...]:
+        """Pressures in Pa, ascending."""
+        named = self.layers_hpa or (*state.levels_hpa, *MANDATORY_LEVELS_HPA)
+        return tuple(level * HECTOPASCAL for level in sorted(set(named)))
 
 
 class Synthetic(config.Section, frozen=True):
@@ -74,6 +123,7 @@ class Synthetic(config.Section, frozen=True):
     temperature_error: Positive = 1.0  # K
     humidity_error: Positive = 1e-3  # kg/kg
     surface_pressure_error_hpa: Positive = 1.0
+    encode: bool = False  # through a PREPBUFR file, synthetic.prepbufr, beside the product: the door of real data
 
     def __post_init__(self):
         edges = self.band_edges
@@ -98,6 +148,7 @@ class Settings(config.Section, frozen=True):
     grid: config.GridSettings = config.GridSettings()
     state: config.StateSettings = config.StateSettings()
     observations: Observations = Observations()
+    thinning: Thinning = Thinning()
     synthetic: Synthetic = Synthetic()
 
     def truth(self, time: datetime) -> Path:

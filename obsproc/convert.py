@@ -31,14 +31,22 @@ def sensible_temperature(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarra
     return virtual / (1.0 + VIRTUAL_FACTOR * humidity)
 
 
-def saturation_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """q_s (kg/kg) over water at T (K) and p (Pa); NaN where the vapour pressure would reach the pressure."""
+def saturation_vapour_pressure(temperature: np.ndarray) -> np.ndarray:
+    """e_s (Pa) over water at T (K)."""
     celsius = temperature - ZERO_CELSIUS
-    vapour = 611.2 * np.exp(17.62 * celsius / (243.12 + celsius))
-    dry = pressure - vapour
+    return 611.2 * np.exp(17.62 * celsius / (243.12 + celsius))
+
+
+def specific_humidity(vapour: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """q (kg/kg) of air with vapour pressure e at p (Pa); NaN where the vapour pressure would reach the pressure."""
     with np.errstate(divide="ignore", invalid="ignore"):
         humidity = MOLAR_MASS_RATIO * vapour / (pressure - (1.0 - MOLAR_MASS_RATIO) * vapour)
-    return np.where(dry > 0, humidity, np.nan)
+    return np.where(pressure - vapour > 0, humidity, np.nan)
+
+
+def saturation_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """q_s (kg/kg) over water at T (K) and p (Pa); NaN where the vapour pressure would reach the pressure."""
+    return specific_humidity(saturation_vapour_pressure(temperature), pressure)
 
 
 def longitude(degrees_east: np.ndarray) -> np.ndarray:

@@ -1,63 +1,103 @@
-"""From PREPBUFR files to the table of observations of one analysis time.
+"""From files, PREPBUFR or WMO BUFR or a user's list, to the table of observations of one analysis time.
 
-    read_file -> candidates -> quality.check -> quality.monitor -> errors.assign -> quality.withhold
+    read_file -> candidates -> quality.check -> quality.check_station_pressure -> quality.monitor -> errors.assign
+              -> all types and files together -> quality.reject_duplicates -> quality.withhold
+
+What crowds is thinned afterwards, whatever the source (`thinning`).
 
 In a research experiment a missing or damaged file stops the run. In real time the analysis goes on with what is there:
-the file is named in the log and left out.
+the file, or the messages of it that are damaged, are named in the log and left out.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from contracts import observations, times
 from contracts.errors import UserError
 from contracts.observations import Observations, Source
 from obsproc import errors, prepbufr, quality
+from obsproc import table as lists
 from obsproc.bufr.files import DecodedFile, read_file
 from obsproc.config import Settings, path_at
+from obsproc.prepbufr import Candidates
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a file gave; its reports are numbered from 0."""
+
+    name: str
+    sha256: str
+    parts: tuple[Candidates, ...]
+
+
 def observe(settings: Settings, time: datetime) -> tuple[Observations, Source]:
     """All observations in the files of `time`, each with its flag. Raises UserError for unusable files."""
-    decoded = [file for pattern in settings.observations.files if (file := _read(settings, pattern, time))]
+    files = [found for pattern in settings.observations.files if (found := _read(settings, pattern, time))]
     parts, reports = [], 0
-    for file in decoded:
-        for kind in file.reports.values():
-            candidates = prepbufr.candidates(kind, time, reports)
-            parts.append(_judge(candidates, settings, time))
-            reports += kind.subsets
+    for file in files:
+        judged = [_judge(candidates, settings, time) for candidates in file.parts]
+        parts += [table.with_columns(report=table.report + reports) for table in judged]
+        reports = max((int(table.report.max(initial=-1)) + 1 for table in parts), default=0)
     table = observations.concatenate(parts) if parts else observations.empty()
-    source = Source(time, settings.observations.window(time), tuple(file.path.name for file in decoded),
-                    tuple(file.sha256 for file in decoded))
+    chosen = settings.observations
+    if chosen.duplicates == "flag":
+        table = quality.reject_duplicates(table)
+    table = quality.withhold(table, chosen.withhold_share, chosen.withhold_message_types, settings.experiment.seed)
+    source = Source(time, chosen.window(time), tuple(file.name for file in files),
+                    tuple(file.sha256 for file in files), chosen.slot_seconds)
     return table, source
 
 
 def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) -> Observations:
     chosen = settings.observations
     table = quality.check(candidates, chosen.window(time), chosen.max_quality_mark)
+    table = quality.check_station_pressure(table, chosen.sea_level_pressure)
     table = quality.monitor(table, chosen.quantities)
-    table = errors.assign(table, candidates.saturation, errors.cdas(), chosen.error_factors)
-    return quality.withhold(table, chosen.withhold_share, chosen.withhold_message_types, settings.experiment.seed)
+    return errors.assign(table, candidates.saturation, errors.cdas(), chosen.error_factors)
 
 
-def _read(settings: Settings, pattern: str, time: datetime) -> DecodedFile | None:
+def _read(settings: Settings, pattern: str, time: datetime) -> _Found | None:
     realtime = settings.experiment.mode == "realtime"
     try:
         path = path_at(pattern, time)
         if not path.is_file():
             raise UserError(f"{path}: no such file; check [observations] files in the experiment file")
-        file = read_file(path, prepbufr.WANTED, realtime or settings.observations.truncated == "accept")
-        _check_time(file, time)
+        return _found(path, settings, time)
     except UserError as error:
         if not realtime:
             raise
         log.error("%s; going on without it", error)
         return None
-    return file
+
+
+def _found(path: Path, settings: Settings, time: datetime) -> _Found:
+    """Read a file as the source of the experiment says."""
+    if settings.observations.source == "table":
+        listed = lists.read_file(path)
+        return _Found(path.name, listed.sha256, (listed.candidates,))
+    realtime = settings.experiment.mode == "realtime"
+    accept_truncated = realtime or settings.observations.truncated == "accept"
+    if settings.observations.source == "wmo":
+        from obsproc import wmo  # here, because ecCodes takes longer to load than most files to read
+
+        file = wmo.read_file(path, time, accept_truncated, tolerant=realtime)
+    else:
+        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=realtime)
+        _check_time(file, time)
+    for refusal in file.refused:
+        log.error("%s; going on without it", refusal)
+    parts, reports = [], 0
+    for kind in file.reports.values():
+        parts.append(prepbufr.candidates(kind, time, reports))
+        reports += kind.subsets
+    return _Found(path.name, file.sha256, tuple(parts))
 
 
 def _check_time(file: DecodedFile, time: datetime) -> None:

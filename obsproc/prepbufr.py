@@ -12,12 +12,19 @@ What stands in a level, and what becomes of it (mnemonics: NCEP, Code table of P
 The quantities in brackets stand for the surface: all levels of surface reports, and category 0 of soundings, which
 the sonde's station measures in its screen and on its mast before launch. There POB is the pressure at ELV. Elsewhere
 POB is a coordinate; in wind reports (types 2xx) it always is: NCEP splits a report into a mass and a wind part, and
-both repeat the pressure. ZOB is a coordinate too unless the report is a sounding by pressure.
+both repeat the pressure. ZOB is a coordinate too unless the report is a sounding by pressure. `accounts.numbers`
+counts coordinates by name, so that every number of the file is found again.
+
+*Mass and wind.* Both parts of a report carry its station SID and number SQN, and no other report of the message type
+carries the same two. They get one `report`. What a conversion needs (T for the saturation, q for a virtual
+temperature) is looked up in the other part, at the same pressure, where the level itself lacks it.
 
 *Virtual temperature.* The first event of a stack is the current value. TPC = 8 says that it is a virtual temperature,
 made by NCEP from the event below it. We go down the stack to the first event that is not, else convert with QOB, else
-the row stays a virtual temperature flagged `not_converted`. TFC is virtual whatever TOB is: sensible temperatures of
-ships depart from it by -2 K in the median, from TFC converted with QFC by -0.1 K. So it is converted.
+the row stays a virtual temperature flagged `not_converted`. A temperature converted with QOB takes the worse of both
+marks, one from the stack keeps TQM. Reason codes (TRC) change nothing: they say why NCEP made an event, the marks hold
+the verdict. TFC is virtual whatever TOB is: sensible temperatures of ships depart from it by -2 K in the median, from
+TFC converted with QFC by -0.1 K. So it is converted.
 
 *Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
 """
@@ -31,13 +38,14 @@ import numpy as np
 
 from contracts import observations, times
 from contracts.constants import HOUR
+from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert
 from obsproc.bufr.reports import Reports
 
 WANTED = frozenset((
-    "SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "POB", "PQM", "POE", "PFC", "QOB", "QQM", "QOE", "QFC",
+    "SID", "SQN", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "POB", "PQM", "POE", "PFC", "QOB", "QQM", "QOE", "QFC",
     "TOB", "TQM", "TPC", "TOE", "TFC", "ZOB", "ZQM", "ZFC", "UOB", "VOB", "WQM", "WOE", "UFC", "VFC", "XDR",
     "YDR", "HRDR",
 ))
@@ -68,7 +76,13 @@ class Candidates:
 
 
 def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
-    """All rows of one message type; `first_report` is the number of its first report in the table."""
+    """All rows of one message type; `first_report` is the number of its first report in the table.
+
+    Raises UserError where reports have no station or type, as in dumps that are no PREPBUFR.
+    """
+    if not {"SID", "TYP"} <= reports.header.keys():
+        raise UserError(f"message type {reports.message_type} has no SID or no TYP, so it is no PREPBUFR; "
+                        "expected the product of NCEP's PREPDATA, named prepbufr.* or prepqm*")
     levels = _levels(reports, cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
@@ -89,6 +103,7 @@ class _Levels:
     has_time: np.ndarray
     at_surface: np.ndarray
     temperature: np.ndarray  # sensible, or virtual where it could not be converted
+    temperature_mark: np.ndarray  # worse of both where humidity converted it
     temperature_background: np.ndarray
     is_virtual: np.ndarray
     saturation: np.ndarray
@@ -112,25 +127,66 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     seconds = np.rint(np.where(has_time, hours, 0.0) * HOUR).astype(np.int64)
     is_surface_report = reports.message_type in SURFACE_MESSAGES
     at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
-    temperature, background, is_virtual = _temperatures(reports)
-    pressure = convert.pascal(columns.get("POB", missing))
-    saturation = convert.saturation_humidity(np.where(is_virtual, np.nan, temperature), pressure)
-    return _Levels(reports.message_type, columns, first_report + owner, drifted("YDR", "YOB"),
-                   convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time,
-                   at_surface, temperature, background, is_virtual, saturation)
+    report = first_report + joined(reports)[owner]
+    found = _temperatures(reports, report)
+    pressure = columns.get("POB", missing)
+    sensible = _shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
+    return _Levels(reports.message_type, columns, report, drifted("YDR", "YOB"),
+                   convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time, at_surface,
+                   found.value, found.mark, found.background, found.is_virtual,
+                   convert.saturation_humidity(sensible, convert.pascal(pressure)))
 
 
-def _temperatures(reports: Reports) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Temperature and its background (nlevel,) K, sensible where that is known, and where it is not."""
+def joined(reports: Reports) -> np.ndarray:
+    """(nsubset,) number of the first subset with the same SID and SQN; a report without SQN stays alone."""
+    number = np.arange(reports.subsets)
+    sequence = reports.header.get("SQN", np.full(reports.subsets, np.nan))
+    has = np.flatnonzero(np.isfinite(sequence))
+    key = np.rec.fromarrays([reports.header["SID"][has], sequence[has]])
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    number[has] = has[first[group]]
+    return number
+
+
+def _shared(values: np.ndarray, report: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """`values` (nlevel,), missing ones taken from the first level of the same report at the same pressure."""
+    order = np.lexsort((np.isnan(values), pressure, report))  # stable: known values come first in their group
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (np.diff(report[order]) != 0) | (pressure[order][1:] != pressure[order][:-1])
+    known = np.empty_like(values)
+    known[order] = values[order][np.flatnonzero(starts)[np.cumsum(starts) - 1]]
+    return np.where(np.isnan(values), known, values)
+
+
+@dataclass(frozen=True)
+class _Temperatures:
+    """`value`, `background` (nlevel,) K, sensible unless `is_virtual`; `mark` NCEP's quality mark, NaN if missing."""
+
+    value: np.ndarray
+    mark: np.ndarray
+    background: np.ndarray
+    is_virtual: np.ndarray
+
+
+def _temperatures(reports: Reports, report: np.ndarray) -> _Temperatures:
+    """Sensible temperatures wherever the file can tell them."""
     missing = np.full(reports.levels, np.nan)
-    current, program, background, humidity, humidity_background = (
-        reports.level.get(name, missing) for name in ("TOB", "TPC", "TFC", "QOB", "QFC"))
+    current, mark, program, background, pressure = (
+        reports.level.get(name, missing) for name in ("TOB", "TQM", "TPC", "TFC", "POB"))
+    own = reports.level.get("QOB", missing)
+    own_mark = np.where(np.isfinite(own), reports.level.get("QQM", missing), np.nan)
+    humidity, humidity_mark, humidity_background = (
+        _shared(values, report, pressure) for values in (own, own_mark, reports.level.get("QFC", missing)))
     virtual = (program == VIRTUAL) & np.isfinite(current)
     below = _event_below(reports)
-    sensible = np.where(np.isfinite(below), convert.kelvin(below), _converted(current, humidity))
+    in_stack = np.isfinite(below)
+    sensible = np.where(in_stack, convert.kelvin(below), _converted(current, humidity))
     unknown = virtual & ~np.isfinite(sensible)
-    sensible_background = np.where(unknown, convert.kelvin(background), _converted(background, humidity_background))
-    return np.where(virtual & ~unknown, sensible, convert.kelvin(current)), sensible_background, unknown
+    return _Temperatures(
+        value=np.where(virtual & ~unknown, sensible, convert.kelvin(current)),
+        mark=np.where(virtual & ~unknown & ~in_stack, np.fmax(mark, humidity_mark), mark),
+        background=np.where(unknown, convert.kelvin(background), _converted(background, humidity_background)),
+        is_virtual=unknown)
 
 
 def _converted(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:
@@ -156,7 +212,7 @@ class _Recipe:
     aloft: Quantity | None
     surface: Quantity | None
     value: np.ndarray  # (nlevel,) SI, NaN: no row
-    mark: str  # mnemonic of its quality mark
+    mark: np.ndarray  # (nlevel,) its quality mark
     error: np.ndarray
     background: np.ndarray
     is_virtual: np.ndarray | bool = False  # (nlevel,) a virtual temperature that could not be converted
@@ -168,15 +224,15 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
     is_sounding = is_mass & (levels.message_type in SOUNDING_MESSAGES)
     humidity_error = get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY * levels.saturation
     return [
-        _Recipe(q.temperature, q.temperature_2m, levels.temperature, "TQM", get("TOE"),
+        _Recipe(q.temperature, q.temperature_2m, levels.temperature, levels.temperature_mark, get("TOE"),
                 levels.temperature_background, levels.is_virtual),
-        _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, "QQM",
+        _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, get("QQM"),
                 humidity_error, get("QFC") * convert.MILLIGRAM_PER_KILOGRAM),
-        _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), "WQM", get("WOE"), get("UFC")),
-        _Recipe(q.v_component_of_wind, q.v_component_of_wind_10m, get("VOB"), "WQM", get("WOE"), get("VFC")),
-        _Recipe(None, q.surface_pressure, np.where(is_mass, convert.pascal(get("POB")), np.nan), "PQM",
+        _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), get("WQM"), get("WOE"), get("UFC")),
+        _Recipe(q.v_component_of_wind, q.v_component_of_wind_10m, get("VOB"), get("WQM"), get("WOE"), get("VFC")),
+        _Recipe(None, q.surface_pressure, np.where(is_mass, convert.pascal(get("POB")), np.nan), get("PQM"),
                 convert.pascal(get("POE")), convert.pascal(get("PFC"))),
-        _Recipe(q.geopotential_height, None, np.where(is_sounding, get("ZOB"), np.nan), "ZQM",
+        _Recipe(q.geopotential_height, None, np.where(is_sounding, get("ZOB"), np.nan), get("ZQM"),
                 np.full(len(levels.report), np.nan), get("ZFC")),
     ]
 
@@ -195,7 +251,7 @@ def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(
         value=recipe.value[row], error=recipe.error[row], quantity=quantity,
-        flag=np.where(placed, flag, Flag.missing_position), quality=_mark(levels.get(recipe.mark)[row]),
+        flag=np.where(placed, flag, Flag.missing_position), quality=_mark(recipe.mark[row]),
         type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
         station=levels.columns["SID"][row], report=levels.report[row], lat=levels.lat[row], lon=levels.lon[row],
         pressure=pressure, elevation=elevation, time=levels.time[row], file_background=recipe.background[row])

@@ -9,6 +9,16 @@ pressure that places it: the worse of both marks counts.
 
 Both components of a wind share one fate: one that is impossible condemns the other.
 
+A station pressure has to fit the station's height. Reduced to sea level in the U.S. Standard Atmosphere (1976),
+
+    p0 = p (1 − L z / T0)^(−g / (R L))          L = 6.5 K/km, T0 = 288.15 K,
+
+it must lie within limits that no weather passes; else the pressure or the height is wrong.
+
+The same number may come twice: a sounding's level in two categories, a bulletin repeated, a report in two files. Rows
+that agree in station, report type, quantity, time, place and, aloft, pressure are one observation. The row with the
+best mark stays, of equal ones the first in the files, whatever their values: nobody measures two at once.
+
 Stations are withheld for verification by a hash of their name and the seed, so that a station is withheld at all times
 or never, on all machines alike.
 """
@@ -22,12 +32,13 @@ from hashlib import blake2b
 import numpy as np
 
 from contracts import times
-from contracts.constants import GRAVITY
+from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, LAPSE_RATE
 from contracts.observations import Observations
 from contracts.variables import VARIABLES, Flag, Quantity
 from obsproc.prepbufr import Candidates
 
 AUXILIARY_LEVEL = 7  # category of levels that NCEP interpolated
+STANDARD_TEMPERATURE = 288.15  # K, at sea level (U.S. Standard Atmosphere, 1976)
 
 _VARIABLE_OF = {
     Quantity.u_component_of_wind: "u_component_of_wind",
@@ -47,14 +58,14 @@ WIND = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.u_c
 
 
 def valid_range(quantity: Quantity) -> tuple[float, float]:
-    """What the observed number can physically be, in the quantity's units."""
+    """What the observed number can be, in the quantity's units.
+
+    A humidity a little below zero is noise about a small one: to refuse only those would moisten the rest.
+    """
     if quantity == Quantity.geopotential_height:
         low, high = VARIABLES["geopotential"].valid_range
         return low / GRAVITY, high / GRAVITY
-    low, high = VARIABLES[_VARIABLE_OF[quantity]].valid_range
-    if quantity in (Quantity.specific_humidity, Quantity.specific_humidity_2m):
-        low = 0.0  # a model may undershoot, an instrument not
-    return low, high
+    return VARIABLES[_VARIABLE_OF[quantity]].valid_range
 
 
 def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:
@@ -67,6 +78,32 @@ def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: i
     table = reject(table, _impossible(table, candidates.level), Flag.out_of_range)
     table = reject(table, table.quality < 0, Flag.missing_mark)
     return reject(table, mark > max_mark, Flag.bad_mark)
+
+
+def check_station_pressure(table: Observations, limits: tuple[float, float]) -> Observations:
+    """Pressures that at sea level would lie outside `limits` (Pa) are out of range at their station's height."""
+    rows = np.flatnonzero(table.quantity == Quantity.surface_pressure)
+    warmth = 1.0 - LAPSE_RATE * table.elevation[rows].astype(np.float64) / STANDARD_TEMPERATURE
+    at_sea_level = table.value[rows] * warmth ** (-GRAVITY / (GAS_CONSTANT_DRY * LAPSE_RATE))
+    wrong = np.zeros(len(table), dtype=bool)
+    wrong[rows] = (at_sea_level < limits[0]) | (at_sea_level > limits[1])
+    return reject(table, wrong, Flag.out_of_range)
+
+
+def reject_duplicates(table: Observations) -> Observations:
+    """Of the rows that are still good, every repetition of another."""
+    rows = np.flatnonzero(table.flag == Flag.passed)
+    good = table.select(rows)
+    at_surface = np.isin(good.quantity, [quantity for quantity in Quantity if quantity.at_surface])
+    same = (np.where(at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
+            np.unique(good.station, return_inverse=True)[1])
+    order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
+    repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
+    for column in same:
+        repeats &= column[order][1:] == column[order][:-1]
+    duplicate = np.zeros(len(table), dtype=bool)
+    duplicate[rows[order[1:][repeats]]] = True
+    return reject(table, duplicate, Flag.duplicate)
 
 
 def monitor(table: Observations, use: Collection[Quantity]) -> Observations:

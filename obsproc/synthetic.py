@@ -17,6 +17,7 @@ from datetime import datetime
 from hashlib import sha256
 
 import numpy as np
+from msgspec import structs
 
 from contracts import observations, state, static, times
 from contracts.constants import HECTOPASCAL
@@ -24,7 +25,7 @@ from contracts.errors import UserError
 from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.variables import VARIABLES, Flag, Quantity
-from obsproc import quality
+from obsproc import quality, writer
 from obsproc.config import Settings, Synthetic
 
 NETWORK_STREAM, ERROR_STREAM = 1, 2  # independent random streams of one seed
@@ -44,17 +45,32 @@ class Network:
 
 def observe(settings: Settings, time: datetime) -> tuple[Observations, observations.Source]:
     """The observations of the truth at `time`. Raises UserError where truth or static fields do not fit."""
-    path = settings.truth(time)
-    truth = state.read(path, settings.state.space(settings.grid.grid()), time)
-    fields = static.read(settings.experiment.folder.static, truth.space.grid)
-    stations = network(settings.synthetic, fields, settings.experiment.seed)
-    table = draw(truth, stations, settings.synthetic, settings.experiment.seed)
+    path, table = settings.truth(time), _observed(settings, time)
     table = quality.monitor(table, settings.observations.quantities)
     table = quality.withhold(table, settings.observations.withhold_share,
                              settings.observations.withhold_message_types, settings.experiment.seed)
     source = observations.Source(time, settings.observations.window(time), (str(path),),
-                                 (sha256(path.read_bytes()).hexdigest(),))
+                                 (sha256(path.read_bytes()).hexdigest(),), settings.observations.slot_seconds)
     return table, source
+
+
+def encoded(settings: Settings, time: datetime) -> Settings:
+    """Write the observations of the truth as a PREPBUFR file; returns the settings of an experiment that reads it.
+
+    So a twin experiment goes through the door of real data. The file lies beside the product: synthetic.prepbufr.
+    """
+    path = settings.experiment.folder.at(time).folder / "synthetic.prepbufr"
+    writer.write(path, _observed(settings, time), time)
+    pattern = str(path.absolute()).replace("%", "%%")
+    chosen = structs.replace(settings.observations, source="prepbufr", files=(pattern,))
+    return structs.replace(settings, observations=chosen)
+
+
+def _observed(settings: Settings, time: datetime) -> Observations:
+    truth = state.read(settings.truth(time), settings.state.space(settings.grid.grid()), time)
+    fields = static.read(settings.experiment.folder.static, truth.space.grid)
+    stations = network(settings.synthetic, fields, settings.experiment.seed)
+    return draw(truth, stations, settings.synthetic, settings.experiment.seed)
 
 
 def network(settings: Synthetic, fields: static.Static, seed: int) -> Network:

@@ -48,12 +48,13 @@ def flat_static(grid: Grid) -> Static:
 
 
 def observations(value, quantity=Quantity.temperature, lat=0.0, lon=0.0, pressure=50_000.0, error=1.0,
-                 time: datetime = TIME, flag=Flag.passed, **columns) -> Observations:
-    """A table from scalars and vectors of equal length; unnamed columns get plain values."""
+                 time=TIME, flag=Flag.passed, **columns) -> Observations:
+    """A table from scalars and vectors of equal length; `time` in seconds or one datetime; others get plain values."""
     value = np.atleast_1d(np.asarray(value, float))
     plain = dict(
         error=error, quantity=quantity, flag=flag, quality=2, type=120, message_type=b"ADPUPA", station=b"00001",
-        report=0, lat=lat, lon=lon, pressure=pressure, elevation=0.0, time=int(time.timestamp()),
+        report=0, lat=lat, lon=lon, pressure=pressure, elevation=0.0,
+        time=int(time.timestamp()) if isinstance(time, datetime) else time,
         file_background=np.nan,
     ) | columns
     full = {name: np.broadcast_to(np.asarray(values), value.shape).copy() for name, values in plain.items()}

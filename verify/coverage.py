@@ -1,8 +1,8 @@
 """What thinning left of the observations of one time: counts before and after, and a map of kept and dropped places.
 
 *Before* are the rows of the files that were fit for assimilation: those that passed and those that thinning took out
-(`thinned`, or `superobbed` as members of a mean). *After* are the rows that passed, means among them.  Withheld
-rows are in neither; they are drawn, because they judge the analysis.
+(`thinned`, or `superobbed` as members of a mean). *After* are the rows that passed, means among them. Withheld rows are
+in neither; they are drawn, because they judge the analysis.
 """
 
 from pathlib import Path

@@ -1,103 +1,28 @@
-"""Run a program over all subsets of a message type at once, and lay the values out as tables.
-
-`walk` says where each segment begins in each instance of its block; here each wanted field of all instances is cut out
-of the bits in one expression and put into its row: of the subset, of the level, or of an event below the current one.
-"""
+"""The interpreter of programs in use: the compiled one, or where it was not built, the NumPy definition."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
 
-import numpy as np
-
+from obsproc.bufr import reference
 from obsproc.bufr.messages import Message
 from obsproc.bufr.program import Program
-from obsproc.bufr.reports import Events, Reports
-from obsproc.bufr.walk import Bits, Trace, subsets, walk
+from obsproc.bufr.reports import Reports
+
+log = logging.getLogger(__name__)
+
+Interpreter = Callable[[bytes, Sequence[Message], Program, str, int], Reports]
 
 
-def decode(bits: Bits, messages: Sequence[Message], program: Program, path: str = "") -> Reports:
-    """Decode the subsets of messages that share one program. `path` is for error messages only.
-
-    Raises BufrError when a subset does not end where its byte count says.
-    """
-    where = subsets(bits, messages, path)
-    trace = walk(bits, program, where, path)
-    rows, level_start = _rows(program, trace)
-    length = {False: len(where.start), True: int(level_start[-1])}
-    tables: dict[bool, dict[str, np.ndarray]] = {False: {}, True: {}}
-    stacks: dict[int, dict[str, np.ndarray]] = {}
-    for f, name in enumerate(program.field_name):
-        segment, in_level = int(program.field_segment[f]), bool(program.field_in_level[f])
-        block = int(program.segment_block[segment])
-        if name in tables[in_level]:
-            continue  # a mnemonic that occurs twice means its first place
-        values = _values(bits, program, f, _joined(trace.position[segment]))
-        tables[in_level][name] = _column(values, rows[block], length[in_level])
-        if in_level and program.block_is_stack[block]:
-            stacks.setdefault(block, {})[name] = values
-    depth = {program.block_name[b]: np.bincount(rows[b].row, minlength=length[True]) for b in stacks}
-    events = {program.block_name[b]: _events(rows[b], columns) for b, columns in stacks.items()}
-    return Reports(program.message_type, len(messages), where.message, tables[False], level_start, tables[True], depth,
-                   events)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Where the instances of one block go: `row` of the table and, in it, `current` or a deeper event."""
-
-    row: np.ndarray  # (ninstance,)
-    current: np.ndarray  # (ninstance,) True for the first repetition on every way down from the table's row
-    ordinal: np.ndarray  # (ninstance,)
-
-
-def _rows(program: Program, trace: Trace) -> tuple[list[_Rows], np.ndarray]:
-    """Rows of the instances of every block, parents before children, and `level_start`."""
-    rows: list[_Rows] = []
-    level_start = np.arange(trace.found[0] + 1)
-    for block, outer in enumerate(program.block_parent):
-        parent, ordinal = _joined(trace.parent[block]), _joined(trace.ordinal[block])
-        if block == 0:
-            rows.append(_Rows(np.arange(trace.found[0]), np.ones(trace.found[0], dtype=bool), ordinal))
-        elif block == program.level_block:
-            subset = rows[outer].row[parent]
-            row = np.empty_like(subset)
-            row[np.lexsort((ordinal, subset))] = np.arange(len(subset))
-            level_start = np.concatenate(([0], np.cumsum(np.bincount(subset, minlength=trace.found[0]))))
-            rows.append(_Rows(row, np.ones(len(row), dtype=bool), ordinal))
-        else:
-            rows.append(_Rows(rows[outer].row[parent], rows[outer].current[parent] & (ordinal == 0), ordinal))
-    return rows, level_start
-
-
-def _values(bits: Bits, program: Program, f: int, segment_start: np.ndarray) -> np.ndarray:
-    """Field f in every instance of its segment, in the unit of the table; missing is NaN or empty."""
-    position, width = segment_start + program.field_offset[f], int(program.field_width[f])
-    if program.field_is_text[f]:
-        return bits.text(position, width)
-    integer = bits.read(position, width)
-    scale = int(program.field_scale[f])
-    value = integer.astype(np.float64) + float(program.field_reference[f])
-    value = value / 10.0**scale if scale > 0 else value * 10.0**-scale
-    if width > 1:
-        value[integer == (1 << width) - 1] = np.nan
-    return value
-
-
-def _column(values: np.ndarray, where: _Rows, length: int) -> np.ndarray:
-    """The current values in their rows, missing elsewhere."""
-    column = np.zeros(length, values.dtype) if values.dtype.kind == "S" else np.full(length, np.nan)
-    column[where.row[where.current]] = values[where.current]
-    return column
-
-
-def _events(where: _Rows, columns: dict[str, np.ndarray]) -> Events:
-    """The rows of a stack below its current event."""
-    deep = np.flatnonzero(where.ordinal > 0)
-    deep = deep[np.lexsort((where.ordinal[deep], where.row[deep]))]
-    return Events(where.row[deep], where.ordinal[deep], {name: value[deep] for name, value in columns.items()})
-
-
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
+@cache
+def fastest() -> Interpreter:
+    """`compiled.decode` if there is a compiled inner loop, else `reference.decode` and one warning."""
+    try:
+        from obsproc.bufr import compiled
+    except ImportError as error:
+        log.warning("decoding without the compiled inner loop, 4 to 10 times slower (%s); "
+                    "a C compiler and `pip install -e .` build it", error)
+        return reference.decode
+    return compiled.decode

@@ -1,73 +1,151 @@
 """A PREPBUFR file as tables of reports, one per message type.
 
-    bytes -> messages.scan -> tables.read_tables -> program.compile_program -> decode.decode
+    bytes -> messages.scan -> tables.read_tables -> program.compile_program -> decode
 
 DX messages may come again after data; they then replace what was read before. Messages of one type that were
 written under the same tables are decoded together.
+
+A damaged file is refused with one sentence, or read `tolerant`: whatever message is not sound is left out and listed,
+and the others are decoded as if it had never been there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 
+from obsproc.bufr import decode
 from obsproc.bufr import program as programs
-from obsproc.bufr.decode import decode
 from obsproc.bufr.messages import BufrError, Message, scan
+from obsproc.bufr.program import Program
 from obsproc.bufr.reports import Reports, concatenate
 from obsproc.bufr.tables import Tables, read_tables
-from obsproc.bufr.walk import Bits
+
+MOST_LAYOUTS = 1000  # in one file, NCEP's have one per message type; each costs time to compile
 
 
 @dataclass(frozen=True)
 class DecodedFile:
-    """All reports of a file by message type, in the order in which the types first occur."""
+    """All reports of a file by message type, in the order in which the types first occur.
+
+    `messages` are those found, `refused` says what was wrong with those left out (tolerant reading only).
+    """
 
     path: Path
     sha256: str
     messages: tuple[Message, ...]
     reports: dict[str, Reports]
+    refused: tuple[BufrError, ...] = ()
 
 
-def read_file(path: str | Path, wanted: Collection[str] | None = None,
-              accept_truncated: bool = False) -> DecodedFile:
+def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_truncated: bool = False, *,
+              tolerant: bool = False, part: tuple[int, int] = (0, 1), threads: int | None = None,
+              interpreter: decode.Interpreter | None = None) -> DecodedFile:
     """Decode a file; `wanted` mnemonics only (None: all).
 
-    Raises BufrError naming file, message and byte when the file is not what it should be; a last message that is
-    cut short is left out with a warning if `accept_truncated`.
+    `part` (i, n) decodes the i-th of n shares of the data messages, contiguous and of about equal size, for processes
+    that divide a large file between them. `threads`: at most so many (None: the cores there are); the tables do not
+    depend on it. `interpreter`: `reference.decode` or `compiled.decode` (None: the fastest there is).
+
+    Raises BufrError naming file, message and byte when the file is not what it should be. A last message that is
+    cut short is left out with a warning if `accept_truncated`; if `tolerant`, all that are not sound are left out and
+    stand in `refused`.
     """
     path = Path(path)
     data = path.read_bytes()
-    messages = scan(data, path, accept_truncated)
-    bits = Bits(data)
-    parts: dict[str, list[Reports]] = {}
-    for tables, descriptors, group in _groups(data, messages, path):
+    threads = threads or len(os.sched_getaffinity(0))
+    refused: list[BufrError] | None = [] if tolerant else None
+    with ThreadPoolExecutor(1) as aside:
+        digest = aside.submit(sha256, data) if threads > 1 else None
+        messages = scan(data, path, accept_truncated, refused)
+        reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused)
+        parts: dict[str, list[Reports]] = {}
+        for program, group in reader.programs(messages, part, wanted):
+            parts.setdefault(program.message_type, []).extend(reader.decode(program, group))
+        checksum = (digest.result() if digest else sha256(data)).hexdigest()
+    reports = {kind: concatenate(found) for kind, found in parts.items() if found}
+    return DecodedFile(path, checksum, tuple(messages), reports, tuple(refused or ()))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How one file is read. `refused` collects what is wrong, or is None: then it is raised."""
+
+    data: bytes
+    path: Path
+    interpreter: decode.Interpreter
+    threads: int
+    refused: list[BufrError] | None
+
+    def programs(self, messages: Sequence[Message], part: tuple[int, int],
+                 wanted: Collection[str] | None) -> list[tuple[Program, list[Message]]]:
+        """The data messages of a part of the file by the program that reads them."""
+        compiled = []
+        for tables, group in self._groups(messages, part):
+            try:
+                compiled.append((programs.compile_program(tables, group[0].descriptors, wanted), group))
+            except ValueError as error:  # ProgramError, or operators that make an impossible element
+                for message in group if self.refused is not None else group[:1]:
+                    self._refuse(BufrError(self.path, str(error), message.number, message.start), error)
+        return compiled
+
+    def _groups(self, messages: Sequence[Message], part: tuple[int, int]) -> list[tuple[Tables, list[Message]]]:
+        """Data messages that share tables and descriptors, with the tables."""
+        chosen = _chosen(messages, part)
+        tables, edition, sent = Tables(), 0, {}
+        groups: dict[tuple[int, tuple[int, ...]], tuple[Tables, list[Message]]] = {}
+        for message in messages:
+            if message.is_table:
+                # Definitions only ever get added or replaced, so equal tables sent again leave the groups whole.
+                content = self.data[message.data_start : message.data_end]
+                if content not in sent:
+                    sent[content] = self._tables(message)
+                if not tables.has(sent[content]):
+                    tables, edition = tables.merged(sent[content]), edition + 1
+            elif message.number in chosen:
+                key = edition, message.descriptors
+                if key not in groups and len(groups) == MOST_LAYOUTS:
+                    self._refuse(BufrError(self.path, f"the file has more than {MOST_LAYOUTS} different layouts",
+                                           message.number, message.start))
+                    continue
+                groups.setdefault(key, (tables, []))[1].append(message)
+        return list(groups.values())
+
+    def _tables(self, message: Message) -> Tables:
         try:
-            program = programs.compile_program(tables, descriptors, wanted)
-        except ValueError as error:  # ProgramError, or operators that make an impossible element
-            raise BufrError(path, str(error), group[0].number, group[0].start) from error
-        parts.setdefault(program.message_type, []).append(decode(bits, group, program, str(path)))
-    return DecodedFile(path, sha256(data).hexdigest(), tuple(messages),
-                       {kind: concatenate(reports) for kind, reports in parts.items()})
+            return read_tables(self.data, message, self.path)
+        except BufrError as error:
+            self._refuse(error)
+            return Tables()
+
+    def decode(self, program: Program, messages: list[Message]) -> list[Reports]:
+        """Decode messages of one program; where that fails, its halves, down to the messages that are not sound."""
+        try:
+            return [self.interpreter(self.data, messages, program, str(self.path), self.threads)]
+        except BufrError as error:
+            if self.refused is None or len(messages) == 1:
+                self._refuse(error)
+                return []
+        half = len(messages) // 2
+        return self.decode(program, messages[:half]) + self.decode(program, messages[half:])
+
+    def _refuse(self, error: BufrError, cause: Exception | None = None) -> None:
+        if self.refused is None:
+            raise error from cause
+        self.refused.append(error)
 
 
-def _groups(data: bytes, messages: list[Message],
-            path: Path) -> list[tuple[Tables, tuple[int, ...], list[Message]]]:
-    """Data messages that share tables and descriptors, with both."""
-    tables = Tables()
-    groups: list[tuple[Tables, tuple[int, ...], list[Message]]] = []
-    for message in messages:
-        if message.is_table:
-            # Definitions only ever get added or replaced, so equal tables sent again leave the groups whole.
-            merged = tables.merged(read_tables(data, message, path))
-            tables = tables if merged == tables else merged
-            continue
-        for known, descriptors, group in groups:
-            if known is tables and descriptors == message.descriptors:
-                group.append(message)
-                break
-        else:
-            groups.append((tables, message.descriptors, [message]))
-    return groups
+def _chosen(messages: Sequence[Message], part: tuple[int, int]) -> set[int]:
+    """Numbers of the data messages in part i of n: those whose middle lies in that part of all their bytes."""
+    i, n = part
+    if not 0 <= i < n:
+        raise ValueError(f"expected part (i, n) with 0 <= i < n, got {part}")
+    data = [message for message in messages if not message.is_table]
+    ends = list(accumulate(message.length for message in data))
+    return {message.number for message, end in zip(data, ends, strict=True)
+            if (2 * end - message.length) * n // (2 * ends[-1]) == i}

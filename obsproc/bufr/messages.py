@@ -16,6 +16,7 @@ Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
 from __future__ import annotations
 
 import logging
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,42 +61,62 @@ class Message:
         return self.category == DX_CATEGORY
 
 
-def scan(data: bytes, path: str | Path, accept_truncated: bool = False) -> list[Message]:
+class _Truncated(BufrError):
+    """The file ends inside a message."""
+
+
+def scan(data: bytes, path: str | Path, accept_truncated: bool = False,
+         refused: list[BufrError] | None = None) -> list[Message]:
     """List the messages of a file's bytes, in order.
 
     A last message that is cut short raises BufrError, or, with `accept_truncated`, is left out with a warning.
-    Anything else that is not a chain of messages raises BufrError.
+    Anything else that is not a chain of messages raises BufrError. With a list `refused` all these errors go there
+    instead, one for each damaged place, and the chain is taken up again at the next sound message.
     """
     if not data:
         raise BufrError(path, "the file is empty, expected BUFR messages")
-    messages: list[Message] = []
-    position = 0
-    while (start := _next_start(data, position, path, len(messages) + 1)) is not None:
-        number = len(messages) + 1
-        length = int.from_bytes(data[start + 4 : start + 7], "big")
-        if start + 8 > len(data) or start + length > len(data):
-            cut = f"the file ends inside this message, {len(data) - start} of {length} bytes are there"
-            if not accept_truncated:
-                raise BufrError(path, f"{cut}; fetch the file again, or set [observations] truncated = 'accept' to "
-                                "use the messages before it", number, start)
-            log.warning("%s; the %d messages before it are used", BufrError(path, cut, number, start), len(messages))
-            break
-        messages.append(_read_headers(data, start, length, number, path))
-        position = start + length
-    return messages
-
-
-def _next_start(data: bytes, position: int, path: str | Path, number: int) -> int | None:
-    """Byte at which the next message begins, or None at the end of the file."""
-    start = data.find(b"BUFR", position, position + LARGEST_GAP + 4)
-    if start >= 0:
-        return start
-    if number == 1:
+    if b"BUFR" not in (data[: LARGEST_GAP + 4] if refused is None else data):
         raise BufrError(path, f"no BUFR message in the first {LARGEST_GAP} bytes: this is not a BUFR file")
-    if len(data) - position > LARGEST_GAP:
+    messages: list[Message] = []
+    position, damaged, searching = 0, 0, False
+    while True:
+        start, number = position, len(messages) + damaged + 1
+        try:
+            start = data.find(b"BUFR", position) if searching else _next_start(data, position, path, number)
+            if start < 0:
+                return messages
+            message = _read_message(data, start, number, path)
+        except BufrError as error:
+            if isinstance(error, _Truncated) and accept_truncated and refused is None:
+                log.warning("%s; the %d messages before it are used", error, len(messages))
+                return messages
+            if refused is None:
+                raise
+            if not searching:
+                refused.append(error)
+                damaged += 1
+            position, searching = start + 4, True
+        else:
+            messages.append(message)
+            position, searching = start + message.length, False
+
+
+def _next_start(data: bytes, position: int, path: str | Path, number: int) -> int:
+    """Byte at which the next message begins, or -1 at the end of the file."""
+    start = data.find(b"BUFR", position, position + LARGEST_GAP + 4)
+    if start < 0 and len(data) - position > LARGEST_GAP:
         raise BufrError(path, "expected 'BUFR' here, the length of the message before it may be damaged",
                         number, position)
-    return None
+    return start
+
+
+def _read_message(data: bytes, start: int, number: int, path: str | Path) -> Message:
+    length = int.from_bytes(data[start + 4 : start + 7], "big")
+    if start + 8 > len(data) or start + length > len(data):
+        raise _Truncated(path, f"the file ends inside this message, {len(data) - start} of {length} bytes are there; "
+                         "fetch the file again, or set [observations] truncated = 'accept' to use the messages "
+                         "before it", number, start)
+    return _read_headers(data, start, length, number, path)
 
 
 def _read_headers(data: bytes, start: int, length: int, number: int, path: str | Path) -> Message:
@@ -125,7 +146,7 @@ def _read_headers(data: bytes, start: int, length: int, number: int, path: str |
     data_end = section4 + integer(section4, 3)
     if data_end != end - 4:
         raise fail(f"section 4 ends at byte {data_end}, expected {end - 4}", section4)
-    descriptors = tuple(integer(i, 2) for i in range(section3 + 7, section4 - 1, 2))
+    descriptors = struct.unpack_from(f">{(section4 - section3 - 7) // 2}H", data, section3 + 7)
     return Message(number, start, length, category, reference, integer(section3 + 4, 2), descriptors,
                    section4 + 4, data_end)
 

@@ -27,9 +27,15 @@ import numpy as np
 from obsproc.bufr.tables import Element, Sequence, Tables, fxy
 
 ADVANCE, REPEAT = 0, 1
-LEVEL_MARK = "CAT"  # every level of a report begins with its category
-MOST_EXPANSIONS = 10_000  # of sequences in one message type; NCEP's have about a hundred
+LEVEL_MARKS = ("CAT", "VSIG")  # every level begins with its category; in raw dumps with its vertical significance
 STACK = "DRPSTAK"  # NCEP's mnemonic of the replication that holds a stack of events, newest first
+
+# Damaged tables must not ask for all the time or memory; NCEP's layouts stay far below these bounds.
+MOST_DESCRIPTORS = 10_000  # in one message type
+MOST_NESTED = 16  # replications in one another
+MOST_STACKS = 64
+MOST_COUNT_BITS = 32
+MOST_BITS = 2**27  # the longest message there can be
 
 
 class ProgramError(ValueError):
@@ -51,7 +57,7 @@ class Program:
     block_is_stack: np.ndarray  # (nblock,) True for an event stack
     block_name: tuple[str, ...]  # mnemonic of the sequence that is repeated
     block_least_bits: np.ndarray  # (nblock,) the smallest width of one body
-    level_block: int  # the block of one level: the one that holds CAT; the subset itself where levels do not repeat
+    level_block: int  # the block of one level: that which holds its mark; the subset itself where levels do not repeat
     field_name: tuple[str, ...]
     field_in_level: np.ndarray  # (nfield,) True for a value of a level, False for one of the header
     field_is_text: np.ndarray  # (nfield,)
@@ -59,7 +65,20 @@ class Program:
     field_offset: np.ndarray  # (nfield,) bits from the start of the segment
     field_width: np.ndarray  # (nfield,)
     field_scale: np.ndarray  # (nfield,)
-    field_reference: np.ndarray  # (nfield,)
+    field_reference: np.ndarray  # (nfield,) float64
+
+    def columns(self) -> list[int]:
+        """Fields that have a column: a mnemonic that occurs twice in a table means its first place."""
+        first: dict[tuple[str, bool], int] = {}
+        for f, key in enumerate(zip(self.field_name, self.field_in_level.tolist(), strict=True)):
+            first.setdefault(key, f)
+        return list(first.values())
+
+    def stack_of(self, columns: list[int]) -> list[int]:
+        """By column the block of the event stack in a level whose deeper events it has too, or -1."""
+        block = self.segment_block[self.field_segment[columns]]
+        in_stack = self.block_is_stack[block] & self.field_in_level[columns] & (block != self.level_block)
+        return np.where(in_stack, block, -1).tolist()
 
     def body(self, operation: int) -> range:
         """The operations that a REPEAT repeats."""
@@ -84,9 +103,10 @@ def compile_program(tables: Tables, descriptors: tuple[int, ...], wanted: Collec
 
     Raises ProgramError for descriptors that no table defines and operators that PREPBUFR does not use.
     """
+    name = message_type(tables, descriptors)
     builder = _Builder(tables, wanted)
     builder.add(list(descriptors))
-    return builder.finish(message_type(tables, descriptors))
+    return builder.finish(name)
 
 
 @dataclass(frozen=True)
@@ -99,13 +119,17 @@ class _Operators:
     next_width: int = 0
 
 
+NEUTRAL = _Operators()
+
+
 class _Builder:
     """Grows the operations while it walks the descriptors."""
 
     def __init__(self, tables: Tables, wanted: Collection[str] | None):
         self.tables, self.wanted = tables, wanted
         self.state = _Operators()
-        self.expansions = 0
+        self.expanded = 0  # descriptors
+        self.nested = 0
         self.operations: list[list[int]] = []  # opcode, bits, fixed, jump, target
         self.segments: list[int] = []  # block of each segment
         self.blocks: list[tuple[int, bool, str]] = [(-1, False, "")]  # parent, is stack, name
@@ -133,10 +157,11 @@ class _Builder:
     def _sequence(self, item: int, pending: list[int]) -> None:
         if item not in self.tables.sequences:
             raise ProgramError(f"sequence {fxy(item)} is not in the DX tables read so far")
-        self.expansions += 1
-        if self.expansions > MOST_EXPANSIONS:
-            raise ProgramError(f"sequence {fxy(item)} never ends: it contains itself")
         sequence = self.tables.sequences[item]
+        self.expanded += 1 + len(sequence.members)
+        if self.expanded > MOST_DESCRIPTORS:
+            raise ProgramError(f"sequence {fxy(item)} expands to more than {MOST_DESCRIPTORS} descriptors; perhaps it "
+                               "contains itself")
         if len(sequence.members) == 2 and sequence.members[0] >> 14 == 1:
             # NCEP's replication marks: the sequence "101000 031001" applies to what follows its name.
             pending.insert(0, sequence.members[1])
@@ -148,19 +173,25 @@ class _Builder:
         length, count = item >> 8 & 0x3F, item & 0xFF
         if len(pending) < length + (count == 0):
             raise ProgramError(f"replication {fxy(item)} has fewer than {length} descriptors to repeat")
-        bits = 0 if count else self._lookup(pending.pop(0)).width
+        bits = 0 if count else self._count(pending.pop(0))
         body, pending[:length] = pending[:length], []
         name = self.tables.sequences.get(body[0], Sequence("", ())).mnemonic if body else ""
         before, outer, operation = self.state, self.block, len(self.operations)
         self.blocks.append((outer, mark == STACK, name))
         self.block = len(self.blocks) - 1
-        self.least[outer] += bits
+        self._lengthen(outer, bits)
         self.least.append(0)
         self.operations.append([REPEAT, bits, count, 0, self.block])
         self.open_segment = False
+        self.nested += 1
+        if self.nested > MOST_NESTED or len(self.blocks) > MOST_DESCRIPTORS:
+            raise ProgramError(f"replication {fxy(item)} lies in {MOST_NESTED} others")
         self.add(body)
+        self.nested -= 1
         self.operations[operation][3] = len(self.operations)
-        self.least[outer] += count * self.least[self.block]
+        if not self.least[self.block]:
+            raise ProgramError(f"replication {fxy(item)} repeats nothing")
+        self._lengthen(outer, count * self.least[self.block])
         self.block, self.open_segment = outer, False
         if self.state != before:
             raise ProgramError(f"an operator is left open at the end of replication {fxy(item)}")
@@ -183,13 +214,20 @@ class _Builder:
             raise ProgramError(f"element {fxy(item)} is not in the DX tables read so far")
         return self.tables.elements[item]
 
+    def _count(self, item: int) -> int:
+        """Bits of the count of a delayed replication."""
+        element = self._lookup(item)
+        if element.is_text or element.width > MOST_COUNT_BITS:
+            raise ProgramError(f"element {fxy(item)} cannot be a count of repetitions")
+        return element.width
+
     def _element(self, item: int) -> None:
         if self.state.next_width:
             width, self.state = self.state.next_width, replace(self.state, next_width=0)
             self._advance(width)
             return
         element = _with_operators(self._lookup(item), self.state)
-        if element.mnemonic == LEVEL_MARK and self.level_block is None:
+        if element.mnemonic in LEVEL_MARKS and self.level_block is None:
             self.level_block, self.fields_before_level = self.block, len(self.fields)
         if self.wanted is None or element.mnemonic in self.wanted:
             start = self.operations[-1][1] if self.open_segment else 0
@@ -205,17 +243,24 @@ class _Builder:
             self.operations.append([ADVANCE, 0, 0, len(self.operations) + 1, len(self.segments) - 1])
             self.open_segment = True
         self.operations[-1][1] += width
-        self.least[self.block] += width
+        self._lengthen(self.block, width)
+
+    def _lengthen(self, block: int, bits: int) -> None:
+        self.least[block] += bits
+        if self.least[block] > MOST_BITS:
+            raise ProgramError("a report would be longer than a message can be")
 
     def finish(self, name: str) -> Program:
-        opcode, bits, fixed, jump, target = np.array(self.operations, dtype=np.int64).T
+        if sum(is_stack for _, is_stack, _ in self.blocks) > MOST_STACKS:
+            raise ProgramError(f"{name} has more than {MOST_STACKS} event stacks")
+        opcode, bits, fixed, jump, target = np.array(self.operations, dtype=np.int64).reshape(-1, 5).T
         parent, is_stack, names = zip(*self.blocks, strict=True)
         fields = list(zip(*self.fields, strict=True)) or [()] * 7
         is_text = np.array(fields[1], dtype=bool)
-        integers = [np.array(column, dtype=np.int64) for column in fields[2:]]
+        segment, offset, width, scale = (np.array(column, dtype=np.int64) for column in fields[2:6])
         return Program(name, opcode, bits, fixed, jump, target, np.array(self.segments), np.array(parent),
                        np.array(is_stack), names, np.array(self.least), self.level_block or 0, fields[0],
-                       self._in_level(), is_text, *integers)
+                       self._in_level(), is_text, segment, offset, width, scale, np.array(fields[6], dtype=np.float64))
 
     def _in_level(self) -> np.ndarray:
         """Whether each field belongs to a level: by its block, or in a report of one level by its place."""
@@ -230,7 +275,7 @@ class _Builder:
 
 
 def _with_operators(element: Element, state: _Operators) -> Element:
-    if not element.is_number:
+    if state == NEUTRAL or not element.is_number:
         return element
     return replace(element, width=element.width + state.width + (10 * state.rescale + 2) // 3,
                    scale=element.scale + state.scale + state.rescale,

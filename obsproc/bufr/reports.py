@@ -3,7 +3,8 @@
 Header columns hold one value per subset (report); level columns hold one per level, in CSR form: rows
 `level_start[i]` to `level_start[i + 1]` belong to subset i. An event stack keeps all values a quantity has had, newest
 first: the first event is the current value and stands in the level column, the deeper ones are sparse rows. Missing
-numbers are NaN, missing texts empty; numbers are in the unit of the file's Table B.
+numbers are NaN, missing texts empty; numbers are in the unit of the file's Table B. Columns are not to be written to:
+one without any value may be a single missing value in every row.
 """
 
 from __future__ import annotations

@@ -15,9 +15,12 @@ A descriptor FXXYYY is kept as its 16 bits, F in the top two, X in six and Y in 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from obsproc.bufr.messages import BufrError, Message
+
+TABLE_A, TABLE_B, TABLE_D = 67, 112, 71  # characters of an entry, of Table D without its members
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Tables:
     elements: dict[int, Element] = field(default_factory=dict)
     sequences: dict[int, Sequence] = field(default_factory=dict)
 
+    def has(self, other: Tables) -> bool:
+        """Whether `other` says nothing new."""
+        return other.elements.items() <= self.elements.items() and other.sequences.items() <= self.sequences.items()
+
     def merged(self, other: Tables) -> Tables:
         """Both together; `other` wins where they differ."""
         return Tables(self.elements | other.elements, self.sequences | other.sequences)
@@ -70,49 +77,62 @@ def fxy(descriptor: int) -> str:
     return f"{descriptor >> 14}{descriptor >> 8 & 0x3F:02d}{descriptor & 0xFF:03d}"
 
 
+@lru_cache(4096)
 def descriptor(text: str) -> int:
-    """The inverse of `fxy`."""
-    return int(text[0]) << 14 | int(text[1:3]) << 8 | int(text[3:6])
+    """The inverse of `fxy`. Raises ValueError for anything but six digits of a descriptor."""
+    digits = int(text) if len(text) == 6 and text.isascii() and text.isdecimal() else -1
+    f, x, y = digits // 100_000, digits // 1000 % 100, digits % 1000
+    if digits < 0 or f > 3 or x > 63 or y > 255:
+        raise ValueError(f"{text!r} is not a descriptor")
+    return f << 14 | x << 8 | y
 
 
 def read_tables(data: bytes, message: Message, path: str | Path) -> Tables:
     """The tables in one DX message. Raises BufrError when they do not read as such."""
-    cursor = _Cursor(data, message.data_start, message.data_end)
+    text = data[message.data_start : message.data_end].decode("latin-1")
+    elements: dict[int, Element] = {}
+    sequences: dict[int, Sequence] = {}
+    position = 0
     try:
-        cursor.text(67 * cursor.count())  # Table A: the sequence of a message already carries its type's name
-        elements = dict(_element(cursor) for _ in range(cursor.count()))
-        sequences = dict(_sequence(cursor) for _ in range(cursor.count()))
+        # Table A is passed over: the sequence of a message already carries its type's name.
+        position += 1 + TABLE_A * _count(text, position)
+        number, position = _count(text, position), position + 1
+        for _ in range(number):
+            key, element = _element(_record(text, position, TABLE_B))
+            elements[key], position = element, position + TABLE_B
+        number, position = _count(text, position), position + 1
+        for _ in range(number):
+            length = TABLE_D + 6 * _count(text, position + TABLE_D - 1)
+            key, sequence = _sequence(_record(text, position, length))
+            sequences[key], position = sequence, position + length
     except (ValueError, IndexError) as error:
         raise BufrError(path, f"the DX tables cannot be read ({error})", message.number,
-                        cursor.position) from error
+                        message.data_start + position) from error
     return Tables(elements, sequences)
 
 
-class _Cursor:
-    """Reads fixed-length text, remembering the byte for error messages."""
-
-    def __init__(self, data: bytes, position: int, end: int):
-        self.data, self.position, self.end = data, position, end
-
-    def text(self, length: int) -> str:
-        if self.position + length > self.end:
-            raise ValueError("text runs past the end of the message")
-        self.position += length
-        return self.data[self.position - length : self.position].decode("ascii")
-
-    def count(self) -> int:
-        if self.position >= self.end:
-            raise ValueError("a count is missing at the end of the message")
-        self.position += 1
-        return self.data[self.position - 1]
+def _count(text: str, position: int) -> int:
+    if position >= len(text):
+        raise ValueError("a count is missing at the end of the message")
+    return ord(text[position])
 
 
-def _element(cursor: _Cursor) -> tuple[int, Element]:
-    key, mnemonic, unit = descriptor(cursor.text(6)), cursor.text(64)[:8].strip(), cursor.text(24).strip()
-    scale, reference, width = (int(cursor.text(n).replace(" ", "")) for n in (4, 11, 3))
-    return key, Element(mnemonic, unit, scale, reference, width)
+def _record(text: str, position: int, length: int) -> str:
+    if position + length > len(text):
+        raise ValueError("text runs past the end of the message")
+    return text[position : position + length]
 
 
-def _sequence(cursor: _Cursor) -> tuple[int, Sequence]:
-    key, mnemonic = descriptor(cursor.text(6)), cursor.text(64)[:8].strip()
-    return key, Sequence(mnemonic, tuple(descriptor(cursor.text(6)) for _ in range(cursor.count())))
+def _element(record: str) -> tuple[int, Element]:
+    scale, reference, width = record[94:98], record[98:109], record[109:112]
+    return descriptor(record[:6]), Element(record[6:14].strip(), record[70:94].strip(), _number(scale),
+                                           _number(reference), _number(width))
+
+
+def _number(text: str) -> int:
+    return int(text.replace(" ", ""))
+
+
+def _sequence(record: str) -> tuple[int, Sequence]:
+    members = tuple(map(descriptor, (record[i : i + 6] for i in range(TABLE_D, len(record), 6))))
+    return descriptor(record[:6]), Sequence(record[6:14].strip(), members)

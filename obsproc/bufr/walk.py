@@ -19,6 +19,11 @@ from obsproc.bufr.messages import BufrError, Message
 from obsproc.bufr.program import REPEAT, Program
 
 UNKNOWN_LENGTH = 65535  # a subset longer than its own byte count can say is alone in its message
+MOST_VALUES_PER_BIT = 4.0  # of a report; NCEP's have 0.2 to 0.4, missing ones and header included
+
+FEWER = "the message has fewer than the {} subsets it announces"
+MISFIT = "the byte count of a subset does not fit into its message"
+OVERRUN = "a subset does not end where its byte count says; the data do not follow the tables of {}"
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,27 @@ class Subsets:
     end: np.ndarray
     message: np.ndarray
 
+    def refuse(self, subset: int, program: Program, path: str) -> BufrError:
+        """The error that one of them does not fit the program."""
+        return BufrError(path, OVERRUN.format(program.message_type), int(self.message[subset]),
+                         int(self.start[subset]) // 8)
+
+    def refuse_flood(self, values: int, program: Program, path: str) -> None:
+        """Raise BufrError if the tables would hold far more values than the subsets have bits.
+
+        Such tables are damaged: one bit may then stand for thousands of missing values.
+        """
+        bits = int((self.end - self.start).sum())
+        if values > MOST_VALUES_PER_BIT * bits:
+            raise BufrError(path, f"{values} values in {bits} bits: the tables of {program.message_type} are damaged",
+                            int(self.message[0]), int(self.start[0]) // 8)
+
 
 class Bits:
     """The bytes of a file as big-endian integers at any bit."""
 
     def __init__(self, data: bytes):
-        # Zeros behind the end: a window is 8 bytes wide and a damaged message may point up to one segment too far.
-        padded = data + bytes(8192)
+        padded = data + bytes(8)  # a window is 8 bytes wide
         self.windows = np.ndarray((len(padded) - 7,), dtype=">u8", buffer=padded, strides=(1,))
 
     def read(self, position: np.ndarray, width: int) -> np.ndarray:
@@ -51,29 +70,41 @@ class Bits:
         places = position[:, None] + 8 * np.arange(length)
         characters = self.read(places.ravel(), 8).astype(np.uint8).reshape(-1, length)
         characters[(characters == 255).all(axis=1)] = 0
-        return np.char.rstrip(characters.view(f"S{length}").ravel())
+        blank = (characters == 0) | (characters == ord(" "))
+        characters[np.logical_and.accumulate(blank[:, ::-1], axis=1)[:, ::-1]] = 0
+        return characters.view(f"S{length}").ravel()
+
+
+def announced(messages: Sequence[Message], path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Number of subsets, and number of the message, by message. Raises BufrError if they cannot all be there.
+
+    A subset has at least its byte count of two bytes: what a damaged header announces is not believed beyond that.
+    """
+    for message in messages:
+        if 2 * message.subsets > message.data_end - message.data_start:
+            raise BufrError(path, FEWER.format(message.subsets), message.number, message.data_start)
+    return (np.array([message.subsets for message in messages], dtype=np.int64),
+            np.array([message.number for message in messages], dtype=np.int64))
 
 
 def subsets(bits: Bits, messages: Sequence[Message], path: str) -> Subsets:
     """Where the subsets of some messages lie, by their byte counts. Raises BufrError where these do not fit."""
-    start, end, number = [], [], []
+    start, end = [], []
+    count, number = announced(messages, path)
     for message in messages:
         position = message.data_start
         for _ in range(message.subsets):
             if position + 2 > message.data_end:
-                raise BufrError(path, f"the message has fewer than the {message.subsets} subsets it announces",
-                                message.number, position)
+                raise BufrError(path, FEWER.format(message.subsets), message.number, position)
             length = int(bits.windows[position] >> 48)
             if length == UNKNOWN_LENGTH and message.subsets == 1:
                 length = message.data_end - position
             if length < 2 or position + length > message.data_end:
-                raise BufrError(path, f"a subset of {length} bytes does not fit into its message",
-                                message.number, position)
+                raise BufrError(path, MISFIT, message.number, position)
             start.append(8 * position)
             position += length
             end.append(8 * position)
-            number.append(message.number)
-    return Subsets(*(np.array(column, dtype=np.int64) for column in (start, end, number)))
+    return Subsets(np.array(start, dtype=np.int64), np.array(end, dtype=np.int64), np.repeat(number, count))
 
 
 @dataclass(frozen=True)
@@ -109,7 +140,7 @@ def walk(bits: Bits, program: Program, where: Subsets, path: str) -> Trace:
     walker = _Walker(bits, program, where, path, Trace.of(program))
     everyone = walker.trace.enter(0, np.full(len(where.start), -1), np.zeros(len(where.start), dtype=np.int64))
     reached = walker.run(range(len(program.opcode)), everyone, everyone, where.start)
-    walker.refuse(reached != where.end, everyone, "a subset does not end where its byte count says")
+    walker.refuse(reached != where.end, everyone)
     return walker.trace
 
 
@@ -132,6 +163,7 @@ class _Walker:
             else:
                 self.trace.position[program.target[i]].append(position)
                 position = position + program.bits[i]
+                self.refuse(position > self.where.end[subset], subset)
             i = int(program.jump[i])
         return position
 
@@ -139,13 +171,14 @@ class _Walker:
         program = self.program
         block, width = int(program.target[i]), int(program.bits[i])
         if width:
+            self.refuse(position + width > self.where.end[subset], subset)
             times = self.bits.read(position, width).astype(np.int64)
             position = position + width
         else:
             times = np.full(len(position), program.fixed[i])
         least = position + times * program.block_least_bits[block]
         # Checked before anything is allocated: a damaged count must not ask for all the memory.
-        self.refuse(least > self.where.end[subset], subset, "a repetition runs over the end of its subset")
+        self.refuse(least > self.where.end[subset], subset)
         if not times.any():
             return position
         if program.is_straight(i):
@@ -168,9 +201,7 @@ class _Walker:
         self.trace.enter(int(self.program.target[i]), instance[parent], ordinal)
         self.trace.position[segment].append(position[parent] + ordinal * width)
 
-    def refuse(self, wrong: np.ndarray, subset: np.ndarray, what: str) -> None:
+    def refuse(self, wrong: np.ndarray, subset: np.ndarray) -> None:
         """Raise BufrError for the first subset where something is wrong, if any."""
         if wrong.any():
-            first = int(subset[np.argmax(wrong)])
-            raise BufrError(self.path, f"{what}; the data do not follow the tables of {self.program.message_type}",
-                            int(self.where.message[first]), int(self.where.start[first]) // 8)
+            raise self.where.refuse(int(subset[np.argmax(wrong)]), self.program, self.path)

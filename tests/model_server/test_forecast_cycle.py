@@ -150,7 +150,7 @@ def test_interval_that_no_step_fits_is_refused(experiment):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: persistence, speedy"),
+    ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, persistence, speedy"),
     ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: none"),
     ('[model]\nname = "speedy"\noptions = {truncation = 5}', r"\[model.options\] of the model speedy: .*>= 21"),
 ])  # fmt: skip
@@ -219,7 +219,8 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as leave:
         program.main([command, "--help"])
     assert leave.value.code == 0
-    assert f"python -m model_server {command} run/experiments/" in capsys.readouterr().out
+    example = capsys.readouterr().out.partition("example:")[2]
+    assert f"python -m model_server {command} " in example
 
 
 def test_help_lists_every_command(capsys):

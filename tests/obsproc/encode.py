@@ -1,7 +1,9 @@
-"""A small BUFR encoder for tests: DX tables and data messages from plain Python values, after NCEP's conventions."""
+"""Reports bit by bit for tests of the decoder, from plain Python values; independent of `obsproc.bufr.encode`."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from obsproc.bufr import compose
 from obsproc.bufr.tables import Element, Sequence, Tables, descriptor, fxy
 
 MARKS = {"(": "360001", "{": "360002", "[": "360003", "<": "360004"}
@@ -84,16 +86,7 @@ def subset(sounding: Sounding, type_bits: int = 9) -> bytes:
 
 def message(category: int, descriptors: tuple[int, ...], subsets: list[bytes], edition: int = 3) -> bytes:
     """A whole message of edition 3 or 4."""
-    if edition == 4:
-        section1 = bytes([0, 0, 22, 0, 0, 7, 0, 3, 0, 0, category, 0, 0, 29, 0, 2020 >> 8, 2020 & 255, 11, 1, 12, 0, 0])
-    else:
-        section1 = bytes([0, 0, 18, 0, 3, 7, 0, 0, category, 0, 29, 0, 20, 11, 1, 12, 0, 0])
-    listed = b"".join(item.to_bytes(2, "big") for item in descriptors) + b"\0"
-    section3 = (7 + len(listed)).to_bytes(3, "big") + b"\0" + len(subsets).to_bytes(2, "big") + b"\x80" + listed
-    data = b"".join(subsets)
-    section4 = (4 + len(data)).to_bytes(3, "big") + b"\0" + data
-    length = 8 + len(section1) + len(section3) + len(section4) + 4
-    return b"BUFR" + length.to_bytes(3, "big") + bytes([edition]) + section1 + section3 + section4 + b"7777"
+    return compose.message(category, descriptors, subsets, datetime(2020, 11, 1, 12, tzinfo=UTC), edition)
 
 
 def table_message(tables: Tables = TABLES) -> bytes:

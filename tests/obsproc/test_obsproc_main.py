@@ -13,6 +13,7 @@ from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
 from obsproc import accounts
 from obsproc.__main__ import main
+from obsproc.bufr.messages import scan
 from tests import builders
 
 CYCLE = "1989010112"
@@ -142,6 +143,24 @@ def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_
     assert "going on without it" in caplog.text
 
 
+def test_in_real_time_the_sound_messages_of_a_damaged_file_are_used(samples, tmp_path, caplog):
+    data = bytearray((samples / "prepbufr/prepqm89010112").read_bytes())
+    whole = scan(bytes(data), "x")
+    victim = next(message for message in whole if not message.is_table)
+    data[victim.data_start : victim.data_start + 2] = b"\0\1"  # its first subset says that it has one byte
+    (tmp_path / "damaged").write_bytes(data)
+    settings = f'[observations]\nfiles = ["{tmp_path}/damaged"]'
+    with pytest.raises(UserError, match=f"message {victim.number}"):
+        main([experiment(tmp_path, settings)[0], CYCLE])
+    path, product = experiment(tmp_path, settings, mode="realtime")
+    main([path, CYCLE])
+    assert f"message {victim.number}, byte" in caplog.text
+    found = observations.read(product)[0]
+    main([experiment(tmp_path, f'[observations]\nfiles = ["{samples}/prepbufr/prepqm89010112"]')[0], CYCLE])
+    lost = len(np.unique(observations.read(product)[0].report)) - len(np.unique(found.report))
+    assert 0 < lost <= victim.subsets
+
+
 @pytest.mark.parametrize(("settings", "sentence"), [
     ('use = ["temprature"]', r"\[observations\].*unknown quantity 'temprature'"),
     ("window_hours = [3, -3]", "window_hours must be earliest then latest"),
@@ -185,3 +204,31 @@ def test_a_fault_is_one_sentence_and_an_exit_status(arguments):
 def test_help_ends_with_an_example(arguments):
     result = run(*arguments)
     assert result.returncode == 0 and "example:\n  python -m obsproc" in result.stdout
+
+
+@pytest.mark.parametrize(("method", "flag"), [("density", Flag.thinned), ("superob", Flag.superobbed)])
+def test_thinning_a_real_cycle_takes_from_what_passed_and_from_nothing_else(samples, tmp_path, method, flag):
+    """Rows of the file stay in place; what the analysis may use becomes less, and the account says why."""
+    start = f'[observations]\nfiles = ["{samples}/prepbufr/prepqm%y%m%d%H"]\nwithhold_share = 0.1'
+    path, product = experiment(tmp_path, start)
+    main([path, CYCLE])
+    before, _ = observations.read(product)
+    main([experiment(tmp_path, f'{start}\n[thinning]\nmethod = "{method}"')[0], CYCLE])
+    after, _ = observations.read(product)
+    of_file, means = after.select(np.arange(len(before))), after.select(np.arange(len(before), len(after)))
+    np.testing.assert_array_equal(of_file.value, before.value)
+    changed = of_file.flag != before.flag
+    assert (before.flag[changed] == Flag.passed).all() and (of_file.flag[changed] == flag).all()
+    assert means.count.sum() == (changed.sum() if method == "superob" else 0)
+    assert changed.sum() - len(means) > 25_000
+    pairs = [of_file.flag[of_file.quantity == wind] for wind in (1, 2)]
+    np.testing.assert_array_equal(*pairs)
+
+
+def test_repetitions_in_a_real_cycle_are_flagged(real):
+    """Levels that a sounding gives in two categories, and two bulletins sent again."""
+    path, product = real
+    main([path, CYCLE])
+    table, _ = observations.read(product)
+    again = table.select(table.flag == Flag.duplicate)
+    assert len(again) == 36 and set(again.message_type) == {b"ADPUPA", b"ADPSFC"}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
 from obsproc import convert, inventory, prepbufr
 from obsproc.bufr.files import read_file
@@ -177,3 +178,96 @@ def test_every_number_of_the_file_is_a_row(samples, name):
         if kind == "ADPUPA":
             heights = mass & ~surface & np.isfinite(decoded.level["ZOB"])
             assert (table.quantity == Quantity.geopotential_height).sum() == heights.sum()
+
+
+def test_a_temperature_converted_with_humidity_is_as_good_as_the_worse_of_both():
+    marks = [rows(Quantity.temperature, TOB=21.5, TPC=8, TQM=t, QOB=9000.0, QQM=q).quality.tolist()
+             for t, q in [(2, 9), (9, 2), (2, np.nan)]]
+    assert marks == [[9], [9], [2]]
+
+
+def test_a_temperature_from_the_stack_keeps_its_mark():
+    found = rows(Quantity.temperature, TOB=21.5, TPC=8, TQM=2, QOB=9000.0, QQM=9, events=below((19.5, 1.0)))
+    assert found.quality.tolist() == [2]
+
+
+@pytest.mark.parametrize("program", [1, 2, 6, 15, np.nan])
+def test_only_ncep_s_step_virtmp_makes_a_temperature_virtual(program):
+    """Other steps (radiation correction, quality control) replace one sensible temperature by another."""
+    found = rows(Quantity.temperature, TOB=21.5, TPC=program, QOB=9000.0, events=below((19.5, 1.0)))
+    assert found.value == pytest.approx([294.65])
+
+
+def test_the_reason_of_an_event_changes_nothing():
+    assert rows(TOB=21.5, TPC=8, TRC=0, QOB=9000.0).value == pytest.approx(
+        rows(TOB=21.5, TPC=8, TRC=4, QOB=9000.0).value)
+
+
+def pair(sequence=(7.0, 7.0), stations=(b"71082", b"71082"), mass=None, wind=None):
+    """A mass and a wind report of one level each, 500 hPa unless given."""
+    level = {"CAT": np.array([1.0, 1.0]), "POB": np.array([500.0, 500.0]), "PQM": np.array([2.0, 2.0])}
+    for side, given in enumerate((mass or {}, wind or {})):
+        for name, value in given.items():
+            level.setdefault(name, np.full(2, np.nan))[side] = value
+    header = {"SID": np.array(stations, "S8"), "SQN": np.array(sequence), "XOB": np.full(2, 300.0),
+              "YOB": np.full(2, 82.5), "DHR": np.zeros(2), "ELV": np.full(2, 66.0), "TYP": np.array([120.0, 220.0])}
+    return Reports("ADPUPA", 1, np.array([1, 1]), header, np.array([0, 1, 2]), level, {}, {})
+
+
+@pytest.mark.parametrize(("given", "numbers"), [
+    ({}, [10, 10]), ({"sequence": (7.0, 8.0)}, [10, 11]), ({"stations": (b"71082", b"71083")}, [10, 11]),
+    ({"sequence": (np.nan, np.nan)}, [10, 11])])  # fmt: skip
+def test_mass_and_wind_part_of_a_report_share_its_number(given, numbers):
+    made = pair(**given, mass={"TOB": -40.0}, wind={"UOB": 5.0})
+    assert prepbufr.candidates(made, TIME, first_report=10).table.report.tolist() == numbers
+
+
+def test_humidity_of_the_mass_part_converts_a_virtual_temperature_of_the_other():
+    def converted(**given):
+        return prepbufr.candidates(pair(wind={"TOB": 21.5, "TPC": 8}, **given), TIME).table
+
+    alone = converted(sequence=(7.0, 8.0), mass={"QOB": 9000.0})
+    assert alone.select(alone.report == 1).flag.tolist() == [Flag.not_converted]
+    elsewhere = converted(mass={"QOB": 9000.0, "POB": 400.0})
+    assert Flag.not_converted in elsewhere.flag
+    together = converted(mass={"QOB": 9000.0, "QQM": 3})
+    temperature = together.select(together.quantity == Quantity.temperature)
+    assert temperature.value == pytest.approx([294.65 / (1 + 0.6078 * 0.009)], abs=1e-3)
+    assert temperature.quality.tolist() == [3] and temperature.type.tolist() == [220]
+
+
+def test_temperature_of_the_mass_part_gives_the_saturation_of_the_other():
+    made = prepbufr.candidates(pair(mass={"TOB": -40.0}, wind={"QOB": 100.0, "QOE": 2.0}), TIME)
+    saturation = convert.saturation_humidity(np.array([233.15]), np.array([50_000.0]))[0]
+    humidity = made.table.quantity == Quantity.specific_humidity
+    assert made.table.error[humidity] == pytest.approx([0.2 * saturation])
+    assert made.saturation[humidity] == pytest.approx([saturation])
+
+
+def test_it_does_not_matter_which_part_comes_first():
+    made = prepbufr.candidates(pair(mass={"TOB": 21.5, "TPC": 8}, wind={"QOB": 9000.0}), TIME).table
+    assert made.value[made.quantity == Quantity.temperature] == pytest.approx([294.65 / (1 + 0.6078 * 0.009)], abs=1e-3)
+
+
+def test_what_is_looked_up_in_the_other_part_makes_no_row():
+    table = prepbufr.candidates(pair(mass={"TOB": -40.0, "QOB": 100.0}, wind={"UOB": 5.0}), TIME).table
+    assert sorted(zip(table.type.tolist(), table.quantity.tolist(), strict=True)) == [
+        (120, Quantity.temperature), (120, Quantity.specific_humidity), (220, Quantity.u_component_of_wind)]
+
+
+def test_parts_of_real_reports_belong_together(samples):
+    """One mass and one wind part at most, of one station, place and time; as many reports as SID and SQN differ."""
+    for kind, decoded in read_file(samples / "prepbufr/prepqm89010112", prepbufr.WANTED).reports.items():
+        report = prepbufr.joined(decoded)
+        header = decoded.header
+        assert len(np.unique(report)) == len(set(zip(header["SID"], header["SQN"], strict=True))), kind
+        for part in (1, 2):
+            assert np.bincount(report, weights=header["TYP"] // 100 == part).max() <= 1
+        for name in ("SID", "XOB", "YOB", "DHR"):
+            np.testing.assert_array_equal(header[name], header[name][report])
+
+
+def test_a_dump_that_is_no_prepbufr_is_refused(samples):
+    decoded = read_file(samples / "prepbufr/NC002003", prepbufr.WANTED).reports["NC002003"]
+    with pytest.raises(UserError, match="NC002003 has no SID or no TYP"):
+        prepbufr.candidates(decoded, TIME)

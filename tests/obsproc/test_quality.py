@@ -31,7 +31,8 @@ def checked(value=270.0, category=1, pressure_mark=2, level=0, max_mark=3, **col
     ({"time": TIME - timedelta(hours=3, seconds=1)}, Flag.out_of_window),
     ({"category": quality.AUXILIARY_LEVEL}, Flag.auxiliary_level),
     ({"value": 400.0}, Flag.out_of_range),
-    ({"value": -1e-6, "quantity": Quantity.specific_humidity}, Flag.out_of_range),
+    ({"value": -0.03, "quantity": Quantity.specific_humidity}, Flag.out_of_range),
+    ({"value": -1e-3, "quantity": Quantity.specific_humidity}, Flag.passed),  # noise about a small one
     ({"quality": 3}, Flag.passed),
     ({"quality": 4}, Flag.bad_mark),
     ({"quality": 2, "pressure_mark": 8}, Flag.bad_mark),
@@ -88,3 +89,66 @@ def test_another_seed_withholds_other_stations_and_other_message_types_none():
     assert (withheld(0.3, seed=1) != withheld(0.3, seed=2)).any()
     ships = STATIONS.with_columns(message_type=np.full(2000, b"SFCSHP"))
     assert not withheld(1.0, table=ships).any()
+
+
+@pytest.mark.parametrize(("value", "elevation", "flag"), [
+    (101_325.0, 0.0, Flag.passed),
+    (61_640.0, 4000.0, Flag.passed),  # the standard atmosphere
+    (62_400.0, 3488.0, Flag.passed),  # Vostok: cold, so low for its height
+    (87_000.0, 0.0, Flag.passed),  # typhoon Tip, the lowest on record
+    (108_940.0, 0.0, Flag.passed),  # Tosontsengel, the highest reduced to sea level
+    (84_900.0, 0.0, Flag.out_of_range),
+    (110_100.0, 0.0, Flag.out_of_range),
+    (101_325.0, 1500.0, Flag.out_of_range),  # sea level pressure given as that of the station
+    (70_000.0, 0.0, Flag.out_of_range),  # a height that is missing written as zero
+])  # fmt: skip
+def test_a_station_pressure_fits_the_height_of_the_station(value, elevation, flag):
+    table = observations(value, quantity=Quantity.surface_pressure, elevation=elevation)
+    assert quality.check_station_pressure(table, (85_000.0, 110_000.0)).flag.tolist() == [flag]
+
+
+def test_only_station_pressures_are_checked_against_the_height():
+    table = observations([270.0, 270.0], quantity=[Quantity.temperature_2m, Quantity.temperature], elevation=5000.0)
+    assert quality.check_station_pressure(table, (85_000.0, 110_000.0)).flag.tolist() == [Flag.passed] * 2
+
+
+def duplicates(n=2, **columns):
+    return (quality.reject_duplicates(observations(np.arange(float(n)), **columns)).flag == Flag.duplicate).tolist()
+
+
+def test_the_first_of_equal_rows_stays():
+    assert duplicates(3) == [False, True, True]
+
+
+def test_the_better_mark_stays():
+    assert duplicates(3, quality=[3, 1, 2]) == [True, False, True]
+
+
+def test_a_rejected_row_is_nobody_s_duplicate():
+    assert duplicates(2, flag=[Flag.bad_mark, Flag.passed]) == [False, False]
+
+
+@pytest.mark.parametrize("column", ["lat", "lon", "type", "pressure", "quantity", "station"])
+def test_rows_that_differ_in_place_kind_or_station_are_no_duplicates(column):
+    values = {"station": np.array([b"A", b"B"]), "quantity": [3, 5]}.get(column, [10.0, 11.0])
+    assert duplicates(2, **{column: values}) == [False, False]
+    assert duplicates(2, time=START + np.array([0, 1])) == [False, False]
+
+
+def test_at_the_surface_the_pressure_may_be_unknown():
+    assert duplicates(2, quantity=Quantity.temperature_2m, pressure=[np.nan, 99_000.0]) == [False, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.booleans()), max_size=30))
+def test_of_each_observation_one_row_stays_and_none_is_better(rows):
+    station, mark, good = (np.array(column) for column in zip(*rows, strict=True)) if rows else np.zeros((3, 0))
+    table = observations(np.zeros(len(rows)), station=station.astype("S8"), quality=mark,
+                         flag=np.where(good, Flag.passed, Flag.monitored))
+    left = quality.reject_duplicates(table)
+    for name in np.unique(table.station):
+        same = (table.station == name) & (table.flag == Flag.passed)
+        stays = same & (left.flag == Flag.passed)
+        assert stays.sum() == min(1, same.sum())
+        assert (table.quality[stays] == table.quality[same].min(initial=99)).all()
+    changed = left.flag != table.flag
+    assert (left.flag[changed] == Flag.duplicate).all()

@@ -1,0 +1,290 @@
+"""Observations in the file layout of JCSDA's IODA (ObsGroup, version 3), out and in.
+
+One `Location` is one station, place and time; each group holds, for each observed variable, one value per Location:
+
+    MetaData        latitude, longitude, dateTime, pressure, stationElevation, stationIdentification, ...
+    ObsValue        observed value                     ObsError       its standard deviation
+    QualityMarker   provider's mark (PREPBUFR's)       ObsType        PREPBUFR report type
+    HofX            background of the provider         PreUseFlag     fate of the observation, our flags
+
+Names, units and types are those of IODA's conventions; missing is the fill value, never NaN. Floats there have 32 bits.
+So that nothing is lost, what they cut off a number stands in groups of our own, ObsValueRemainder and
+MetaDataRemainder: their sum is the number to the last bit. On the way back the rows come sorted by Location.
+
+A file of others needs MetaData (latitude, longitude, dateTime) and ObsValue; ObsError, QualityMarker or PreQC, ObsType
+and HofX or hofx are taken where they are. Variables that no quantity corresponds to are named in the log.
+
+Reference: JEDI documentation, "IODA conventions"; fill values: OOPS, `missingValues`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from contracts import netcdf, observations, paths, times
+from contracts.constants import HOUR
+from contracts.errors import UserError
+from contracts.observations import Observations, Source
+from contracts.variables import Flag, Quantity
+from obsproc import convert
+
+log = logging.getLogger(__name__)
+
+LAYOUT, LAYOUT_VERSION = "ObsGroup", 3
+EPOCH = "seconds since 1970-01-01T00:00:00Z"
+FILL: dict[str, Any] = {
+    "f4": np.float32(np.finfo(np.float32).min * 0.99), "f8": np.float64(np.finfo(np.float32).min * 0.98),
+    "i4": np.int32(np.iinfo(np.int32).min + 5), "i8": np.int64(np.iinfo(np.int64).min + 7)}
+VARIABLE = {
+    Quantity.u_component_of_wind: "windEastward", Quantity.v_component_of_wind: "windNorthward",
+    Quantity.temperature: "airTemperature", Quantity.virtual_temperature: "virtualTemperature",
+    Quantity.specific_humidity: "specificHumidity", Quantity.geopotential_height: "geopotentialHeight",
+    Quantity.surface_pressure: "stationPressure", Quantity.temperature_2m: "airTemperatureAt2M",
+    Quantity.specific_humidity_2m: "specificHumidityAt2M", Quantity.u_component_of_wind_10m: "windEastwardAt10M",
+    Quantity.v_component_of_wind_10m: "windNorthwardAt10M",
+}
+QUANTITY = {name: quantity for quantity, name in VARIABLE.items()}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Where a column of our table stands in the layout."""
+
+    name: str
+    group: str
+    kind: str  # f4, i4
+    missing: float = np.nan  # how our table says that it has none
+
+
+OF_VARIABLE = (_Column("value", "ObsValue", "f4"), _Column("error", "ObsError", "f4"),
+               _Column("quality", "QualityMarker", "i4", -1), _Column("type", "ObsType", "i4", 0),
+               _Column("file_background", "HofX", "f4"), _Column("flag", "PreUseFlag", "i4", Flag.passed),
+               _Column("count", "ObsCount", "i4", 1))
+ALSO = {"QualityMarker": ("PreQC",), "HofX": ("hofx",)}  # older names of groups
+# Of a Location: our column -> name in MetaData, units, type.
+OF_LOCATION = {"lat": ("latitude", "degree_north", "f4"), "lon": ("longitude", "degree_east", "f4"),
+               "pressure": ("pressure", "Pa", "f4"), "elevation": ("stationElevation", "m", "f4"),
+               "time": ("dateTime", EPOCH, "i8"), "report": ("sequenceNumber", "", "i4")}
+TEXTS = {"station": "stationIdentification", "message_type": "messageType"}
+DOUBLES = ("value", "lat", "lon", "pressure")  # of more than 32 bits in our table
+
+
+def export_file(path: Path, table: Observations, source: Source) -> int:
+    """Write a table atomically; returns the number of Locations."""
+    first, location = _locations(table)
+    with paths.atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+        file.setncatts({
+            "_ioda_layout": LAYOUT, "_ioda_layout_version": np.int32(LAYOUT_VERSION), "converter": netcdf.version(),
+            "description": "in-situ observations of one analysis cycle", "datetimeReference": _iso(source.time),
+            "slotSeconds": np.int32(source.slot_seconds)})
+        file.setncattr_string("datetimeRange", [_iso(end) for end in source.window])
+        file.setncattr_string("sourceFiles", list(source.files) or [""])
+        file.setncattr_string("sourceFilesSha256", list(source.sha256) or [""])
+        file.createDimension("Location", len(first))
+        file.createVariable("Location", "i8", ("Location",))[:] = np.arange(len(first))
+        _write_locations(file, table.select(first))
+        for quantity, name in VARIABLE.items():
+            rows = np.flatnonzero(table.quantity == quantity)
+            if rows.size:
+                _write_variable(file, name, quantity, table.select(rows), location[rows], len(first))
+    return len(first)
+
+
+def _iso(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _locations(table: Observations) -> tuple[np.ndarray, np.ndarray]:
+    """A row of each Location (nlocation,), and the Location of each row (nobs,).
+
+    Two rows of one quantity that agree in all else have Locations of their own.
+    """
+    columns = [getattr(table, name) for name in (*OF_LOCATION, *TEXTS)]
+    codes = np.column_stack([np.unique(column, return_inverse=True)[1].ravel() for column in columns])
+    _, place = np.unique(codes, axis=0, return_inverse=True)
+    order = np.lexsort((table.quantity, place.ravel()))
+    key = np.column_stack([place.ravel(), table.quantity])[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(key, axis=0) != 0).any(axis=1)
+    index = np.arange(len(order))
+    repeat = np.empty(len(order), dtype=int)
+    repeat[order] = index - np.maximum.accumulate(np.where(new, index, 0)) if len(order) else 0
+    _, first, location = np.unique(np.column_stack([place.ravel(), repeat]), axis=0, return_index=True,
+                                   return_inverse=True)
+    return first, location.ravel()
+
+
+def _write_locations(file: netCDF4.Dataset, rows: Observations) -> None:
+    for column, (name, units, kind) in OF_LOCATION.items():
+        values = getattr(rows, column)
+        attributes = {"units": units} if units else {}
+        if column in DOUBLES:
+            _add(file, f"MetaDataRemainder/{name}", _remainder(values), "f8", **attributes)
+        _add(file, f"MetaData/{name}", values, kind, **attributes)
+    for column, name in TEXTS.items():
+        variable = file.createVariable(f"MetaData/{name}", str, ("Location",))
+        variable[:] = np.array([text.decode("latin-1") for text in getattr(rows, column)], dtype=object)
+
+
+def _write_variable(file: netCDF4.Dataset, name: str, quantity: Quantity, rows: Observations, location: np.ndarray,
+                    length: int) -> None:
+    for column in OF_VARIABLE:
+        given = getattr(rows, column.name)
+        values = np.full(length, np.nan if given.dtype.kind == "f" else FILL["i4"], np.result_type(given, column.kind))
+        values[location] = np.where(given == column.missing, FILL["i4"], given) if column.name == "quality" else given
+        attributes: dict[str, Any] = {"units": quantity.units} if column.kind == "f4" else {}
+        if column.name == "flag":
+            attributes = {"flag_values": np.array([flag.value for flag in Flag], np.int32),
+                          "flag_meanings": " ".join(flag.name for flag in Flag)}
+        if column.name in DOUBLES:
+            _add(file, f"{column.group}Remainder/{name}", _remainder(values), "f8", **attributes)
+        _add(file, f"{column.group}/{name}", values, column.kind, **attributes)
+
+
+def _remainder(values: np.ndarray) -> np.ndarray:
+    """What 32 bits cut off; exact, since the difference of two near numbers is."""
+    return values - values.astype(np.float32)
+
+
+def _add(file: netCDF4.Dataset, name: str, values: np.ndarray, kind: str, **attributes: Any) -> None:
+    fill = FILL[kind]
+    variable: Any = file.createVariable(name, np.dtype(kind), ("Location",), fill_value=fill)
+    variable.setncatts(attributes)
+    variable[:] = np.where(np.isfinite(values), values, fill).astype(kind)
+
+
+def import_file(path: Path, time: datetime | None = None) -> tuple[Observations, Source]:
+    """Read a file of this layout, ours or of others; `time` of the cycle where the file does not say it.
+
+    Raises UserError naming the file and what is missing.
+    """
+    path = Path(path)
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            _check(path, file)
+            source = _source(path, file, time)
+            parts = [_read_variable(path, file, name, variable) for name, variable in _known(path, file)]
+    except OSError as error:
+        raise UserError(f"{path}: is no readable IODA file, which is HDF5 or NetCDF-4 ({error})") from None
+    table = observations.concatenate(parts) if parts else observations.empty()
+    known = np.isfinite(table.value)
+    return table.select(known), source
+
+
+def _check(path: Path, file: netCDF4.Dataset) -> None:
+    for group in ("MetaData", "ObsValue"):
+        if group not in file.groups:
+            raise UserError(f"{path}: has no group {group}; expected an IODA file, groups MetaData and ObsValue")
+    for name in ("latitude", "longitude", "dateTime"):
+        if name not in file["MetaData"].variables:
+            raise UserError(f"{path}: has no MetaData/{name}; JCSDA's ioda-upgrade-v2-to-v3.x upgrades files of "
+                            "earlier versions")
+
+
+def _known(path: Path, file: netCDF4.Dataset) -> list[tuple[str, Quantity]]:
+    names = list(file["ObsValue"].variables)
+    if unknown := [name for name in names if name not in QUANTITY]:
+        log.warning("%s: no quantity of ours corresponds to ObsValue %s; left out", path, ", ".join(unknown))
+    return [(name, QUANTITY[name]) for name in names if name in QUANTITY]
+
+
+def _source(path: Path, file: netCDF4.Dataset, time: datetime | None) -> Source:
+    if time is None:
+        if "datetimeReference" not in file.ncattrs():
+            raise UserError(f"{path}: does not say its cycle (attribute datetimeReference); give it with --time "
+                            "YYYYMMDDHH")
+        time = _instant(path, file.datetimeReference)
+    around = (time - timedelta(hours=3), time + timedelta(hours=3))
+    given: Any = getattr(file, "datetimeRange", None)
+    window = (_instant(path, given[0]), _instant(path, given[1])) if _is_pair(given) else around
+    names, sums = (_texts(getattr(file, name, "")) for name in ("sourceFiles", "sourceFilesSha256"))
+    if not sums:
+        names, sums = (path.name,), (sha256(path.read_bytes()).hexdigest(),)
+    return Source(time, window, names, sums, int(getattr(file, "slotSeconds", HOUR)))
+
+
+def _is_pair(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(text for text in ([given] if isinstance(given, str) else given) if text)
+
+
+def _instant(path: Path, text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{path}: {text!r} is not a time such as 2020-11-01T12:00:00Z; give it with --time") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _read_variable(path: Path, file: netCDF4.Dataset, name: str, quantity: Quantity) -> Observations:
+    """A row per Location, NaN where the variable was not observed."""
+    n = len(file.dimensions["Location"]) if "Location" in file.dimensions else len(file["MetaData"]["latitude"])
+    shape = file["ObsValue"][name].shape
+    if shape != (n,):
+        raise UserError(f"{path}: ObsValue/{name} has shape {shape}, expected one value per Location, {n}")
+    units = getattr(file["ObsValue"][name], "units", quantity.units)
+    if units not in (quantity.units, ""):
+        raise UserError(f"{path}: ObsValue/{name} is in {units!r}, expected {quantity.units!r}")
+    columns = {column.name: _of_variable(file, name, column, n) for column in OF_VARIABLE}
+    columns |= {column: _of_location(file, column, n) for column in OF_LOCATION if column != "time"}
+    columns |= {column: _text(file, text, n) for column, text in TEXTS.items()}
+    columns["flag"] = np.where(np.isin(columns["flag"], list(Flag)), columns["flag"], Flag.passed)
+    return Observations(quantity=np.full(n, quantity), time=_time(path, file["MetaData"]["dateTime"]),
+                        **columns | {"lon": convert.longitude(columns["lon"])})
+
+
+def _of_variable(file: netCDF4.Dataset, name: str, column: _Column, n: int) -> np.ndarray:
+    for group in (column.group, *ALSO.get(column.group, ())):
+        if group in file.groups and name in file[group].variables:
+            values = _plain(file[group][name])
+            rest = f"{group}Remainder"
+            if rest in file.groups and name in file[rest].variables:
+                values = values + np.nan_to_num(_plain(file[rest][name]))
+            return np.where(np.isnan(values), column.missing, values)
+    return np.full(n, column.missing)
+
+
+def _of_location(file: netCDF4.Dataset, column: str, n: int) -> np.ndarray:
+    name = OF_LOCATION[column][0]
+    if name not in file["MetaData"].variables:
+        return np.arange(n) if column == "report" else np.full(n, np.nan)
+    values = _plain(file["MetaData"][name])
+    if "MetaDataRemainder" in file.groups and name in file["MetaDataRemainder"].variables:
+        values = values + np.nan_to_num(_plain(file["MetaDataRemainder"][name]))
+    return np.where(np.isnan(values), -1, values) if column == "report" else values
+
+
+def _plain(variable: netCDF4.Variable) -> np.ndarray:
+    """Values as float64, NaN where they are the fill value or no number a file may hold."""
+    values = np.asarray(variable[...])
+    missing = values == getattr(variable, "_FillValue", netCDF4.default_fillvals[values.dtype.str[1:]])
+    return np.where(missing | (np.abs(values.astype(np.float64)) > 1e37), np.nan, values.astype(np.float64))
+
+
+def _text(file: netCDF4.Dataset, name: str, n: int) -> np.ndarray:
+    if name not in file["MetaData"].variables:
+        return np.full(n, b"", "S8")
+    values = file["MetaData"][name][...]
+    return np.array([str(text).rstrip().encode("latin-1", "replace")[:8] for text in values], "S8")
+
+
+def _time(path: Path, variable: netCDF4.Variable) -> np.ndarray:
+    """Seconds since 1970 (n,) int64."""
+    word, since, origin = (getattr(variable, "units", "").split(maxsplit=2) + ["", "", ""])[:3]
+    if word != "seconds" or since != "since" or variable.dtype.kind != "i":
+        raise UserError(f"{path}: MetaData/dateTime must be whole seconds since a time, got {variable.dtype} "
+                        f"{getattr(variable, 'units', 'without units')!r}")
+    return np.asarray(variable[...]).astype(np.int64) + times.to_seconds(_instant(path, origin))

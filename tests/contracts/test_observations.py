@@ -1,0 +1,68 @@
+"""The column `count` may be left out, of a call and of a file; times fall into slots around the cycle's time."""
+
+from datetime import timedelta
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import observations, times
+from contracts.errors import ContractError
+from contracts.observations import Departures, Source
+from tests import builders
+
+WINDOW = (builders.TIME - timedelta(hours=3), builders.TIME + timedelta(hours=3))
+SOURCE = Source(builders.TIME, WINDOW, slot_seconds=7200)
+
+
+def test_a_row_stands_for_itself_unless_said_otherwise():
+    assert builders.observations([1.0, 2.0]).count.tolist() == [1, 1]
+    assert builders.observations([1.0, 2.0], count=[1, 5]).count.tolist() == [1, 5]
+    assert builders.observations(np.zeros(0)).count.shape == (0,)
+
+
+def test_departures_carry_the_count():
+    table = builders.observations([1.0, 2.0], count=[1, 5])
+    rows = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    assert Departures(**rows, background_mean=[0, 0], background_spread=[0, 0], analysis_mean=[0, 0],
+                      analysis_spread=[0, 0]).count.tolist() == [1, 5]
+
+
+def test_no_other_column_may_be_left_out_and_none_be_a_number():
+    table = builders.observations([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"column lat must have shape \(2,\)"):
+        table.with_columns(lat=3.0)
+    with pytest.raises(ValueError, match=r"column count must have shape \(2,\)"):
+        table.with_columns(count=[1, 2, 3])
+
+
+def without(path, name):
+    """A written file as one before the column was."""
+    observations.write(path, builders.observations([1.0, 2.0], count=[2, 3]), SOURCE)
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset.renameVariable(name, "unknown")
+    return path
+
+
+def test_a_file_without_the_count_is_read_as_rows_that_stand_for_themselves(tmp_path):
+    assert observations.read(without(tmp_path / "o.nc", "count"))[0].count.tolist() == [1, 1]
+    with pytest.raises(ContractError, match="has no column 'lat'"):
+        observations.read(without(tmp_path / "o.nc", "lat"))
+
+
+def test_a_file_keeps_the_length_of_its_slots_and_an_old_one_has_hours(tmp_path):
+    path = tmp_path / "o.nc"
+    observations.write(path, builders.observations([1.0]), SOURCE)
+    assert observations.read(path)[1] == SOURCE
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset.delncattr("slot_seconds")
+    assert observations.read(path)[1].slot_seconds == 3600
+
+
+@given(st.integers(-10**6, 10**6), st.integers(60, 86_400))
+def test_a_slot_is_centred_on_whole_slots_from_the_cycle(seconds, length):
+    source = Source(builders.TIME, WINDOW, slot_seconds=length)
+    slot = int(source.slot(np.array([times.to_seconds(builders.TIME) + seconds]))[0])
+    assert -length <= 2 * (seconds - slot * length) < length

@@ -1,0 +1,133 @@
+"""A user's own list: its columns become rows, and every fault is one sentence with its place."""
+
+import netCDF4
+import numpy as np
+import pytest
+
+from contracts import config, observations, times
+from contracts.errors import UserError
+from contracts.observations import Source
+from contracts.variables import Flag, Quantity
+from obsproc import pipeline, table
+from obsproc.config import Settings
+from tests import builders
+
+CYCLE = times.parse("1989010112")
+HEADER = "quantity,value,lat,lon,time,pressure,elevation,type,station,error\n"
+SOUNDING = """temperature,253.2,52.2,-14.1,1989-01-01T11:30:00Z,50000,,120,09393,
+specific_humidity,0.0005,52.2,-14.1,1989-01-01T11:30:00Z,50000,,120,09393,
+u_component_of_wind,7,52.2,-14.1,1989-01-01 11:30,50000,,220,09393,1.5  # a comment
+surface_pressure,99000,52.2,-14.1,1989-01-01T12:30:00+01:00,,112,120,09393,80
+"""
+
+
+def listed(tmp_path, text):
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    return table.read_file(path).candidates
+
+
+def test_a_list_becomes_rows(tmp_path):
+    found = listed(tmp_path, HEADER + "\n" + SOUNDING).table
+    assert [Quantity(int(q)).name for q in found.quantity] == [
+        "temperature", "specific_humidity", "u_component_of_wind", "surface_pressure"]
+    assert found.value.tolist() == [253.2, 0.0005, 7.0, 99_000.0] and found.lon.round(6).tolist() == [345.9] * 4
+    assert (found.time == times.to_seconds(CYCLE) - 1800).all() and len(set(found.report)) == 1
+    assert found.error[2:].tolist() == [1.5, 80.0] and np.isnan(found.error[:2]).all()
+    assert (found.flag == Flag.passed).all() and (found.quality == 2).all()
+
+
+def test_a_level_without_its_place_is_flagged(tmp_path):
+    row = "250,0,0,1989-01-01,5"
+    text = f"quantity,value,lat,lon,time,elevation\ntemperature,{row}\ntemperature_2m,{row}\n"
+    assert listed(tmp_path, text).table.flag.tolist() == [Flag.missing_position, Flag.passed]
+
+
+def test_it_is_a_source_of_the_program(tmp_path):
+    """Errors come from NCEP's table where the list has none, that of humidity through the temperature beside it."""
+    listed(tmp_path, HEADER + SOUNDING)
+    settings = config.decode(f"""
+        [experiment]
+        name = "test"
+        start = 1989-01-01T12:00:00Z
+        end = 1989-01-01T12:00:00Z
+        [observations]
+        source = "table"
+        files = ["{tmp_path}/list.csv"]""", Settings, "test")
+    found, source = pipeline.observe(settings, CYCLE)
+    assert (found.flag == Flag.passed).all() and np.isfinite(found.error).all() and source.files == ("list.csv",)
+    assert found.error[1] < 0.5 * 0.0025  # a part of q_s(253.2 K, 500 hPa)
+
+
+def netcdf(path, **change):
+    columns = dict(quantity=np.array([3, 7], "i1"), value=[253.2, 99_000.0], lat=[1.0, 2.0], lon=[3.0, 4.0],
+                   time=[0.5, 1.0], pressure=[50_000.0, np.nan], elevation=[np.nan, 5.0], station=["A", "B"]) | change
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("row", 2)
+        for name, values in columns.items():
+            if values is not None:
+                kind = str if isinstance(values[0], str) else np.asarray(values).dtype
+                file.createVariable(name, kind, ("row",))[:] = np.array(values, dtype=object if kind is str else kind)
+        if "time" in file.variables:
+            file["time"].units = "hours since 1989-01-01 12:00"
+
+
+def test_a_netcdf_list_is_the_same(tmp_path):
+    netcdf(tmp_path / "list.nc")
+    found = table.read_file(tmp_path / "list.nc").candidates.table
+    assert found.quantity.tolist() == [Quantity.temperature, Quantity.surface_pressure]
+    assert (found.time - times.to_seconds(CYCLE)).tolist() == [1800, 3600] and found.station.tolist() == [b"A", b"B"]
+    netcdf(tmp_path / "list.nc", quantity=["temperature", "surface_pressure"])
+    again = table.read_file(tmp_path / "list.nc").candidates.table
+    np.testing.assert_array_equal(found.value, again.value)
+
+
+def test_an_observations_file_is_a_list(tmp_path):
+    rows = builders.observations([250.0, 260.0], lat=[1.0, 2.0], time=CYCLE)
+    observations.write(tmp_path / "obs.nc", rows, Source(CYCLE, (CYCLE, CYCLE)))
+    found = table.read_file(tmp_path / "obs.nc").candidates.table
+    for name in ("value", "lat", "lon", "time", "pressure", "station", "type", "quality", "error"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(rows, name), err_msg=name)
+
+
+ROW = "temperature,250,0,0,1989-01-01,50000,,120,A,1"
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("quantity,value,lat,lon\n", "has no column 'time'; a list of observations has quantity, value, lat, lon, time"),
+    ("quantity,value,lat,lon,time,colour\n", "unknown column 'colour'; known: quantity"),
+    ("", "has no column 'quantity'"),
+    (HEADER + "temperature,250\n", r"line 2: has 2 cells, expected 10"),
+    (HEADER + ROW.replace("250", "warm"), "line 2: column value is 'warm', expected a number"),
+    (HEADER + ROW.replace("1989-01-01", "today"), "line 2: column time is 'today', expected a time such as"),
+    (f"{HEADER}{ROW}\n{ROW.replace('per', 'pr')}", "observation 2 has quantity temprature, expected one of"),
+    (HEADER + ROW.replace(",250,0,", ",250,91,"), "observation 1 has lat 91.0, expected -90 to 90"),
+    (HEADER + ROW.replace("50000", "-5"), "has pressure -5.0, expected more than 0 Pa"),
+    (HEADER + ROW.replace(",A,1", ",A,0"), "has error 0.0, expected more than 0, or none"),
+    (HEADER + ROW.replace(",A,", ",FAR TOO LONG,"), "has station FAR TOO LONG, expected at most 8 ASCII characters"),
+    (HEADER + ROW.replace(",250,", ",,"), "has value nan, expected a number; leave the row out"),
+])  # fmt: skip
+def test_a_fault_of_a_list_is_one_sentence(tmp_path, text, sentence):
+    with pytest.raises(UserError, match=sentence) as failure:
+        listed(tmp_path, text)
+    assert "list.csv" in str(failure.value) and "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    (dict(time=None), "has no column 'time'"), (dict(quantity=[3, 99]), "quantity code 99, expected one of"),
+])  # fmt: skip
+def test_a_fault_of_a_netcdf_list_is_one_sentence(tmp_path, change, sentence):
+    netcdf(tmp_path / "list.nc", **change)
+    with pytest.raises(UserError, match=sentence):
+        table.read_file(tmp_path / "list.nc")
+
+
+def test_other_units_and_other_files_are_refused(tmp_path):
+    netcdf(tmp_path / "list.nc")
+    with netCDF4.Dataset(tmp_path / "list.nc", "a") as file:
+        file["pressure"].units = "hPa"
+    with pytest.raises(UserError, match="column pressure is in 'hPa', expected 'Pa'"):
+        table.read_file(tmp_path / "list.nc")
+    (tmp_path / "list.bin").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(UserError, match="is neither NetCDF nor text"):
+        table.read_file(tmp_path / "list.bin")
