@@ -3,7 +3,9 @@
 Stations are drawn once from the seed: per latitude band a given number, uniform on the sphere, of them a given share
 on land. At each a radiosonde measures wind and temperature on all levels of the state, humidity on the lowest ones,
 and the surface pressure. A value is the truth, interpolated bilinearly to the station, plus a Gaussian error from
-(seed, time): the same experiment file makes the same observations everywhere.
+(seed, time): the same experiment file makes the same observations everywhere. A station stands on the truth's own
+orography (static.nc beside the truth; the experiment's where there is none), and the pressure of the four columns
+around it is brought to its height before it is averaged.
 
 Levels below the ground of the truth are flagged `below_ground`; no sonde measures there.
 
@@ -19,12 +21,12 @@ from hashlib import sha256
 import numpy as np
 from msgspec import structs
 
-from contracts import observations, state, static, times
+from contracts import observations, state, static, surface_pressure, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Stencil
 from contracts.observations import Observations
-from contracts.variables import VARIABLES, Flag, Quantity
+from contracts.variables import Flag, Quantity
 from obsproc import quality, writer
 from obsproc.config import Settings, Synthetic
 
@@ -68,9 +70,10 @@ def encoded(settings: Settings, time: datetime) -> Settings:
 
 def _observed(settings: Settings, time: datetime) -> Observations:
     truth = state.read(settings.truth(time), settings.state.space(settings.grid.grid()), time)
-    fields = static.read(settings.experiment.folder.static, truth.space.grid)
+    own = settings.truth(time).parent / "static.nc"
+    fields = static.read(own if own.exists() else settings.experiment.folder.static, truth.space.grid)
     stations = network(settings.synthetic, fields, settings.experiment.seed)
-    return draw(truth, stations, settings.synthetic, settings.experiment.seed)
+    return draw(truth, fields, stations, settings.synthetic, settings.experiment.seed)
 
 
 def network(settings: Synthetic, fields: static.Static, seed: int) -> Network:
@@ -97,13 +100,17 @@ def _band(random: np.random.Generator, south: float, north: float, count: int, l
     return np.stack([lat[chosen], lon[chosen]])
 
 
-def draw(truth: state.State, stations: Network, settings: Synthetic, seed: int) -> Observations:
+def draw(truth: state.State, fields: static.Static, stations: Network, settings: Synthetic,
+         seed: int) -> Observations:
     """All observations of one time, quantity by quantity, level by level, station by station."""
     random = np.random.default_rng([ERROR_STREAM, seed, times.to_seconds(truth.time)])
     stencil = truth.space.grid.bilinear(stations.lat, stations.lon)
-    ground = _ground(truth, stencil)
+    ground = _ground(truth, fields, stations, stencil)
     parts = []
     for name in settings.quantities:
+        if name == "surface_pressure" and np.isfinite(ground).all():
+            parts.append(_surface_pressure(truth, stations, ground, settings, random))
+            continue
         if name not in truth.space:
             raise UserError(f"[synthetic] quantities: the states of this experiment carry no {name}; "
                             f"they carry {', '.join(truth.space.variables)}")
@@ -111,11 +118,20 @@ def draw(truth: state.State, stations: Network, settings: Synthetic, seed: int) 
     return observations.concatenate(parts)
 
 
-def _ground(truth: state.State, stencil: Stencil) -> np.ndarray:
-    """Surface pressure of the truth at the stations, infinite where it has none: nothing is below ground then."""
-    if "surface_pressure" not in truth.space:
+def _ground(truth: state.State, fields: static.Static, stations: Network, stencil: Stencil) -> np.ndarray:
+    """Pressure of the truth at the stations, infinite where it has none: nothing is below ground then."""
+    if not surface_pressure.is_possible(truth.space):
         return np.full(len(stencil.column), np.inf)
-    return stencil.scalar(_columns(truth, truth.space.index("surface_pressure")[0]))
+    orography = fields.orography.astype(np.float64).ravel()
+    at_station = surface_pressure.PressureAtHeight(truth.space, stencil, orography, stations.elevation).evaluator()
+    return at_station(truth.data.reshape(len(truth.space.channels), -1).astype(np.float64))
+
+
+def _surface_pressure(truth: state.State, stations: Network, ground: np.ndarray, settings: Synthetic,
+                      random: np.random.Generator) -> Observations:
+    error = _error("surface_pressure", settings)
+    value = ground + error * random.standard_normal(len(ground))
+    return _table(truth, stations, Quantity.surface_pressure, value, error, ground, np.full(len(ground), Flag.passed))
 
 
 def _columns(truth: state.State, channel: int) -> np.ndarray:
@@ -135,7 +151,7 @@ def _quantity(truth: state.State, stations: Network, stencil: Stencil, ground: n
         exact = interpolate(_columns(truth, channel))
         value = exact + error * random.standard_normal(len(exact))
         level = truth.space.channels[channel].pressure
-        pressure = np.full(len(exact), level) if VARIABLES[name].on_levels else ground
+        pressure = np.full(len(exact), level)
         parts.append(_table(truth, stations, Quantity[name], value, error, pressure,
                             np.where(pressure > ground, Flag.below_ground, Flag.passed)))
     return parts

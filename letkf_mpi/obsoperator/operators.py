@@ -15,13 +15,14 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from contracts import surface_pressure
 from contracts.constants import GRAVITY, VIRTUAL_FACTOR
 from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
-from letkf_mpi.obsoperator import interpolation, surface_pressure
+from letkf_mpi.obsoperator import interpolation
 from letkf_mpi.obsoperator.interpolation import Bracket
 
 Evaluate = Callable[[np.ndarray], np.ndarray]  # x (channel, column) -> (n,)

@@ -46,7 +46,7 @@ def test_a_planet_without_land_keeps_its_stations():
 
 def observed(seed=1, truth=None, settings=SETTINGS, fields=SEA):
     truth = truth or builders.random_state(SPACE)
-    return synthetic.draw(truth, synthetic.network(settings, fields, seed), settings, seed)
+    return synthetic.draw(truth, fields, synthetic.network(settings, fields, seed), settings, seed)
 
 
 def test_all_levels_have_wind_and_temperature_and_the_lowest_have_humidity():

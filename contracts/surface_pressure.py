@@ -1,4 +1,5 @@
-"""Pressure at a given height near the model's ground.
+"""Pressure at a given height near the model's ground: what the analysis compares a station with, and what a made
+observation of a known truth is.  Two programs would disagree over terrain if each had a formula of its own.
 
 In an atmosphere whose temperature falls by Γ = 6.5 K/km, hydrostatics gives exactly
 
