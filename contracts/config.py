@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -65,8 +65,8 @@ class Experiment(Section, frozen=True):
         return ExperimentFolder(Path(os.environ.get("WORK") or self.work) / self.name)
 
     def file(self, pattern: str, time: datetime) -> Path:
-        """A file of `time` by its pattern: strftime codes, $NAME for the environment; relative to the work folder."""
-        return self.folder.folder.parent / os.path.expandvars(time.strftime(pattern))
+        """The file of `time` by its pattern (see `file_of`), relative to the work folder."""
+        return self.folder.folder.parent / file_of(pattern, time)
 
     def times(self) -> list[datetime]:
         """All analysis times, in UTC."""
@@ -104,6 +104,15 @@ class StateSettings(Section, frozen=True):
         return StateSpace.of(grid, [p * HECTOPASCAL for p in self.levels_hpa], self.on_levels, self.at_surface)
 
 
+def file_of(pattern: str, time: datetime) -> Path:
+    """A file name from a pattern with strftime codes and $NAMEs of the environment; UserError where one is not set."""
+    expanded = os.path.expandvars(pattern)
+    if "$" in expanded:
+        raise UserError(f"{expanded}: an environment variable in this file name is not set; set it, or write the "
+                        "folder into the experiment file")
+    return Path(time.strftime(expanded)).expanduser()
+
+
 @dataclass(frozen=True)
 class _Known:
     """Names that may stand in a file, for the sentence that refuses another."""
@@ -132,13 +141,21 @@ def decode(text: str, kind: type[Settings], where: str) -> Settings:
     sections = {struct_field.name: struct_field.type for struct_field in msgspec.structs.fields(kind)}
     _refuse_unknown(document, _Known(where, SECTIONS), "section")
     for name, section in sections.items():
-        if isinstance(section, type) and issubclass(section, Section):
-            known = tuple(struct_field.name for struct_field in msgspec.structs.fields(section))
-            _refuse_unknown(document.get(name, {}), _Known(f"{where}: [{name}]", known), "setting")
+        _refuse_unknown(document.get(name, {}), _Known(f"{where}: [{name}]", _settings(section)), "setting")
     try:
         return msgspec.convert({name: document[name] for name in sections if name in document}, kind)
     except msgspec.ValidationError as error:
         raise UserError(f"{where}: {_in_words(str(error))}") from None
+
+
+def _settings(section: object) -> tuple[str, ...]:
+    """Names of the settings of a section; of a choice between several, told apart by `method`, those of all."""
+    names: dict[str, None] = {}
+    for choice in get_args(section) or (section,):
+        if choice.__struct_config__.tag_field:
+            names[choice.__struct_config__.tag_field] = None
+        names |= dict.fromkeys(struct_field.name for struct_field in msgspec.structs.fields(choice))
+    return tuple(names)
 
 
 def _refuse_unknown(table: object, known: _Known, what: str) -> None:

@@ -6,7 +6,6 @@ USSA: U.S. Standard Atmosphere, 1976.
 
 GRAVITY = 9.80665  # m s-2, standard gravity; geopotential height = geopotential / GRAVITY (WMO)
 GAS_CONSTANT_DRY = 287.05  # J kg-1 K-1, dry air (USSA: 8314.32 / 28.9644)
-GAS_CONSTANT_VAPOUR = 461.5  # J kg-1 K-1, water vapour (WMO)
 MOLAR_MASS_RATIO = 0.62198  # water vapour / dry air (WMO)
 VIRTUAL_FACTOR = 1.0 / MOLAR_MASS_RATIO - 1.0  # Tv = T (1 + VIRTUAL_FACTOR q), about 0.6078
 LAPSE_RATE = 0.0065  # K m-1, temperature decrease with height in the troposphere (USSA)

@@ -51,6 +51,9 @@ class Grid:
             raise ValueError(f"lat must lie within ±90, got {self.lat[0]} to {self.lat[-1]}")
         if self.lon[0] < 0 or self.lon[-1] >= 360:
             raise ValueError(f"lon must lie in [0, 360), got {self.lon[0]} to {self.lon[-1]}")
+        gap = self.lon[0] + 360.0 - self.lon[-1]
+        if gap > 1.5 * np.diff(self.lon).max():
+            raise ValueError(f"lon must go all round the globe, got a gap of {gap:g} degrees from {self.lon[-1]:g}")
 
     @classmethod
     def regular(cls, nlat: int, nlon: int, poles: bool = False) -> "Grid":

@@ -30,20 +30,20 @@ def version() -> str:
 @contextmanager
 def create(path: Path, contract: str, attributes: Mapping[str, object]) -> Iterator[netCDF4.Dataset]:
     """A new dataset that appears under `path` only when the block ends without an error."""
-    with paths.atomic(path) as partial:
-        try:
-            with netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
-                dataset.set_auto_mask(False)
-                dataset.Conventions = "CF-1.10"
-                dataset.contract = contract
-                dataset.source = version()
-                dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
-                dataset.setncatts(dict(attributes))
-                yield dataset
-                dataset.sync()
-                dataset.complete = "yes"
-        except (OSError, RuntimeError) as error:
-            raise ContractError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    try:
+        with paths.atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+            dataset.set_auto_mask(False)
+            dataset.Conventions = "CF-1.10"
+            dataset.contract = contract
+            dataset.source = version()
+            dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
+            dataset.setncatts(dict(attributes))
+            yield dataset
+            dataset.sync()
+            dataset.complete = "yes"
+    except (OSError, RuntimeError) as error:
+        raise ContractError(f"{path}: could not be written ({error}); check the space left on the disk "
+                            "and whether the folder may be written to") from error
 
 
 @contextmanager

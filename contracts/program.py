@@ -42,8 +42,11 @@ def log_to_terminal(level: int = logging.INFO) -> None:
 
 def log_to_file(path: Path) -> None:
     """Log also into `path`, appended, so that a resumed step keeps the record of its first try."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise UserError(f"{path}: no log can be written there ({error.strerror}); check the work folder") from None
     handler.setFormatter(_formatter())
     logging.getLogger().addHandler(handler)
 

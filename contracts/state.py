@@ -154,17 +154,6 @@ def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
             raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
 
 
-def read_any(path: Path) -> State:
-    """Read a state file whatever its space: the space is the file's own."""
-    with netcdf.open_to_read(path, CONTRACT) as dataset:
-        grid = Grid(dataset["lat"][:], dataset["lon"][:])
-        levels = dataset["level"][:] if "level" in dataset.variables else []
-        known = [name for name in dataset.variables if name in VARIABLES]
-    space = StateSpace.of(grid, levels, [n for n in known if VARIABLES[n].on_levels],
-                          [n for n in known if not VARIABLES[n].on_levels])
-    return read(path, space)
-
-
 def _read_time(path: Path, dataset: netCDF4.Dataset) -> datetime:
     seconds = dataset["time"][:]
     if seconds.size != 1:

@@ -119,53 +119,24 @@ class Flag(IntEnum):
     `passed` stands only in observations files; the analysis turns each `passed` into `assimilated` or a reason.
     """
 
-    passed = 0
-    assimilated = 1
-    monitored = 2
-    withheld = 3
-    bad_mark = 4
-    missing_mark = 5
-    missing_error = 6
-    error_table_excludes = 7
-    out_of_window = 8
-    auxiliary_level = 9
-    missing_position = 10
-    not_converted = 11
-    out_of_range = 12
-    duplicate = 13
-    thinned = 14
-    superobbed = 15
-    out_of_domain = 16
-    below_ground = 17
-    no_model_field = 18
-    height_difference = 19
-    gross_error = 20
-
-    @property
-    def meaning(self) -> str:
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    Flag.passed: "fit for assimilation",
-    Flag.assimilated: "used by the analysis",
-    Flag.monitored: "compared with the model, not assimilated, by configuration",
-    Flag.withheld: "kept from the analysis for verification",
-    Flag.bad_mark: "quality mark of the provider above the limit",
-    Flag.missing_mark: "no quality mark",
-    Flag.missing_error: "no observation error in the file nor in the table",
-    Flag.error_table_excludes: "the error table says that this quantity of this report type is not used",
-    Flag.out_of_window: "outside the time window",
-    Flag.auxiliary_level: "level interpolated by the provider",
-    Flag.missing_position: "latitude, longitude, pressure, height or time is missing",
-    Flag.not_converted: "cannot be converted (virtual temperature without humidity)",
-    Flag.out_of_range: "physically impossible value",
-    Flag.duplicate: "the same report stands in the file already",
-    Flag.thinned: "dropped by thinning",
-    Flag.superobbed: "stands in the mean of a superobservation",
-    Flag.out_of_domain: "above the model's top",
-    Flag.below_ground: "below the model's ground or its lowest level",
-    Flag.no_model_field: "the model has no field to compare with",
-    Flag.height_difference: "station and model orography differ too much",
-    Flag.gross_error: "departure from the background beyond the limit",
-}
+    passed = 0  # fit for assimilation
+    assimilated = 1  # used by the analysis
+    monitored = 2  # compared with the model, not assimilated, by configuration
+    withheld = 3  # kept from the analysis for verification
+    bad_mark = 4  # quality mark of the provider above the limit
+    missing_mark = 5  # no quality mark
+    missing_error = 6  # no observation error in the file nor in the table
+    error_table_excludes = 7  # the error table says that this quantity of this report type is not used
+    out_of_window = 8  # outside the time window
+    auxiliary_level = 9  # level interpolated by the provider
+    missing_position = 10  # latitude, longitude, pressure, height or time is missing
+    not_converted = 11  # cannot be converted (virtual temperature without humidity)
+    out_of_range = 12  # physically impossible value
+    duplicate = 13  # the same report stands in the file already
+    thinned = 14  # dropped by thinning
+    superobbed = 15  # stands in the mean of a superobservation
+    out_of_domain = 16  # above the model's top
+    below_ground = 17  # below the model's ground or its lowest level
+    no_model_field = 18  # the model has no field to compare with
+    height_difference = 19  # station and model orography differ too much
+    gross_error = 20  # departure from the background beyond the limit

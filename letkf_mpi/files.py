@@ -64,7 +64,11 @@ def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.
     if not path.exists() and experiment.mode == "realtime":
         log.warning("%s: no such file; adaptive inflation starts anew", path)
         return start
-    return field.read(path, "inflation", space.grid, levels).data.reshape(start.shape)
+    found = field.read(path, "inflation", space.grid, levels)
+    if found.time != time - experiment.step:
+        raise ContractError(f"{path}: expected the inflation of {times.name(time - experiment.step)}, "
+                            f"got {times.name(found.time)}")  # fmt: skip
+    return found.data.reshape(start.shape)
 
 
 def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None:

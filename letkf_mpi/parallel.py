@@ -160,6 +160,9 @@ def check_launcher(size: int, environment: dict[str, str] | os._Environ = os.env
     """Refuse to run where the launcher started more processes than found one another."""
     for name in _LAUNCHER_COUNTS:
         if name in environment:
+            if environment[name] != str(size) and size == 1 and name == "SLURM_NTASKS":
+                raise UserError(f"this is one process without a launcher inside a Slurm allocation of "
+                                f"{environment[name]} tasks; start it with srun or mpirun, or unset SLURM_NTASKS")
             if environment[name] != str(size):
                 raise UserError(f"the launcher says {name}={environment[name]}, but MPI sees {size} process(es): the "
                                 f"launcher belongs to another MPI than mpi4py ({_library()}); use the mpiexec of that "

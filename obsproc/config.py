@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ from msgspec import Meta
 
 from contracts import config
 from contracts.constants import HECTOPASCAL, HOUR
-from contracts.errors import UserError
 from contracts.variables import Quantity
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -153,13 +151,4 @@ class Settings(config.Section, frozen=True):
 
     def truth(self, time: datetime) -> Path:
         """The state file of the truth."""
-        return self.experiment.folder.folder.parent / path_at(self.synthetic.truth, time)
-
-
-def path_at(pattern: str, time: datetime) -> Path:
-    """A file name from a pattern with strftime codes and environment variables; UserError where one is not set."""
-    expanded = os.path.expandvars(pattern)
-    if "$" in expanded:
-        raise UserError(f"{expanded}: an environment variable in this file name is not set; set it, or write the "
-                        "folder into the experiment file")
-    return Path(time.strftime(expanded)).expanduser()
+        return self.experiment.file(self.synthetic.truth, time)

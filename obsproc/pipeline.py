@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from contracts import observations, times
+from contracts import config, observations, times
 from contracts.errors import UserError
 from contracts.observations import Observations, Source
 from obsproc import errors, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import DecodedFile, read_file
-from obsproc.config import Settings, path_at
+from obsproc.config import Settings
 from obsproc.prepbufr import Candidates
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) 
 def _read(settings: Settings, pattern: str, time: datetime) -> _Found | None:
     realtime = settings.experiment.mode == "realtime"
     try:
-        path = path_at(pattern, time)
+        path = config.file_of(pattern, time)
         if not path.is_file():
             raise UserError(f"{path}: no such file; check [observations] files in the experiment file")
         return _found(path, settings, time)

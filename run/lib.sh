@@ -55,7 +55,10 @@ load_experiment() {
 # steps inherit: it is free only when all that was started is gone, also after a kill.
 only_one() {
     exec {LOCK}>"$FOLDER/.lock"
-    flock -w "${LOCK_WAIT:-10}" "$LOCK" || die "$FOLDER: another run of this experiment is at work; wait for it or stop it"
+    local status=0
+    flock -w "${LOCK_WAIT:-10}" -E 99 "$LOCK" || status=$?
+    ((status != 99)) || die "$FOLDER: another run of this experiment is at work; wait for it or stop it"
+    ((status == 0)) || die "$FOLDER/.lock: cannot be locked (status $status); put WORK on a file system with locks"
 }
 
 # ensemble_complete FOLDER: all members with their mean and spread.

@@ -1,5 +1,6 @@
 """The experiment file: defaults, refusals with their place, folders and times."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ name = "twin"
 start = 1989-01-01T06:00:00Z
 end = 1989-01-01T18:00:00Z
 """
+
+
+class Plain(config.Section, frozen=True, tag_field="method", tag="plain"):
+    factor: float = 1.0
+
+
+class Clever(config.Section, frozen=True, tag_field="method", tag="clever"):
+    memory: float = 1.0
+
+
+class Choice(config.Section, frozen=True):
+    experiment: config.Experiment
+    inflation: Plain | Clever = Plain()
 
 
 class Settings(config.Section):
@@ -52,6 +66,24 @@ def test_sections_of_other_programs_are_left_alone():
 def test_what_does_not_fit_is_refused_with_its_place(text, sentence):
     with pytest.raises(UserError, match=sentence):
         decoded(text)
+
+
+def test_a_choice_between_sections_is_made_by_its_method():
+    text = EXPERIMENT + '[inflation]\nmethod = "clever"\nmemory = 2.0\n'
+    assert config.decode(text, Choice, "twin.toml").inflation == Clever(memory=2.0)
+    with pytest.raises(UserError, match=r"\[inflation\]: unknown setting 'memroy'; known: method, factor, memory"):
+        config.decode(text.replace("memory", "memroy"), Choice, "twin.toml")
+    with pytest.raises(UserError, match=r"twin.toml: \[inflation\]"):
+        config.decode(text.replace("memory", "factor"), Choice, "twin.toml")
+
+
+def test_an_environment_variable_that_is_not_set_is_named(monkeypatch):
+    time = datetime(1989, 1, 1, 6, tzinfo=UTC)
+    monkeypatch.setenv("ARCHIVE", "/archive")
+    assert config.file_of("$ARCHIVE/%Y/prepqm%y%m%d%H", time) == Path("/archive/1989/prepqm89010106")
+    monkeypatch.delenv("ARCHIVE")
+    with pytest.raises(UserError, match=r"\$ARCHIVE/.*is not set"):
+        config.file_of("$ARCHIVE/%Y/prepqm%y%m%d%H", time)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):

@@ -21,6 +21,7 @@ def test_regular_grid_has_the_points_of_the_papers():
     ([10, 0], [0, 90], "lat must ascend"),
     ([-91, 0], [0, 90], "within"),
     ([0, 10], [0, 360], "lon must lie"),
+    ([0, 10], [0, 10, 20], "all round the globe"),
     ([0, np.nan], [0, 90], "finite"),
 ])
 def test_what_is_no_grid_is_refused(lat, lon, word):

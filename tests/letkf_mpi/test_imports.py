@@ -1,5 +1,6 @@
 """The MPI program starts light: no learning framework, no data-frame, and MPI only where it belongs."""
 
+import os
 import subprocess
 import sys
 
@@ -23,3 +24,12 @@ def test_the_program_never_imports_what_it_does_not_need():
 def test_everything_but_the_program_works_without_mpi():
     loaded = modules_after("import letkf_mpi.update, letkf_mpi.files, letkf_mpi.summary, letkf_mpi.obsoperator")
     assert "mpi4py" not in loaded
+
+
+def test_a_rank_computes_with_one_thread_whatever_the_environment_says():
+    """Sums that BLAS shares among threads depend on their number; OpenBLAS starts its threads when it is loaded."""
+    count = "import letkf_mpi.solvers, numpy, os; numpy.ones((500, 500)) @ numpy.ones((500, 500)); " \
+            "print(len(os.listdir('/proc/self/task')))"
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", count], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "1", done.stderr

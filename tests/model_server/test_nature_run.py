@@ -119,7 +119,7 @@ def test_initial_members_are_states_of_the_nature_run_at_the_start_of_the_experi
     assert background.is_complete(3)
     for number in (1, 2, 3):
         source = run.folder / f"{times.name(cycle.initial.first + timedelta(hours=12 * (number - 1)))}.nc"
-        found, expected = state.read(background.member(number), cycle.space, start), state.read_any(source)
+        found, expected = state.read(background.member(number), cycle.space, start), state.read(source, cycle.space)
         # Same model, same state; only what the date brings (sea surface, sun) may touch the 2 m temperature.
         aloft = [i for i, channel in enumerate(cycle.space.channels) if channel.on_levels]
         np.testing.assert_array_equal(found.data[aloft], expected.data[aloft])

@@ -1,0 +1,54 @@
+"""Machine files: which words start the programs. The launchers here are stand-ins that tell how they were called."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.system.experiment import CHECKOUT
+
+SHOW = 'source "$1"; load_experiment "$2"; "${LAUNCH_ANALYSIS[@]}" analysis; "${LAUNCH_FORECAST[@]}" forecast'
+
+
+@pytest.fixture
+def launchers(tmp_path):
+    """A folder with a `srun` and an `mpiexec` that print their words."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("srun", "mpiexec", "forecast"):
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def words(launchers, tmp_path, **environment):
+    path = tmp_path / "x.toml"
+    path.write_text('[experiment]\nname = "x"\nstart = 1989-01-01T00:00:00Z\nend = 1989-01-01T06:00:00Z\n')
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PMI", "RANKS"))}
+    kept |= {"PATH": f"{launchers}:{kept['PATH']}", "PYTHON": sys.executable, "WORK": str(tmp_path)}
+    command = ["bash", "-euc", SHOW, "cycle.sh", CHECKOUT / "run" / "lib.sh", path]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=60)
+
+
+def test_slurm_starts_the_analysis_on_its_ranks_and_the_forecast_once(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="slurm", RANKS="32", SLURM_JOB_ID="7", SLURM_CPUS_ON_NODE="64")
+    assert done.stdout.splitlines() == [
+        "srun --mpi=pmi2 --ntasks=32 --cpus-per-task=1 --kill-on-bad-exit=1 analysis",
+        "srun --ntasks=1 --cpus-per-task=64 forecast",
+    ], done.stderr
+
+
+def test_slurm_without_an_allocation_is_refused(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="slurm")
+    assert done.returncode == 1 and "there is no allocation; submit run/sbatch.sh" in done.stderr
+
+
+def test_another_launcher_is_used_when_it_is_named(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="local", RANKS="3", MPIEXEC=str(launchers / "mpiexec"))
+    assert done.stdout.splitlines() == ["mpiexec -n 3 analysis", "forecast "]
+
+
+def test_an_unknown_machine_is_refused_with_the_known_ones(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="cray")
+    assert done.returncode == 1 and "local.sh" in done.stderr and "slurm.sh" in done.stderr
