@@ -3,6 +3,8 @@
     d = y − mean H(xᵇ)          Y = H(xᵇ) − mean H(xᵇ)          σ_b = standard deviation of H(xᵇ)
 
 Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").
+A humidity shares a gross error of the temperature beside it: it was made from it, and so was its error, which is the
+wider the warmer the false temperature is and would let the worst of them pass.
 Every row that came as `passed` leaves as `assimilated` or with a reason.  A `withheld` one stands the same trial and
 stays `withheld` only where it would have been assimilated, so that it is as good a judge as the others are witnesses.
 All others keep the reason they came with; every row gets its H(x) where the model can give it.
@@ -19,6 +21,8 @@ from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
 from contracts.variables import Flag, Quantity
 
+_TEMPERATURES = (Quantity.temperature, Quantity.virtual_temperature, Quantity.temperature_2m)
+_HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 _ON_TRIAL = (Flag.passed, Flag.withheld)
 
 
@@ -91,8 +95,19 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
     unless_rejected = np.where(table.flag == Flag.passed, Flag.assimilated, table.flag)
     on_trial = np.isin(table.flag, _ON_TRIAL)
     flag = np.where(on_trial, np.select(conditions, flags, unless_rejected), table.flag)
+    condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag)
+    flag = np.where(condemned, Flag.gross_error, flag)
     _account(table.flag, flag)
     return FirstGuess(table.with_columns(flag=flag), hx)
+
+
+def _beside_a_gross_temperature(table: Observations, flag: np.ndarray) -> np.ndarray:
+    """Humidities at whose level the same report has a temperature with a gross error, (nobs,) bool."""
+    place = np.stack([table.report.astype(np.float64), np.nan_to_num(table.pressure, nan=-1.0)])
+    _, level = np.unique(place, axis=1, return_inverse=True)
+    level = level.reshape(-1)
+    gross = np.isin(table.quantity, _TEMPERATURES) & (flag == Flag.gross_error)
+    return np.isin(table.quantity, _HUMIDITIES) & np.isin(level, level[gross])
 
 
 def _account(before: np.ndarray, after: np.ndarray) -> None:

@@ -42,6 +42,15 @@ def test_rows_that_were_not_rejected_keep_the_fate_they_came_with():
     assert sum(first.table.counts().values()) == len(table)
 
 
+def test_a_humidity_shares_the_gross_error_of_the_temperature_beside_it():
+    T, q = Quantity.temperature, Quantity.specific_humidity
+    table = builders.observations([9.0, 0.0, 0.0, 0.0, 9.0], [T, q, q, q, q], report=[1, 1, 1, 2, 3],
+                                  pressure=[7e4, 7e4, 6e4, 7e4, 7e4])  # fmt: skip
+    flags = guess(table, [-1.0, 0.0, 1.0]).table.flag.tolist()
+    assert flags == [Flag.gross_error, Flag.gross_error, Flag.assimilated, Flag.assimilated, Flag.gross_error]
+    assert guess(table.with_columns(value=np.zeros(5)), [-1.0, 0.0, 1.0]).table.flag.tolist() == [Flag.assimilated] * 5
+
+
 def test_withheld_rows_stand_the_same_trial():
     table = builders.observations([2.0, 9.0, 2.0], flag=Flag.withheld, pressure=[80_000.0, 80_000.0, 95_000.0])
     first = guess(table, [-1.0, 0.0, 1.0], ground=90_000.0)
