@@ -126,7 +126,7 @@ static bool is_sound(const Walk *w, int64_t i, int64_t stop, int64_t role, bool 
     return true;
 }
 
-/* Whether the program of a walk is one that `run` may be given. */
+/* Whether the program of a walk is one that `count_body` and `run` may be given. */
 static bool program_is_sound(const Walk *w)
 {
     Met met = {0};
@@ -218,6 +218,18 @@ static void write_missing(const Walk *w, const Operation *op)
     }
 }
 
+/* How often a REPEAT whose count begins at a bit takes its body. */
+static inline int64_t repetitions(const Walk *w, const Operation *op, int64_t bit)
+{
+    return op->bits ? (int64_t)read_bits(w, bit, op->bits, (UINT64_C(1) << op->bits) - 1) : op->fixed;
+}
+
+/* Whether the body of a REPEAT is a single segment. */
+static inline bool is_straight(const Walk *w, int64_t i)
+{
+    return w->operations[i].next == i + 2 && !w->operations[i + 1].repeats;
+}
+
 /* Begin the next level, or the event `depth` > 0 of a stack; its row in *row. False where there is no such row. */
 static inline bool next_level(Walk *w)
 {
@@ -228,8 +240,6 @@ static inline bool next_level(Walk *w)
 static inline bool next_event(Walk *w, int64_t stack, int64_t depth, int64_t *row)
 {
     *row = w->next_event[stack]++;
-    if (!w->writes)
-        return true;
     const Stack *s = &w->stacks[stack];
     if (*row < 0 || *row >= s->rows || w->level < 0)
         return false;
@@ -244,48 +254,66 @@ static inline bool advance(Walk *w, const Operation *op, bool current, int64_t e
 {
     if (op->bits > w->end - w->position)
         return false;
-    if (w->writes && event >= 0)
+    if (event >= 0)
         write_deeper(w, op, event);
-    else if (w->writes && current)
+    else if (current)
         write_current(w, op);
     w->position += op->bits;
     return true;
 }
 
-static bool run(Walk *w, int64_t i, int64_t stop, bool current, int64_t event);
-
-/* A body of one segment of which nothing is written: pass all its repetitions at once. */
-static inline bool skip(Walk *w, const Operation *op, int64_t times)
+/* Take operations [i, stop) from the present bit and count rows. False where they run over the end of the subset. */
+static bool count_body(Walk *w, int64_t i, int64_t stop)
 {
-    int64_t bits = times * op[1].bits; /* below 2^60: see MOST_COUNT_BITS and MOST_BITS */
-    if (bits > w->end - w->position)
-        return false;
-    w->position += bits;
-    if (op->role == LEVEL)
-        w->next_level += times;
-    else if (op->role >= 0)
-        w->next_event[op->role] += times - 1;
+    int64_t position = w->position;
+    const int64_t end = w->end;
+    while (i < stop) {
+        const Operation *op = &w->operations[i];
+        if (op->bits > end - position)
+            return false;
+        int64_t here = i, times = op->repeats ? repetitions(w, op, position) : 0;
+        position += op->bits;
+        i = op->next;
+        if (times == 0)
+            continue;
+        w->repeated[here] = 1;
+        if (op->role == LEVEL)
+            w->next_level += times;
+        else if (op->role >= 0)
+            w->next_event[op->role] += times - 1;
+        if (is_straight(w, here)) {
+            int64_t bits = times * op[1].bits; /* below 2^60: see MOST_COUNT_BITS and MOST_BITS */
+            if (bits > end - position)
+                return false;
+            position += bits;
+            continue;
+        }
+        w->position = position;
+        for (int64_t r = 0; r < times; r++)
+            if (!count_body(w, here + 1, i))
+                return false;
+        position = w->position;
+    }
+    w->position = position;
     return true;
 }
+
+static bool run(Walk *w, int64_t i, int64_t stop, bool current, int64_t event);
 
 static ALWAYS_INLINE bool repeat(Walk *w, int64_t i, bool current)
 {
     const Operation *op = &w->operations[i];
     if (op->bits > w->end - w->position)
         return false;
-    int64_t times = op->bits ? (int64_t)read_bits(w, w->position, op->bits, (UINT64_C(1) << op->bits) - 1) : op->fixed;
+    int64_t times = repetitions(w, op, w->position);
     w->position += op->bits;
     if (times == 0) {
-        if (w->writes && current)
+        if (current)
             write_missing(w, op);
         return true;
     }
-    if (!w->writes)
-        w->repeated[i] = 1;
-    bool straight = op->next == i + 2 && !op[1].repeats;
-    if (straight && (!w->writes || (op->first == op->last && op->role == PLAIN)))
-        return skip(w, op, times);
-    if (w->writes && op->role >= 0) {
+    bool straight = is_straight(w, i);
+    if (op->role >= 0) {
         if (w->level < 0)
             return false;
         w->stacks[op->role].events[w->level] += times;
@@ -305,7 +333,7 @@ static ALWAYS_INLINE bool repeat(Walk *w, int64_t i, bool current)
     return true;
 }
 
-/* Take operations [i, stop) from the present bit; arguments and result as in `advance`. */
+/* Take operations [i, stop) from the present bit and write values; arguments and result as in `advance`. */
 static bool run(Walk *w, int64_t i, int64_t stop, bool current, int64_t event)
 {
     while (i < stop) {
@@ -329,7 +357,8 @@ static bool walk_subset(Walk *w, int64_t start, int64_t end, int64_t report)
     w->level = -1;
     if (w->level_is_report && !next_level(w))
         return false;
-    return run(w, 0, w->operation_count, true, -1) && w->position == end;
+    bool fits = w->writes ? run(w, 0, w->operation_count, true, -1) : count_body(w, 0, w->operation_count);
+    return fits && w->position == end;
 }
 
 /* The bits of the subsets of one message, bytes [first, last), by their byte counts, into start and end (count,).

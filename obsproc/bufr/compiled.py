@@ -63,7 +63,7 @@ def _split(data: bytes, messages: Sequence[Message], path: str) -> Subsets:
 
 def _count(data: bytes, where: Subsets, program: Program, path: str, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows at which each subset begins, (nsubset + 1, 1 + nstack), and whether each block occurs, (nblock,)."""
-    packed = _Packed.of(program, program.columns())
+    packed = _Packed.of(program, [])
     first = np.zeros((len(where.start) + 1, 1 + len(packed.stacks)), dtype=np.int64)
     rows = first[1:]
     repeated: list[np.ndarray] = []

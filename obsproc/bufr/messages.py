@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from contracts.errors import UserError
 
@@ -38,8 +38,7 @@ class BufrError(UserError):
         super().__init__(f"{path}{where}: {what}")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One message: its place in the file and what its headers say.
 
     `number` counts from 1; `data_start` and `data_end` (bytes in the file) bound the data of section 4;

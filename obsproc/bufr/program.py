@@ -277,6 +277,6 @@ class _Builder:
 def _with_operators(element: Element, state: _Operators) -> Element:
     if state == NEUTRAL or not element.is_number:
         return element
-    return replace(element, width=element.width + state.width + (10 * state.rescale + 2) // 3,
-                   scale=element.scale + state.scale + state.rescale,
-                   reference=element.reference * 10**state.rescale)
+    return element._replace(width=element.width + state.width + (10 * state.rescale + 2) // 3,
+                            scale=element.scale + state.scale + state.rescale,
+                            reference=element.reference * 10**state.rescale).checked()

@@ -17,14 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from obsproc.bufr.messages import BufrError, Message
 
 TABLE_A, TABLE_B, TABLE_D = 67, 112, 71  # characters of an entry, of Table D without its members
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """A Table B entry: value = (bits + reference) / 10**scale in `unit`."""
 
     mnemonic: str
@@ -33,10 +33,13 @@ class Element:
     reference: int
     width: int
 
-    def __post_init__(self):
-        largest = 2048 if self.is_text else 56  # bits; an integer is cut out of 64 bits at any bit
-        if not 1 <= self.width <= largest or (self.is_text and self.width % 8) or abs(self.scale) > 99:
+    def checked(self) -> Element:
+        """The element itself. Raises ValueError when its values cannot be read."""
+        is_text = self.is_text
+        largest = 2048 if is_text else 56  # bits; an integer is cut out of 64 bits at any bit
+        if not 1 <= self.width <= largest or (is_text and self.width % 8) or abs(self.scale) > 99:
             raise ValueError(f"element {self.mnemonic!r} has width {self.width} and scale {self.scale}")
+        return self
 
     @property
     def is_text(self) -> bool:
@@ -48,8 +51,7 @@ class Element:
         return not (self.is_text or self.unit.startswith(("CODE", "FLAG")))
 
 
-@dataclass(frozen=True)
-class Sequence:
+class Sequence(NamedTuple):
     """A Table D entry: a named list of descriptors."""
 
     mnemonic: str
@@ -125,14 +127,15 @@ def _record(text: str, position: int, length: int) -> str:
 
 def _element(record: str) -> tuple[int, Element]:
     scale, reference, width = record[94:98], record[98:109], record[109:112]
-    return descriptor(record[:6]), Element(record[6:14].strip(), record[70:94].strip(), _number(scale),
-                                           _number(reference), _number(width))
+    element = Element(record[6:14].strip(), record[70:94].strip(), _number(scale), _number(reference), _number(width))
+    return descriptor(record[:6]), element.checked()
 
 
+@lru_cache(4096)  # most are 0, or a width or scale that another element has too
 def _number(text: str) -> int:
     return int(text.replace(" ", ""))
 
 
 def _sequence(record: str) -> tuple[int, Sequence]:
-    members = tuple(map(descriptor, (record[i : i + 6] for i in range(TABLE_D, len(record), 6))))
+    members = tuple([descriptor(record[i : i + 6]) for i in range(TABLE_D, len(record), 6)])
     return descriptor(record[:6]), Sequence(record[6:14].strip(), members)
