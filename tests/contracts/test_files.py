@@ -5,6 +5,7 @@ from dataclasses import fields
 import netCDF4
 import numpy as np
 import pytest
+import xarray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -186,7 +187,6 @@ def test_leftovers_of_a_killed_writer_are_overwritten(tmp_path):
 
 
 def test_states_open_in_xarray_as_a_meteorologist_expects(tmp_path):
-    xarray = pytest.importorskip("xarray")
     path, space = written(tmp_path)
     with xarray.open_dataset(path) as dataset:
         assert dataset["temperature"].dims == ("time", "level", "lat", "lon")

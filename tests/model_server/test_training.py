@@ -10,6 +10,7 @@ import netCDF4
 import numpy as np
 import pytest
 import torch
+import xarray
 
 from contracts import state, static, times
 from contracts.errors import ContractError, UserError
@@ -237,8 +238,6 @@ def test_weatherbench_netcdf_reads_as_the_states_it_holds(tmp_path, work):
 
 
 def test_weatherbench_zarr_reads_as_the_states_it_holds(tmp_path, work):
-    xarray = pytest.importorskip("xarray")
-    pytest.importorskip("zarr")
     data, by_name = weatherbench_fields(6)
     where, still = made.small_space(), source(work).static()
     axes = {"time": [np.datetime64(START.replace(tzinfo=None), "ns") + np.timedelta64(6 * n, "h") for n in range(6)],
