@@ -125,6 +125,7 @@ def _record(text: str, position: int, length: int) -> str:
     return text[position : position + length]
 
 
+@lru_cache(4096)  # a centre sends the same tables with every file, so a process reads them once
 def _element(record: str) -> tuple[int, Element]:
     scale, reference, width = record[94:98], record[98:109], record[109:112]
     element = Element(record[6:14].strip(), record[70:94].strip(), _number(scale), _number(reference), _number(width))
@@ -136,6 +137,7 @@ def _number(text: str) -> int:
     return int(text.replace(" ", ""))
 
 
+@lru_cache(4096)
 def _sequence(record: str) -> tuple[int, Sequence]:
     members = tuple([descriptor(record[i : i + 6]) for i in range(TABLE_D, len(record), 6)])
     return descriptor(record[:6]), Sequence(record[6:14].strip(), members)
