@@ -6,6 +6,7 @@ Anything else is a fault of ours and shows its traceback.
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +63,9 @@ def run(main: Callable[[Sequence[str]], None], program: str) -> None:
     log_to_terminal()
     try:
         main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         logging.getLogger(program).error("%s", error)
         sys.exit(FAILED)

@@ -1,0 +1,36 @@
+"""What every program does at its ends, with a real process."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from contracts import program
+from contracts.errors import UserError
+def main(arguments):
+    {body}
+program.run(main, "probe")
+"""
+
+
+def run(body: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, timeout=60)
+
+
+def test_a_user_error_is_one_sentence_in_utc_and_status_1():
+    done = run('raise UserError("m.nc: no such file")')
+    assert done.returncode == 1
+    line, = done.stderr.splitlines()
+    assert line.endswith("probe ERROR m.nc: no such file") and line[19] == "Z"
+
+
+def test_a_fault_of_ours_shows_its_traceback():
+    done = run("1 / 0")
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    command = f"'{sys.executable}' -c \"$0\" | head -n 1"
+    text = PROGRAM.format(body='print("x\\n" * 1_000_000)')
+    done = subprocess.run(["bash", "-c", command, text], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("x\n", "")
