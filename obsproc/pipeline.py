@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from contracts import config, observations, times
+from contracts import config, observations
 from contracts.errors import UserError
 from contracts.observations import Observations, Source
 from obsproc import errors, prepbufr, quality
 from obsproc import table as lists
-from obsproc.bufr.files import DecodedFile, read_file
+from obsproc.bufr.files import read_file
 from obsproc.config import Settings
 from obsproc.prepbufr import Candidates
 
 log = logging.getLogger(__name__)
+REFUSALS_TOLD = 5  # one by one; then their number is enough
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,13 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
 
         file = wmo.read_file(path, time, accept_truncated, tolerant=realtime)
     else:
-        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=realtime)
-        _check_time(file, time)
-    for refusal in file.refused:
+        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=realtime, cycle=time)
+    for refusal in file.refused[:REFUSALS_TOLD]:
         log.error("%s; going on without it", refusal)
+    if file.refused:
+        log.error("%s: %d messages were left out", path, len(file.refused))
     parts, reports = [], 0
     for kind in file.reports.values():
         parts.append(prepbufr.candidates(kind, time, reports))
         reports += kind.subsets
     return _Found(path.name, file.sha256, tuple(parts))
-
-
-def _check_time(file: DecodedFile, time: datetime) -> None:
-    """A file for another cycle would be misplaced in time as a whole: refuse it."""
-    for message in file.messages:
-        if message.is_table or not message.subsets:
-            continue
-        year, month, day, hour, minute = message.reference
-        if (year % 100, month, day, hour, minute) != (time.year % 100, time.month, time.day, time.hour, 0):
-            raise UserError(f"{file.path}: holds the reports of {year % 100:02d}-{month:02d}-{day:02d} {hour:02d}:"
-                            f"{minute:02d} (message {message.number}), expected {times.name(time)}; "
-                            "check [observations] files")

@@ -15,10 +15,12 @@ import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 
+from contracts import times
 from obsproc.bufr import decode
 from obsproc.bufr import program as programs
 from obsproc.bufr.messages import BufrError, Message, scan
@@ -44,13 +46,15 @@ class DecodedFile:
 
 
 def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_truncated: bool = False, *,
-              tolerant: bool = False, part: tuple[int, int] = (0, 1), threads: int | None = None,
+              tolerant: bool = False, cycle: datetime | None = None, part: tuple[int, int] = (0, 1),
+              threads: int | None = None,
               interpreter: decode.Interpreter | None = None) -> DecodedFile:
     """Decode a file; `wanted` mnemonics only (None: all).
 
-    `part` (i, n) decodes the i-th of n shares of the data messages, contiguous and of about equal size, for processes
-    that divide a large file between them. `threads`: at most so many (None: the cores there are); the tables do not
-    depend on it. `interpreter`: `reference.decode` or `compiled.decode` (None: the fastest there is).
+    Messages of another time than `cycle`, from which times of observations count, are not sound. `part` (i, n) decodes
+    the i-th of n shares of the data messages, contiguous and of about equal size, for processes that divide a large
+    file between them. `threads`: at most so many (None: the cores there are); the tables do not depend on it.
+    `interpreter`: `reference.decode` or `compiled.decode` (None: the fastest there is).
 
     Raises BufrError naming file, message and byte when the file is not what it should be. A last message that is
     cut short is left out with a warning if `accept_truncated`; if `tolerant`, all that are not sound are left out and
@@ -63,7 +67,7 @@ def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_tr
     with ThreadPoolExecutor(1) as aside:
         digest = aside.submit(sha256, data) if threads > 1 else None
         messages = scan(data, path, accept_truncated, refused)
-        reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused)
+        reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused, cycle)
         parts: dict[str, list[Reports]] = {}
         for program, group in reader.programs(messages, part, wanted):
             parts.setdefault(program.message_type, []).extend(reader.decode(program, group))
@@ -81,6 +85,7 @@ class _Reader:
     interpreter: decode.Interpreter
     threads: int
     refused: list[BufrError] | None
+    cycle: datetime | None
 
     def programs(self, messages: Sequence[Message], part: tuple[int, int],
                  wanted: Collection[str] | None) -> list[tuple[Program, list[Message]]]:
@@ -107,7 +112,7 @@ class _Reader:
                     sent[content] = self._tables(message)
                 if not tables.has(sent[content]):
                     tables, edition = tables.merged(sent[content]), edition + 1
-            elif message.number in chosen:
+            elif message.number in chosen and self._is_of_cycle(message):
                 key = edition, message.descriptors
                 if key not in groups and len(groups) == MOST_LAYOUTS:
                     self._refuse(BufrError(self.path, f"the file has more than {MOST_LAYOUTS} different layouts",
@@ -115,6 +120,15 @@ class _Reader:
                     continue
                 groups.setdefault(key, (tables, []))[1].append(message)
         return list(groups.values())
+
+    def _is_of_cycle(self, message: Message) -> bool:
+        year, month, day, hour, minute = message.reference
+        found, cycle = f"{year % 100:02d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}", self.cycle
+        if cycle is None or not message.subsets or found == f"{cycle:%y-%m-%d %H:%M}":
+            return True
+        self._refuse(BufrError(self.path, f"holds the reports of {found} UTC, expected {times.name(cycle)}; "
+                                          "check which file was named", message.number, message.start))
+        return False
 
     def _tables(self, message: Message) -> Tables:
         try:

@@ -143,11 +143,18 @@ def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_
     assert "going on without it" in caplog.text
 
 
-def test_in_real_time_the_sound_messages_of_a_damaged_file_are_used(samples, tmp_path, caplog):
+HOUR_BYTE = 8 + 15  # of a message of edition 3
+
+
+@pytest.mark.parametrize("damage", ["length of a subset", "date"])
+def test_in_real_time_the_sound_messages_of_a_damaged_file_are_used(samples, tmp_path, caplog, damage):
     data = bytearray((samples / "prepbufr/prepqm89010112").read_bytes())
     whole = scan(bytes(data), "x")
     victim = next(message for message in whole if not message.is_table)
-    data[victim.data_start : victim.data_start + 2] = b"\0\1"  # its first subset says that it has one byte
+    if damage == "date":
+        data[victim.start + HOUR_BYTE] ^= 1
+    else:
+        data[victim.data_start : victim.data_start + 2] = b"\0\1"  # its first subset says that it has one byte
     (tmp_path / "damaged").write_bytes(data)
     settings = f'[observations]\nfiles = ["{tmp_path}/damaged"]'
     with pytest.raises(UserError, match=f"message {victim.number}"):
