@@ -21,6 +21,10 @@ class Stencil:
     weight: np.ndarray
     turned: np.ndarray
 
+    def at(self, points: np.ndarray) -> "Stencil":
+        """The stencil of some of its points, by mask or index."""
+        return Stencil(self.column[points], self.weight[points], self.turned[points])
+
     def scalar(self, fields: np.ndarray) -> np.ndarray:
         """Interpolate `fields` (..., column) to (..., n)."""
         return np.einsum("...np,np->...n", fields[..., self.column], self.weight)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contracts.errors import UserError
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse ends with 2 where the arguments do not fit
 
 _FORMAT = "%(asctime)sZ %(name)s %(levelname)s %(message)s"
 

@@ -103,9 +103,7 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
 
 def _beside_a_gross_temperature(table: Observations, flag: np.ndarray) -> np.ndarray:
     """Humidities at whose level the same report has a temperature with a gross error, (nobs,) bool."""
-    place = np.stack([table.report.astype(np.float64), np.nan_to_num(table.pressure, nan=-1.0)])
-    _, level = np.unique(place, axis=1, return_inverse=True)
-    level = level.reshape(-1)
+    level = table.report + 1j * np.nan_to_num(table.pressure, nan=-1.0)  # one number stands for both
     gross = np.isin(table.quantity, _TEMPERATURES) & (flag == Flag.gross_error)
     return np.isin(table.quantity, _HUMIDITIES) & np.isin(level, level[gross])
 

@@ -148,12 +148,12 @@ class ObservationOperator:
            max_height_difference: float) -> "ObservationOperator":  # fmt: skip
         """Everything that does not depend on the members; `max_height_difference` in m."""
         somewhere = np.isfinite(table.lon) & (np.abs(table.lat) <= 90)
+        stencil = space.grid.bilinear(np.where(somewhere, table.lat, 0.0), np.where(somewhere, table.lon, 0.0))
+        orography = static.orography.astype(np.float64).reshape(-1)
 
         def site(rows: np.ndarray) -> Site:
-            stencil = space.grid.bilinear(table.lat[rows], table.lon[rows])
-            orography = static.orography.astype(np.float64).reshape(-1)
-            return Site(space, stencil, orography, table.pressure[rows], table.elevation[rows].astype(np.float64),
-                        max_height_difference)  # fmt: skip
+            elevation = table.elevation[rows].astype(np.float64)
+            return Site(space, stencil.at(rows), orography, table.pressure[rows], elevation, max_height_difference)
 
         groups = []
         for quantity, operator in OPERATORS.items():
