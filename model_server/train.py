@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def write_shards(settings: config.Settings) -> None:
-    """Shards of the training and the validation period."""
+    """Shards of the training and the validation periods."""
     from model_server.training import shards, sources
 
     source = sources.of(settings)
@@ -47,7 +47,6 @@ def write_shards(settings: config.Settings) -> None:
 
 
 def wanted(settings: config.Settings) -> list[datetime]:
-    """All times of the two periods, each once."""
-    step = settings.experiment.step
-    both = (*times.every(*settings.period, step), *times.every(*settings.validation, step))
-    return sorted(set(both))
+    """All times of training and validation, ascending."""
+    periods = (*settings.periods, settings.validation)
+    return sorted(time for period in periods for time in times.every(*period, settings.experiment.step))

@@ -1,6 +1,7 @@
 """The sections of the experiment file that only training reads: [network] and [training]."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,17 +39,27 @@ class Phase(config.Section, frozen=True):
     final_fraction: Fraction = 0.01  # of the learning rate, where the cosine ends
 
 
+class Period(config.Section, frozen=True):
+    """[[training.periods]] Times to train on, both ends included; no sample reaches from one period into another."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self):
+        _utc(start=self.start, end=self.end)
+
+
 PHASES = (Phase(), Phase(rollout=4, epochs=2, learning_rate=5e-5, warmup_steps=100))
 
 
 class Training(config.Section, frozen=True):
-    """[training] Data, loss and schedule. Times of training default to those of [experiment]."""
+    """[training] Data, loss and schedule."""
 
     validation_start: datetime  # a year that no step is trained on
     validation_end: datetime
-    start: datetime | None = None
-    end: datetime | None = None
+    periods: tuple[Period, ...] = ()  # default: that of [experiment]
     source: Literal["nature", "weatherbench", "shards"] = "nature"  # shards: all of them are made already
+    natures: tuple[str, ...] = ()  # nature: folders of several runs, of different times; default: that of [nature]
     data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment
     shards: str = "shards"  # beside the experiments in the work folder, or an absolute path
     storage: Literal["float16", "float32"] = "float16"  # of anomalies in shards
@@ -58,6 +69,7 @@ class Training(config.Section, frozen=True):
     predicts: Literal["tendency", "field"] = "tendency"
     batch: Positive = 16
     phases: tuple[Phase, ...] = PHASES
+    optimiser: Literal["adamw", "muon"] = "adamw"
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-5
     gradient_norm: PositiveFloat = 1.0  # longer gradients are shortened to it
     patience: Positive = 5  # epochs without a better validation before a phase ends
@@ -72,16 +84,13 @@ class Training(config.Section, frozen=True):
     save_minutes: PositiveFloat = 5.0  # a kill loses no more than this
 
     def __post_init__(self):
-        for name in ("validation_start", "validation_end", "start", "end"):
-            time = getattr(self, name)
-            if time is not None and time.tzinfo is None:
-                raise ValueError(f"{name} must be in UTC such as 1998-01-01T00:00:00Z, got {time}")
+        _utc(validation_start=self.validation_start, validation_end=self.validation_end)
         if not self.phases:
             raise ValueError("at least one phase is needed")
 
 
 # What may differ when a training goes on: the result depends on none of it, but for rounding.
-MAY_CHANGE = ("source", "data", "shards", "memory_gb", "device", "threads", "save_minutes", "weights")
+MAY_CHANGE = ("source", "natures", "data", "shards", "memory_gb", "device", "threads", "save_minutes", "weights")
 
 
 class Settings(server_config.Settings, frozen=True, kw_only=True):
@@ -91,14 +100,20 @@ class Settings(server_config.Settings, frozen=True, kw_only=True):
     network: Network = Network()
 
     @property
-    def period(self) -> tuple[datetime, datetime]:
-        """First and last time of training."""
-        start = self.training.start or self.experiment.start
-        return start.astimezone(UTC), (self.training.end or self.experiment.end).astimezone(UTC)
+    def periods(self) -> tuple[tuple[datetime, datetime], ...]:
+        """First and last time of each period of training, in order."""
+        whole = Period(self.experiment.start, self.experiment.end)
+        chosen = self.training.periods or (whole,)
+        return tuple(sorted((period.start.astimezone(UTC), period.end.astimezone(UTC)) for period in chosen))
 
     @property
     def validation(self) -> tuple[datetime, datetime]:
         return self.training.validation_start.astimezone(UTC), self.training.validation_end.astimezone(UTC)
+
+    @property
+    def nature_folders(self) -> tuple[Path, ...]:
+        """Nature runs to train on."""
+        return tuple(map(self._in_work, self.training.natures)) or (self.nature_folder,)
 
     @property
     def shards_folder(self) -> Path:
@@ -110,17 +125,26 @@ class Settings(server_config.Settings, frozen=True, kw_only=True):
         return self.experiment.folder.folder / "training"
 
 
+def _utc(**when: datetime) -> None:
+    for name, time in when.items():
+        if time.tzinfo is None:
+            raise ValueError(f"{name} must be in UTC such as 1998-01-01T00:00:00Z, got {time}")
+
+
 def load(path: Path) -> Settings:
     """The experiment file; raises UserError with the place of what is wrong."""
     settings = config.load(path, Settings)
-    (start, end), (first, last) = settings.period, settings.validation
-    if end <= start or last <= first:
-        raise UserError(f"{path}: [training] start and validation_start must lie before their ends")
-    if start <= last and first <= end:
-        raise UserError(
-            f"{path}: [training] the validation period {first:%Y-%m-%d} to {last:%Y-%m-%d} overlaps the training "
-            f"period {start:%Y-%m-%d} to {end:%Y-%m-%d}; no time may be in both"
-        )
+    first, last = settings.validation
+    named = [("validation", first, last), *(("training", start, end) for start, end in settings.periods)]
+    for what, start, end in named:
+        if end <= start:
+            raise UserError(f"{path}: [training] the {what} period {start:%Y-%m-%d} to {end:%Y-%m-%d} ends first")
+    for (_, start, end), (_, after, _) in pairwise(sorted(named, key=lambda period: period[1])):
+        if after <= end:
+            raise UserError(
+                f"{path}: [training] the period from {start:%Y-%m-%d} to {end:%Y-%m-%d} overlaps the one that starts "
+                f"on {after:%Y-%m-%d}; training and validation may share no time, and no time may be in two periods"
+            )
     for lead in settings.training.leads_hours:
         if lead % settings.experiment.step_hours:
             raise UserError(f"{path}: [training] leads_hours {lead} is no multiple of step_hours")

@@ -1,7 +1,7 @@
 """The training: phases of epochs of batches, each step
 
     forecast `rollout` steps from the batch's first states and compare every one with the truth;
-    gradient through all of them, shortened to `gradient_norm`; AdamW (Loshchilov & Hutter 2019) with the phase's rate.
+    gradient through all of them, shortened to `gradient_norm`; a step of the optimiser with the phase's rate.
 
 After each epoch the validation year decides whether these weights are the best of the phase; the best are written with
 their card at once, so that they can serve while the training goes on.  A phase ends with its epochs or its patience
@@ -33,6 +33,7 @@ from model_server.training import curves, samples, state, statistics, validation
 from model_server.training.config import Phase, Settings
 from model_server.training.curves import Epoch, Record
 from model_server.training.loss import weighted_square
+from model_server.training.optimiser import Optimiser
 from model_server.training.schedule import learning_rate
 from model_server.training.shards import Series, ShardFolder
 from model_server.training.state import Place, Training
@@ -123,10 +124,10 @@ def prepared(settings: Settings) -> Trainer:
     if training.precision == "tf32":
         torch.set_float32_matmul_precision("high")
     series = Series(ShardFolder(settings.shards_folder), settings.space, training.memory_gb * GIGABYTE)
-    known = statistics.of(series, *settings.period, step, settings.folder / "statistics.npz")
+    known = statistics.of(series, windows_of(series, settings, 1), settings.folder / "statistics.npz")
     card = card_of(settings, known)
     channels = [channel.name for channel in settings.space.channels]
-    windows = tuple(series.starts(*settings.period, step, phase.rollout) for phase in training.phases)
+    windows = tuple(windows_of(series, settings, phase.rollout) for phase in training.phases)
     leads = tuple(lead // hours for lead in training.leads_hours)
     ahead = max(*leads, *(phase.rollout for phase in training.phases))
     unseen = validation.spread(series.starts(*settings.validation, step, ahead), training.validation_samples)
@@ -146,10 +147,16 @@ def prepared(settings: Settings) -> Trainer:
     )  # fmt: skip
 
 
+def windows_of(series: Series, settings: Settings, steps: int) -> np.ndarray:
+    """(n, steps + 1): numbers of the times of all forecasts of `steps` steps inside one period of training."""
+    step = settings.experiment.step_hours * HOUR
+    return np.concatenate([series.starts(start, end, step, steps) for start, end in settings.periods])
+
+
 def card_of(settings: Settings, known: Statistics) -> Card:
     """The card of the weights that this training makes: all channels and the constants in, all channels out."""
     channels = tuple(channel.name for channel in settings.space.channels)
-    grid, (start, end) = settings.grid, settings.period
+    grid, periods = settings.grid, [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
     return Card(
         name=settings.experiment.name,
         network=NetworkCard(tokens=(*channels, *CONSTANTS), head=channels, **_sizes(settings)),
@@ -158,7 +165,7 @@ def card_of(settings: Settings, known: Statistics) -> Card:
         lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE, predicts=settings.training.predicts,
         normalization=known.moments,
         about=f"trained by python -m model_server train, {netcdf.version()}, on {settings.training.source} "
-        f"{times.name(start)} to {times.name(end)}, seed {settings.experiment.seed}",
+        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
     )  # fmt: skip
 
 
@@ -167,7 +174,11 @@ def fresh(trainer: Trainer) -> Training:
     network = ClimaX(stepping.architecture(trainer.card))
     initialise(network, torch.Generator().manual_seed(trainer.settings.experiment.seed))
     network.to(trainer.device)
-    return Training(network, _optimiser(network, trainer.settings))
+    return Training(network, optimiser_of(network, trainer.settings))
+
+
+def optimiser_of(network: ClimaX, settings: Settings) -> Optimiser:
+    return Optimiser(network, settings.training.optimiser, settings.training.weight_decay)
 
 
 def epoch(trainer: Trainer, training: Training, where: Path) -> None:
@@ -192,8 +203,6 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
     place, settings = training.place, trainer.settings.training
     done = place.epoch * trainer.batch_count(place.phase) + place.batch
     rate = learning_rate(phase, done, phase.epochs * trainer.batch_count(place.phase))
-    for group in training.optimiser.param_groups:
-        group["lr"] = rate
     advance, fields = trainer.step(training.network), truth[0]
     loss = torch.zeros((), device=trainer.device)
     for expected in truth[1:]:
@@ -205,10 +214,10 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
             f"the training loss is {value} at step {place.step} (phase {place.phase + 1}, epoch {place.epoch + 1}); "
             "lower its learning_rate; the last saved state is from before"
         )
-    training.optimiser.zero_grad(set_to_none=True)
+    training.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(training.network.parameters(), settings.gradient_norm)
-    training.optimiser.step()
+    training.optimiser.step(rate)
     return value
 
 
@@ -222,7 +231,8 @@ def close_epoch(trainer: Trainer, training: Training, weights: Path) -> None:
     loss = trainer.validation.loss(advance, phase.rollout, trainer.stepping.scale, trainer.weights, trainer.device)
     scores = trainer.validation.scores(advance, trainer.device)
     mean = place.loss_sum / max(1, place.batch)
-    rate = training.optimiser.param_groups[0]["lr"]
+    steps = trainer.batch_count(place.phase)
+    rate = learning_rate(phase, (place.epoch + 1) * steps - 1, phase.epochs * steps)
     line = Epoch(place.phase + 1, place.epoch + 1, place.step, phase.rollout, rate, mean, loss)
     training.record = training.record.plus(line, scores)
     log.info("phase %d/%d epoch %d/%d: training loss %.4f, validation loss %.4f%s", place.phase + 1, len(phases),
@@ -254,7 +264,7 @@ def _move_on(trainer: Trainer, training: Training, phase: Phase) -> None:
     training.place = Place(phase=place.phase + 1, step=place.step)
     if training.best is not None:
         training.network.load_state_dict(training.best)
-    training.optimiser = _optimiser(training.network, trainer.settings)
+    training.optimiser = optimiser_of(training.network, trainer.settings)
 
 
 class _Report:
@@ -276,16 +286,6 @@ class _Report:
         log.info("phase %d/%d epoch %d/%d batch %d/%d, loss %.4f, %s left", place.phase + 1, len(phases),
                  place.epoch + 1, phases[place.phase].epochs, place.batch, self.trainer.batch_count(place.phase),
                  place.loss_sum / place.batch, duration(seconds))  # fmt: skip
-
-
-def _optimiser(network: ClimaX, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; embeddings, biases and norms are not decayed."""
-    named = list(network.named_parameters())
-    still = [p for name, p in named if p.dim() < 2 or "embed" in name.split(".")[0] or name.endswith("biases")]
-    decayed = [p for name, p in named if not any(p is other for other in still)]
-    groups = [{"params": decayed, "weight_decay": settings.training.weight_decay},
-              {"params": still, "weight_decay": 0.0}]  # fmt: skip
-    return torch.optim.AdamW(groups, lr=settings.training.phases[0].learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def _sizes(settings: Settings) -> dict:

@@ -68,32 +68,38 @@ def write(source: Source, folder: ShardFolder, wanted: Sequence[datetime], days:
 
 
 def _write_one(path: Path, space: StateSpace, when: Sequence[datetime], fields: np.ndarray, storage: str) -> None:
+    try:
+        with paths.atomic(path) as partial, h5py.File(partial, "w") as file:
+            fill(file, space, when, fields, storage)
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+
+
+def fill(file: h5py.File, space: StateSpace, when: Sequence[datetime], fields: np.ndarray, storage: str,
+         **compression: Any) -> None:  # fmt: skip
+    """Write `fields` (time, channel, lat, lon) at the times `when` into an open file, as a shard holds them."""
     offset = fields.mean(axis=0, dtype=np.float64).astype(np.float32)
     anomaly = fields - offset
     largest = np.abs(anomaly).max(axis=(0, 2, 3))
     scale = np.where(largest > 0, largest / SPAN, 1).astype(np.float32)
-    try:
-        with paths.atomic(path) as partial, h5py.File(partial, "w") as file:
-            stored = (anomaly / scale[:, None, None]).astype(storage)
-            file.create_dataset("fields", data=stored, chunks=(1, *space.shape), fletcher32=True)
-            file["offset"], file["scale"] = offset, scale
-            file["time"] = np.array([times.to_seconds(time) for time in when], np.int64)
-            file["lat"], file["lon"] = space.grid.lat, space.grid.lon
-            file.attrs["channels"] = [channel.name for channel in space.channels]
-            file.attrs["contract"], file.attrs["source"] = CONTRACT, netcdf.version()
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    stored = (anomaly / scale[:, None, None]).astype(storage)
+    file.create_dataset("fields", data=stored, chunks=(1, *space.shape), fletcher32=True, **compression)
+    file["offset"], file["scale"] = offset, scale
+    file["time"] = np.array([times.to_seconds(time) for time in when], np.int64)
+    file["lat"], file["lon"] = space.grid.lat, space.grid.lon
+    file.attrs["channels"] = [channel.name for channel in space.channels]
+    file.attrs["contract"], file.attrs["source"] = CONTRACT, netcdf.version()
 
 
 def _is_there(path: Path, when: Sequence[datetime], space: StateSpace) -> bool:
     if not path.exists():
         return False
-    with _opened(path, space) as file:
+    with opened(path, space) as file:
         found = set(file["time"][:].tolist())
     return {times.to_seconds(time) for time in when} <= found
 
 
-def _opened(path: Path, space: StateSpace) -> h5py.File:
+def opened(path: Path, space: StateSpace) -> h5py.File:
     """A shard of `space`; raises UserError where it is damaged or of another space."""
     try:
         file = h5py.File(path, "r")
@@ -103,10 +109,10 @@ def _opened(path: Path, space: StateSpace) -> h5py.File:
     if file.attrs.get("contract") != CONTRACT or names != [channel.name for channel in space.channels]:
         raise UserError(
             f"{path}: expected a {CONTRACT} file of {len(space.channels)} channels as in [state], got "
-            f"{', '.join(names) or 'no channels'}; choose another [training] shards folder"
+            f"{', '.join(names) or 'no channels'}; name another file or folder in the experiment file"
         )
     if not (np.array_equal(file["lat"][:], space.grid.lat) and np.array_equal(file["lon"][:], space.grid.lon)):
-        raise UserError(f"{path}: is on another grid than the {space.grid}; choose another [training] shards folder")
+        raise UserError(f"{path}: is on another grid than the {space.grid}; check [grid]")
     return file
 
 
@@ -115,7 +121,7 @@ class Series:
 
     def __init__(self, folder: ShardFolder, space: StateSpace, memory_bytes: float):
         self.space, self.folder = space, folder
-        files = [_opened(path, space) for path in folder.shards()]
+        files = [opened(path, space) for path in folder.shards()]
         if not files:
             raise UserError(f"{folder.folder}: holds no shards; python -m model_server shards makes them")
         hold = sum(file["fields"].nbytes for file in files) <= memory_bytes

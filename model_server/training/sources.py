@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -32,23 +33,28 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class NatureSource:
-    """The states of a nature run, as `model_server nature` writes them."""
+    """The states of nature runs of different times, as `model_server nature` writes them."""
 
     space: StateSpace
-    folder: NatureFolder
+    folders: tuple[NatureFolder, ...]
 
     def static(self) -> Static:
-        return static.read(self.folder.static, self.space.grid)
+        return static.read(self.folders[0].static, self.space.grid)
 
     def read(self, times: Sequence[datetime]) -> np.ndarray:
-        return np.stack([state.read(self.folder.state(time), self.space, time).data for time in times])
+        return np.stack([state.read(self._path(time), self.space, time).data for time in times])
+
+    def _path(self, time: datetime) -> Path:
+        """In the first folder that holds it; where none does, the reader names the file that is missing."""
+        paths = [folder.state(time) for folder in self.folders]
+        return next((path for path in paths if path.exists()), paths[0])
 
 
 def of(settings: Settings) -> Source | None:
     """The source that [training] names; None where the shards are all there is."""
     training = settings.training
     if training.source == "nature":
-        return NatureSource(settings.space, NatureFolder(settings.nature_folder))
+        return NatureSource(settings.space, tuple(map(NatureFolder, settings.nature_folders)))
     if training.source == "weatherbench":
         from model_server.training import weatherbench
 

@@ -18,6 +18,7 @@ from contracts.errors import UserError
 from model_server.models.climax.network import ClimaX
 from model_server.training.config import MAY_CHANGE, Settings
 from model_server.training.curves import Epoch, Record
+from model_server.training.optimiser import Optimiser
 from model_server.training.validation import Score
 
 
@@ -39,7 +40,7 @@ class Training:
     """What changes while training."""
 
     network: ClimaX
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     place: Place = field(default_factory=Place)
     best: dict[str, Tensor] | None = None
     record: Record = Record()
@@ -53,7 +54,7 @@ def settings_of(settings: Settings) -> dict:
     space = [str(settings.space.grid), *(channel.name for channel in settings.space.channels)]
     return {
         "seed": settings.experiment.seed, "step_hours": settings.experiment.step_hours, "state": space,
-        "period": [str(time) for time in settings.period], "training": training,
+        "periods": [f"{start} to {end}" for start, end in settings.periods], "training": training,
         "network": msgspec.to_builtins(settings.network),
     }  # fmt: skip
 

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import zipfile
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +58,8 @@ def constants(series: Series) -> dict[str, np.ndarray]:
     return {LAND_SEA_MASK: still.land_sea_mask, OROGRAPHY: still.orography, LATITUDE: latitude}
 
 
-def of(series: Series, first: datetime, last: datetime, step: int, cache: Path) -> Statistics:
-    """Statistics of the times first … last, tendencies over `step` seconds; kept in `cache` for a resumed run."""
-    pairs = series.starts(first, last, step, 1)
+def of(series: Series, pairs: np.ndarray, cache: Path) -> Statistics:
+    """Statistics of the pairs of times one step apart, `pairs` (n, 2); kept in `cache` for a resumed run."""
     key = _key(series, pairs)
     found = _read(cache, key) or _compute(series, pairs)
     if _read(cache, key) is None:
@@ -77,7 +75,7 @@ def of(series: Series, first: datetime, last: datetime, step: int, cache: Path) 
 
 
 def _compute(series: Series, pairs: np.ndarray) -> dict[str, np.ndarray]:
-    """`pairs` (n, 2): numbers of the times one step apart; the first of each pair are the states counted."""
+    """The first of each pair are the states counted."""
     weights = series.space.grid.area_weights
     values, tendencies = Accumulator(weights), Accumulator(weights)
     seconds = series.seconds[pairs[:, 0]]

@@ -75,11 +75,11 @@ def moving_waves(where: StateSpace, when: datetime) -> np.ndarray:
     return np.asarray(fields, np.float32)
 
 
-def nature_run(folder: Path, where: StateSpace, count: int) -> None:
-    """`count` states of moving waves as files of a nature run."""
+def nature_run(folder: Path, where: StateSpace, count: int, start: datetime = START) -> None:
+    """`count` states of moving waves from `start` on as files of a nature run."""
     run = NatureFolder(folder)
     for number in range(count):
-        when = START + number * STEP
+        when = start + number * STEP
         state.write(run.state(when), State(where, moving_waves(where, when), when))
     rows, columns = np.indices(where.grid.shape)
     static.write(run.static, Static(where.grid, 100.0 * rows, columns % 2))

@@ -102,7 +102,7 @@ def when(first: int, last: int) -> list[datetime]:
 
 
 def source(work) -> NatureSource:
-    return NatureSource(made.small_space(), NatureFolder(work / "nature"))
+    return NatureSource(made.small_space(), (NatureFolder(work / "nature"),))
 
 
 # --- shards ---
@@ -402,20 +402,20 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
         assert forecast < 0.6 * scores["", "", lead, "temperature_500", "persistence"]
 
     # The weights as the forecast command loads them give the forecasts that were scored.
-    model = climax.model_of(climax.load(path), small.space, torch.device("cpu"), str(path))
+    model = climax.model_of(climax.load(path), small.space, [torch.device("cpu")], str(path))
     start = START + 70 * STEP
     first, later = (made.moving_waves(small.space, time) for time in (start, start + STEP))
     ahead = model.step(Batch(start, first[None], (None,))).data[0]
     rms = np.sqrt(((ahead - later) ** 2).mean(axis=(1, 2)) / ((first - later) ** 2).mean(axis=(1, 2)))
     assert rms.max() < 0.7
-    assert model.stepping.card.normalization["temperature_500"].tendency_std == pytest.approx(
+    assert model.lanes[0].stepping.card.normalization["temperature_500"].tendency_std == pytest.approx(
         tendency_std(small, "temperature_500"), rel=1e-3)  # fmt: skip
 
 
 def tendency_std(small: config.Settings, name: str) -> float:
     """From all states of the training period, by its definition."""
     number = [channel.name for channel in small.space.channels].index(name)
-    count = int((small.period[1] - START) / STEP) + 1
+    count = int((small.experiment.end - START) / STEP) + 1
     fields = np.stack([made.moving_waves(small.space, START + n * STEP)[number] for n in range(count)]).astype(float)
     change, weights = np.diff(fields, axis=0), small.space.grid.area_weights / small.space.grid.size
     mean = (change * weights).sum(axis=(1, 2)).mean()
@@ -448,11 +448,49 @@ def test_no_time_of_the_validation_period_is_trained_on(settings):
     unseen = trainer.series.seconds[trainer.validation.windows]
     assert unseen.min() >= first
     assert unseen.max() <= last
-    np.testing.assert_array_equal(trainer.windows[1], trainer.series.starts(*small.period, SIX_HOURS, 2))
+    whole = small.experiment.start, small.experiment.end
+    np.testing.assert_array_equal(trainer.windows[1], trainer.series.starts(*whole, SIX_HOURS, 2))
+
+
+PERIODS = """
+[[training.periods]]
+start = 1990-01-09T00:00:00Z
+end = 1990-01-12T18:00:00Z
+[[training.periods]]
+start = 1990-01-01T00:00:00Z
+end = 1990-01-08T18:00:00Z
+"""
+
+
+def test_no_sample_reaches_from_one_period_into_another(settings):
+    """Two runs may meet in time; the step from the one into the other never was."""
+    small = settings("periods", more=PERIODS)
+    train.write_shards(small)
+    trainer = loop.prepared(small)
+    border = times.to_seconds(START + 32 * STEP)
+    for steps, windows in zip((1, 2), trainer.windows, strict=True):
+        seconds = trainer.series.seconds[windows]
+        assert not ((seconds[:, 0] < border) & (seconds[:, -1] >= border)).any()
+        assert len(windows) == 32 - steps + 16 - steps
+    assert "1990010100 to 1990010818 and 1990010900 to 1990011218" in trainer.card.about
+    with pytest.raises(UserError, match="overlaps the one that starts on 1990-01-08"):
+        settings("overlap", more=PERIODS.replace("1990-01-09", "1990-01-08"))
+
+
+def test_several_runs_hold_the_states_together(work, tmp_path, settings):
+    """Each time is read from the run that has it; where none has it the missing file is named."""
+    made.nature_run(work / "late", made.small_space(), 4, START + STATES * STEP)
+    small = settings("runs", more='natures = ["nature", "late"]')
+    joined = sources.of(small)
+    wanted = when(STATES - 1, STATES + 1)
+    expected = np.stack([made.moving_waves(made.small_space(), time) for time in wanted])
+    np.testing.assert_allclose(joined.read(wanted), expected, rtol=1e-6)
+    with pytest.raises(ContractError, match="no such file"):
+        joined.read(when(STATES + 4, STATES + 5))
 
 
 def test_a_training_killed_at_any_point_ends_with_the_same_bits(work, settings):
-    more = "save_minutes = 0.002\npatience = 50"
+    more = "save_minutes = 0.002\npatience = 50\noptimiser = 'muon'"
     whole, cut = settings("whole", 4, more), settings("cut", 4, more)
     train.write_shards(whole)
     environment = {"WORK": str(work)}
