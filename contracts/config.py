@@ -2,7 +2,8 @@
 
 One file describes an experiment for all programs.  Each program declares a `Settings` struct whose fields are
 the sections that it reads; a section is a frozen msgspec struct whose fields are the settings with default,
-unit (in the name) and range.  An unknown section, an unknown setting or a value out of range is refused with its place.
+unit (in the name) and range.  An unknown section, an unknown setting or a value out of range is refused with its
+place.  A file may stand on another (`base`).
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 
-from contracts import times
+from contracts import base, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Grid
@@ -24,7 +25,7 @@ from contracts.variables import VARIABLES
 
 SECTIONS = ("experiment", "grid", "state", "observations", "thinning", "synthetic", "model", "nature",
             "initial", "network", "training", "analysis", "localization", "inflation", "relaxation",
-            "background_check", "verify", "run")
+            "background_check", "verify", "run", "retention")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -123,13 +124,7 @@ class _Known:
 
 def load(path: Path, kind: type[Settings]) -> Settings:
     """Read `path` into the struct `kind`, whose fields are sections; raises UserError with file and place."""
-    path = Path(path)
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise UserError(f"{path}: no experiment file can be read there ({error.strerror}); name one, such as "
-                        "run/experiments/twin_speedy.toml") from None
-    return decode(text, kind, str(path))
+    return decode(base.complete(path), kind, str(path))
 
 
 def decode(text: str, kind: type[Settings], where: str) -> Settings:

@@ -9,6 +9,7 @@ import numpy as np
 from contracts import netcdf, times
 from contracts.errors import ContractError
 from contracts.grid import Grid
+from contracts.paths import Disk
 
 CONTRACT = "field/1"
 
@@ -32,9 +33,9 @@ class Field:
         object.__setattr__(self, "data", data)
 
 
-def write(path: Path, field: Field, experiment: str = "") -> None:
-    """Write one field atomically."""
-    with netcdf.create(path, CONTRACT, {"experiment": experiment, "field": field.name}) as dataset:
+def write(path: Path, field: Field, experiment: str = "", disk: Disk | None = None) -> None:
+    """Write one field atomically; with `disk` it is there when the block of `paths.side_by_side` ends."""
+    with netcdf.create(path, CONTRACT, {"experiment": experiment, "field": field.name}, disk) as dataset:
         netcdf.add_time(dataset, field.time)
         netcdf.add_levels(dataset, field.levels)
         netcdf.add_horizontal_axes(dataset, field.grid.lat, field.grid.lon)

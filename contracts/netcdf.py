@@ -8,7 +8,8 @@ error.  Masked arrays are switched off: a missing value is NaN in floats and nam
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from contracts import paths, times
 from contracts.errors import ContractError
 
 
+@cache
 def version() -> str:
     """Name and version of this code, the `source` of every file."""
     try:
@@ -28,10 +30,11 @@ def version() -> str:
 
 
 @contextmanager
-def create(path: Path, contract: str, attributes: Mapping[str, object]) -> Iterator[netCDF4.Dataset]:
-    """A new dataset that appears under `path` only when the block ends without an error."""
+def create(path: Path, contract: str, attributes: Mapping[str, object],
+           disk: paths.Disk | None = None) -> Iterator[netCDF4.Dataset]:  # fmt: skip
+    """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `atomic`."""
     try:
-        with paths.atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+        with paths.atomic(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
             dataset.set_auto_mask(False)
             dataset.Conventions = "CF-1.10"
             dataset.contract = contract
@@ -75,6 +78,7 @@ def add(dataset: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values
     values = np.asarray(values)
     checksum = bool(dimensions) and values.size > 0
     variable = dataset.createVariable(name, values.dtype, dimensions, fill_value=False, fletcher32=checksum)
+    variable.set_auto_maskandscale(False)  # looks for attributes that are not there
     variable.setncatts(attributes)
     variable[...] = values
 
@@ -99,3 +103,11 @@ def add_time(dataset: netCDF4.Dataset, time: datetime) -> None:
     dataset.createDimension("time", 1)
     add(dataset, "time", ("time",), np.array([times.to_seconds(time)], np.int64),
         units=times.UNITS, calendar=times.CALENDAR, standard_name="time")
+
+
+def add_forecast(dataset: netCDF4.Dataset, start: datetime, valid: datetime) -> None:
+    """Scalar coordinates of a forecast: the time it started from and how far it has run."""
+    add(dataset, "forecast_reference_time", (), np.array(times.to_seconds(start), np.int64),
+        units=times.UNITS, calendar=times.CALENDAR, standard_name="forecast_reference_time")
+    add(dataset, "forecast_period", (), np.array((valid - start) / timedelta(hours=1)),
+        units="hours", standard_name="forecast_period")

@@ -80,8 +80,8 @@ class Observations:
     def __len__(self) -> int:
         return self.value.shape[0]
 
-    def select(self, which: np.ndarray) -> Self:
-        """Rows by mask or index."""
+    def select(self, which: np.ndarray | slice) -> Self:
+        """Rows by mask, index or slice."""
         return type(self)(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
     def with_columns(self, **columns: np.ndarray) -> Self:
@@ -96,12 +96,17 @@ class Observations:
 
 @dataclass(frozen=True)
 class Departures(Observations):
-    """Observations with the ensemble's equivalents H(x), NaN where none could be computed."""
+    """Observations with the ensemble's equivalents H(x), NaN where none could be computed.
+
+    `background_rank` is how many of the k members, each with a draw of the observation's error added, lie below the
+    observed value: 0 to k, and -1 where the row is not compared with the model.
+    """
 
     background_mean: np.ndarray = _column("f8", "mean of H(x) of the background", OWN_UNITS)
     background_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the background", OWN_UNITS)
     analysis_mean: np.ndarray = _column("f8", "mean of H(x) of the analysis", OWN_UNITS)
     analysis_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the analysis", OWN_UNITS)
+    background_rank: np.ndarray = _column("i2", "members of the background below the observed value", "1", default=-1)
 
 
 @dataclass(frozen=True)

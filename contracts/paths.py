@@ -5,20 +5,24 @@ One folder per valid time holds everything about that time:
     <work>/<experiment>/experiment.toml  static.nc
                         2016010106/observations.nc  background/m0001.nc …  analysis/m0001.nc …
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
+                                   forecast/024h/mean.nc  spread.nc     an extended forecast, by lead
                         free/2016010106/mean.nc  spread.nc          the ensemble without any analysis
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed:
-a file that exists under its name is complete, whatever was killed meanwhile.
+a file that exists under its name is complete, whatever was killed meanwhile.  Many files of one kind need not wait for
+the disk one after the other (`side_by_side`).
 """
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from contracts import times
+from contracts.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,15 @@ class EnsembleFolder:
         """Paths of members 1 … count, in order."""
         return [self.member(number) for number in range(1, count + 1)]
 
+    @property
+    def tidied(self) -> Path:
+        """Its presence says that the members were there and are no longer kept (`retention`)."""
+        return self.folder / ".tidied"
+
     def is_complete(self, count: int) -> bool:
-        """Whether all members and both statistics exist."""
-        return all(path.exists() for path in [*self.members(count), self.mean, self.spread])
+        """Whether both statistics exist, and all members unless they are no longer kept."""
+        members = [] if self.tidied.exists() else self.members(count)
+        return all(path.exists() for path in [*members, self.mean, self.spread])
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,10 @@ class TimeFolder:
     @property
     def analysis(self) -> EnsembleFolder:
         return EnsembleFolder(self.folder / "analysis")
+
+    def forecast(self, lead: timedelta) -> EnsembleFolder:
+        """The extended forecast that started here, `lead` later."""
+        return EnsembleFolder(self.folder / "forecast" / f"{lead // timedelta(hours=1):03d}h")
 
     @property
     def inflation(self) -> Path:
@@ -102,6 +116,11 @@ class ExperimentFolder:
     def static(self) -> Path:
         return self.folder / "static.nc"
 
+    @property
+    def stop(self) -> Path:
+        """Its presence asks the services to end."""
+        return self.folder / "stop"
+
     def at(self, time: datetime) -> TimeFolder:
         return TimeFolder(self.folder / times.name(time))
 
@@ -110,24 +129,66 @@ class ExperimentFolder:
         return EnsembleFolder(self.folder / "free" / times.name(time))
 
 
+@dataclass(frozen=True)
+class Disk:
+    """Flushes and renames finished files in threads of its own, while the next one is being written."""
+
+    threads: ThreadPoolExecutor
+    under_way: list[Future] = field(default_factory=list)
+
+    def settle(self, partial: Path, path: Path) -> None:
+        self.under_way.append(self.threads.submit(_settle, partial, path))
+
+
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def side_by_side() -> Iterator[Disk]:
+    """Yield a `disk` for `atomic`: when the block ends, every file written with it is on the disk under its name.
+
+    In which order they appear is open; what must come last is written after the block.  Raises UserError where the
+    disk refuses.
+    """
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            disk = Disk(threads)
+            yield disk
+            folders = {future.result() for future in disk.under_way}
+        for folder in folders:
+            _flush(folder)
+    except OSError as error:
+        raise UserError(f"{error.filename}: could not be written ({error.strerror}); check the space left on the "
+                        "disk") from error  # fmt: skip
+
+
+@contextmanager
+def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it and rename it to `path`, on failure remove it.
 
-    The temporary name is fixed, so that what a killed writer left behind is overwritten by the next one
-    and never piles up.
+    With `disk` the last two happen beside what follows. The temporary name is fixed, so that what a killed writer left
+    behind is overwritten by the next one and never piles up.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     try:
         yield partial
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if disk is not None:
+        disk.settle(partial, path)
+    else:
+        _flush(_settle(partial, path))
+
+
+def _settle(partial: Path, path: Path) -> Path:
+    """Flush and rename; returns the folder, which is still to be flushed."""
+    try:
         _flush(partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _flush(path.parent)
+    return path.parent
 
 
 def _flush(path: Path) -> None:

@@ -1,7 +1,7 @@
 """What every program shares on the command line: arguments, logging in UTC, exit codes.
 
 A program is `main(arguments)`; `run` calls it and turns a UserError into one sentence and exit status 1.
-Anything else is a fault of ours and shows its traceback.
+A service that was asked to end has done so with status 0.  Anything else is a fault of ours and shows its traceback.
 """
 
 import argparse
@@ -9,10 +9,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from contracts.errors import UserError
+from contracts.follow import Stopped
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse ends with 2 where the arguments do not fit
 
@@ -41,7 +43,7 @@ def log_to_terminal(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def log_to_file(path: Path) -> None:
+def log_to_file(path: Path) -> logging.Handler:
     """Log also into `path`, appended, so that a resumed step keeps the record of its first try."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,18 @@ def log_to_file(path: Path) -> None:
         raise UserError(f"{path}: no log can be written there ({error.strerror}); check the work folder") from None
     handler.setFormatter(_formatter())
     logging.getLogger().addHandler(handler)
+    return handler
+
+
+@contextmanager
+def logging_to_file(path: Path) -> Iterator[None]:
+    """The same for one step of a program that goes through many."""
+    handler = log_to_file(path)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _formatter() -> logging.Formatter:
@@ -66,6 +80,8 @@ def run(main: Callable[[Sequence[str]], None], program: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # who read our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Stopped as reason:
+        logging.getLogger(program).info("%s", reason)
     except UserError as error:
         logging.getLogger(program).error("%s", error)
         sys.exit(FAILED)

@@ -18,6 +18,7 @@ from contracts import netcdf, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import ContractError
 from contracts.grid import Grid
+from contracts.paths import Disk
 from contracts.variables import VARIABLES, Channel
 
 CONTRACT = "state/1"
@@ -109,16 +110,23 @@ class State:
 
 
 def write(path: Path, state: State, member: int | None = None, experiment: str = "",
-          statistic: str | None = None) -> None:
-    """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread"."""
+          statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:  # fmt: skip
+    """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread".
+
+    `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as `forecast_period`.
+    With `disk` it is there when the block of `paths.side_by_side` ends.
+    """
     attributes: dict[str, object] = {"experiment": experiment}
     if member is not None:
         attributes["member"] = np.int32(member)
     if statistic is not None:
         attributes["statistic"] = statistic
     space = state.space
-    with netcdf.create(path, CONTRACT, attributes) as dataset:
+    forecast = {} if start is None else {"coordinates": "forecast_reference_time forecast_period"}
+    with netcdf.create(path, CONTRACT, attributes, disk) as dataset:
         netcdf.add_time(dataset, state.time)
+        if start is not None:
+            netcdf.add_forecast(dataset, start, state.time)
         on_levels = [name for name in space.variables if VARIABLES[name].on_levels]
         if on_levels:
             netcdf.add_levels(dataset, _common_levels(space, on_levels))
@@ -128,7 +136,7 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
             dimensions = ("time", "level", "lat", "lon") if variable.on_levels else ("time", "lat", "lon")
             values = state.field(name)[None] if variable.on_levels else state.field(name)
             netcdf.add(dataset, name, dimensions, values, units=variable.units, long_name=variable.long_name,
-                       standard_name=variable.standard_name)
+                       standard_name=variable.standard_name, **forecast)
 
 
 def _common_levels(space: StateSpace, names: list[str]) -> np.ndarray:
@@ -147,8 +155,9 @@ def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
         if time is not None and found_time != time:
             raise ContractError(f"{path}: expected the state of {times.name(time)}, got {times.name(found_time)}")
         _check_grid(path, dataset, space.grid)
+        levels = dataset["level"][:] if "level" in dataset.variables else np.empty(0)
         try:
-            data = np.concatenate([_read_variable(path, dataset, space, name) for name in space.variables])
+            data = np.concatenate([_read_variable(path, dataset, space, name, levels) for name in space.variables])
             return State(space, data, found_time)
         except ValueError as error:
             raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
@@ -169,8 +178,9 @@ def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
                             "check [grid] in the experiment file")
 
 
-def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name: str) -> np.ndarray:
-    """(level, lat, lon), one level for a surface variable."""
+def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name: str,
+                   levels: np.ndarray) -> np.ndarray:  # fmt: skip
+    """(level, lat, lon), one level for a surface variable; `levels` are the file's."""
     if name not in dataset.variables:
         raise ContractError(f"{path}: has no variable {name!r}; it has {', '.join(dataset.variables)}")
     variable, found = VARIABLES[name], dataset[name]
@@ -178,7 +188,7 @@ def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name
         raise ContractError(f"{path}: expected {name} in {variable.units!r}, got {getattr(found, 'units', None)!r}")
     if not variable.on_levels:
         return found[0][None]
-    levels, wanted = np.asarray(dataset["level"][:]), space.levels(name)
+    wanted = space.levels(name)
     where = np.searchsorted(levels, wanted)
     if (where >= levels.size).any() or not np.array_equal(levels[where], wanted):
         raise ContractError(f"{path}: expected {name} on levels {wanted} Pa, got {levels} Pa")

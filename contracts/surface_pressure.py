@@ -49,7 +49,7 @@ class PressureAtHeight:
     height: np.ndarray
 
     def evaluator(self) -> Callable[[np.ndarray], np.ndarray]:
-        """The map x (channel, column) -> pressure (n,) Pa; raises KeyError where the state cannot give it."""
+        """The map x (channel, column) of any precision -> pressure (n,) Pa; KeyError where the state cannot give it."""
         column, space = self.stencil.column, self.space
         levels = space.levels("temperature")
         chosen = _lowest_above_ground(levels, self.stencil.scalar(self.orography))[:, None]  # (n, 1)
@@ -61,9 +61,9 @@ class PressureAtHeight:
             """(n, 4) pressure, virtual temperature and height."""
             aloft = self._virtual_temperature(x, chosen)
             if own_pressure is None:
-                z = x[space.index("geopotential")[chosen], column] / GRAVITY
+                z = x[space.index("geopotential")[chosen], column].astype(np.float64) / GRAVITY
                 return np.broadcast_to(level_pressure, z.shape), aloft, z
-            p = x[own_pressure, column]
+            p = x[own_pressure, column].astype(np.float64)
             return p, aloft * (p / level_pressure) ** (1.0 / EXPONENT), ground
 
         def evaluate(x: np.ndarray) -> np.ndarray:
@@ -73,10 +73,10 @@ class PressureAtHeight:
         return evaluate
 
     def _virtual_temperature(self, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        temperature = x[self.space.index("temperature")[chosen], self.stencil.column]
+        temperature = x[self.space.index("temperature")[chosen], self.stencil.column].astype(np.float64)
         if "specific_humidity" not in self.space:
             return temperature
-        humidity = x[self.space.index("specific_humidity")[chosen], self.stencil.column]
+        humidity = x[self.space.index("specific_humidity")[chosen], self.stencil.column].astype(np.float64)
         return temperature * (1.0 + VIRTUAL_FACTOR * humidity)
 
 

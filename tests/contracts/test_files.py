@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from contracts import field, netcdf, observations, paths, state, static, times
-from contracts.errors import ContractError
+from contracts.errors import ContractError, UserError
 from contracts.grid import Grid
 from contracts.variables import Flag, Quantity
 from tests import builders
@@ -192,3 +192,40 @@ def test_states_open_in_xarray_as_a_meteorologist_expects(tmp_path):
         assert dataset["temperature"].dims == ("time", "level", "lat", "lon")
         assert dataset["time"].values[0] == np.datetime64("1989-01-01T06:00")
         assert dataset["temperature"].attrs["units"] == "K"
+
+
+def test_files_written_side_by_side_are_all_there_when_the_block_ends(tmp_path):
+    space = builders.space()
+    states = [builders.random_state(space, seed) for seed in range(12)]
+    with paths.side_by_side() as disk:
+        for number, one in enumerate(states):
+            state.write(tmp_path / f"{number}.nc", one, disk=disk)
+    assert len(list(tmp_path.iterdir())) == len(states)  # and nothing temporary beside them
+    for number, one in enumerate(states):
+        np.testing.assert_array_equal(state.read(tmp_path / f"{number}.nc", space).data, one.data)
+
+
+def test_what_was_whole_before_a_failure_is_kept_and_the_half_is_not(tmp_path):
+    space = builders.space()
+    with pytest.raises(ZeroDivisionError), paths.side_by_side() as disk:
+        state.write(tmp_path / "whole.nc", builders.random_state(space), disk=disk)
+        with netcdf.create(tmp_path / "half.nc", "state/1", {}, disk):
+            raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.nc"]
+
+
+def test_a_disk_that_refuses_is_named(tmp_path):
+    (tmp_path / "m.nc").mkdir()
+    with pytest.raises(UserError, match="m.nc.*could not be written"), paths.side_by_side() as disk:
+        state.write(tmp_path / "m.nc", builders.random_state(builders.space()), disk=disk)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.nc"]
+
+
+def test_a_forecast_says_when_it_began_and_how_far_it_has_run(tmp_path):
+    space, start = builders.space(), times.parse("1988123100")
+    state.write(tmp_path / "f.nc", builders.random_state(space), start=start)
+    assert state.read(tmp_path / "f.nc", space).time == builders.TIME
+    with xarray.open_dataset(tmp_path / "f.nc", decode_timedelta=False) as dataset:
+        field = dataset["temperature"]
+        assert field.coords["forecast_reference_time"] == np.datetime64("1988-12-31T00:00")
+        assert field.coords["forecast_period"] == 30.0 and field.coords["forecast_period"].units == "hours"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from contracts import __main__ as shell
-from contracts import config
+from contracts import config, frozen
 from contracts.errors import UserError
 
 TEXT = """
@@ -24,6 +24,10 @@ def written(folder, text=TEXT):
     path = folder / "short.toml"
     path.write_text(text)
     return path
+
+
+def experiment_of(folder):
+    return config.load(written(folder), shell.Settings).experiment
 
 
 def test_a_shell_reads_what_the_file_says(tmp_path, monkeypatch, capsys):
@@ -60,19 +64,19 @@ def test_an_unknown_section_is_refused(tmp_path):
 
 def test_the_frozen_file_is_the_file_under_its_versions(tmp_path):
     path = tmp_path / "kept" / "experiment.toml"
-    shell.freeze(TEXT, path, "code 1")
-    shell.freeze(TEXT, path, "code 1")
-    shell.freeze(TEXT, path, "code 2")
+    frozen.freeze(TEXT, path, "code 1")
+    frozen.freeze(TEXT, path, "code 1")
+    frozen.freeze(TEXT, path, "code 2")
     assert path.read_text() == f"# run with code 1\n# run with code 2\n\n{TEXT.strip()}\n"
 
 
 def test_an_experiment_goes_on_only_as_it_was_begun(tmp_path):
     path = tmp_path / "experiment.toml"
-    shell.freeze(TEXT, path, "code")
+    frozen.freeze(TEXT, path, "code")
     with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says 1.2"):
-        shell.freeze(TEXT.replace("1.1", "1.2"), path, "code")
+        frozen.freeze(TEXT.replace("1.1", "1.2"), path, "code")
     with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says its default"):
-        shell.freeze(TEXT.replace("factor = 1.1", ""), path, "code")
+        frozen.freeze(TEXT.replace("factor = 1.1", ""), path, "code")
     longer = TEXT.replace("1989-01-02", "1989-01-09") + "[run]\nranks = 5\n"
-    shell.freeze(longer, path, "code")
+    frozen.freeze(longer, path, "code")
     assert longer.strip() in path.read_text()

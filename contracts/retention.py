@@ -1,0 +1,65 @@
+"""Which members stay on the disk, and how much room an experiment needs.
+
+Of what a cycle writes nearly all is members: 20 of them on 64 x 32 points are 15 MB, means and spreads 1.5 MB,
+observations, departures and scores 2.4 MB.  Once a cycle is finished nothing that follows reads its members, so a
+long experiment may let them go; `run/cycle.sh` does, and leaves the mark `EnsembleFolder.tidied`.
+"""
+
+import shutil
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+
+from contracts.config import Experiment, Section
+from contracts.errors import UserError
+from contracts.paths import ExperimentFolder
+
+GIB = 2**30
+OTHERS = 3e6  # bytes of a time's other files: 8000 observations, their departures, fields and scores
+
+
+class Retention(Section, frozen=True):
+    """[retention] Means, spreads, observations, departures and scores stay; members as long as this says."""
+
+    members_hours: Annotated[int, msgspec.Meta(ge=0)] | None = None  # older members are removed; default: all stay
+    monthly: bool = True  # but those of 00 UTC on the first of each month stay
+    check_disk: bool = True  # refuse to start where the disk has less room than the experiment needs
+
+    def keeps(self, time: datetime, now: datetime) -> bool:
+        """Whether the members of `time` stay once the cycle of `now` is finished."""
+        if self.members_hours is None or now - time <= timedelta(hours=self.members_hours):
+            return True
+        return self.monthly and (time.day, time.hour) == (1, 0)
+
+
+def need(experiment: Experiment, retention: Retention) -> float:
+    """Bytes that the times without scores will need; 0 where no ensemble is there yet to be measured."""
+    folder, times = experiment.folder, experiment.times()
+    member, ensemble = _sizes(experiment)
+    left = [time for time in times if not folder.at(time).scores.exists()]
+    kept = sum(retention.keeps(time, times[-1]) for time in left)
+    in_hand = min(2, len(left))  # a time's members are there until its cycle is finished, and the next background
+    return max(kept, in_hand) * (ensemble + experiment.members * member) + len(left) * (4 * member + OTHERS)
+
+
+def _sizes(experiment: Experiment) -> tuple[float, float]:
+    """Bytes of one member file, and of a background with what the model keeps for itself."""
+    folder: ExperimentFolder = experiment.folder
+    for time in [*experiment.times(), experiment.times()[-1] + experiment.step]:
+        background = folder.at(time).background
+        if background.member(1).exists():
+            files = [path for path in background.folder.rglob("*") if path.is_file()]
+            return background.member(1).stat().st_size, sum(path.stat().st_size for path in files)
+    return 0.0, 0.0
+
+
+def check_disk(experiment: Experiment, retention: Retention) -> str:
+    """A sentence on the room needed and free; raises UserError where it does not suffice."""
+    folder = experiment.folder.folder
+    needed, free = need(experiment, retention) / GIB, shutil.disk_usage(folder).free / GIB
+    if retention.check_disk and needed > free:
+        raise UserError(f"{folder}: the experiment needs about {needed:.1f} GiB more and the disk has {free:.1f} free; "
+                        "make room, keep fewer members ([retention] members_hours), or set [retention] check_disk "
+                        "= false")  # fmt: skip
+    return f"about {needed:.1f} GiB more on the disk, {free:.1f} GiB free"

@@ -1,0 +1,117 @@
+"""Services wait for files and end when asked: with real processes, real files and real signals."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from contracts import frozen
+from contracts.errors import UserError
+from tests.contracts.test_shell import TEXT, experiment_of
+
+# Steps of `name`: for each number wait for the file in.N, take a while over the step, write out.N.
+SERVICE = """
+import sys, time
+from pathlib import Path
+from contracts import config, paths, program
+from contracts.__main__ import Settings
+from contracts.follow import Follower
+def main(arguments):
+    experiment = config.load(Path(arguments[0]), Settings).experiment
+    folder = experiment.folder.folder
+    with Follower(experiment, "probe") as follower:
+        print("alive", flush=True)
+        for number in range(3):
+            follower.wait((folder / f"in.{number}").exists, f"in.{number}")
+            (folder / f"begun.{number}").touch()
+            time.sleep(float(arguments[1]))
+            with paths.atomic(folder / f"out.{number}") as partial:
+                partial.write_text("whole")
+program.run(main, "probe")
+"""
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    """service(seconds a step takes) -> a process that lives, and its folder."""
+    monkeypatch.setenv("WORK", str(tmp_path))
+    folder = experiment_of(tmp_path).folder.folder
+    folder.mkdir()
+    started: list[subprocess.Popen] = []
+
+    def start(seconds: float = 0.0):
+        process = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path / "short.toml"), str(seconds)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        started.append(process)
+        assert process.stdout.readline() == "alive\n"
+        return process, folder
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def appears(path):
+    until = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} does not appear"
+        time.sleep(0.01)
+
+
+def outputs(folder):
+    return sorted(path.name for path in folder.glob("*out*"))
+
+
+def test_a_service_goes_on_as_files_appear_and_ends_with_the_last(service):
+    process, folder = service()
+    for number in range(3):
+        assert not (folder / f"out.{number}").exists()
+        (folder / f"in.{number}").touch()
+        appears(folder / f"out.{number}")
+    assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT, "stop"])
+def test_asked_to_end_while_it_waits(service, way):
+    process, folder = service()
+    if way == "stop":
+        (folder / "stop").touch()
+    else:
+        process.send_signal(way)
+    assert process.wait(30) == 0
+    said = process.stderr.read()
+    assert "stopped by" in said and (way if way == "stop" else way.name) in said and "Traceback" not in said
+
+
+def test_the_step_in_hand_is_finished_and_no_other_begun(service):
+    process, folder = service(1.0)
+    (folder / "in.0").touch()
+    (folder / "in.1").touch()
+    appears(folder / "begun.0")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert outputs(folder) == ["out.0"] and not (folder / "begun.1").exists()
+
+
+def test_a_second_signal_ends_it_at_once(service):
+    process, folder = service(60.0)
+    (folder / "in.0").touch()
+    appears(folder / "begun.0")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)  # two signals sent together are one
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM and outputs(folder) == []
+
+
+def test_a_service_with_other_settings_than_the_experiment_was_begun_with_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    experiment, file = experiment_of(tmp_path), tmp_path / "short.toml"
+    frozen.refuse_other(file, experiment)  # nothing was begun
+    frozen.freeze(TEXT, experiment.folder.settings, "code")
+    frozen.refuse_other(file, experiment)
+    file.write_text(TEXT.replace("1.1", "1.2"))
+    with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says 1.2"):
+        frozen.refuse_other(file, experiment)
