@@ -8,6 +8,9 @@ wider the warmer the false temperature is and would let the worst of them pass.
 Every row that came as `passed` leaves as `assimilated` or with a reason.  A `withheld` one stands the same trial and
 stays `withheld` only where it would have been assimilated, so that it is as good a judge as the others are witnesses.
 All others keep the reason they came with; every row gets its H(x) where the model can give it.
+
+The rank of an observation among the members is uniform in 0 … k for a reliable ensemble if each member has a draw of
+the observation's error added (Hamill 2001, MWR 129, 550).
 """
 
 from dataclasses import dataclass
@@ -24,6 +27,8 @@ from contracts.variables import Flag, Quantity
 _TEMPERATURES = (Quantity.temperature, Quantity.virtual_temperature, Quantity.temperature_2m)
 _HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 _ON_TRIAL = (Flag.passed, Flag.withheld)
+_COMPARED = (Flag.assimilated, Flag.withheld, Flag.monitored)
+_RANK, _PERTURBATION = 1, 2  # streams of draws from the same seed
 
 
 class BackgroundCheck(Section, frozen=True):
@@ -42,7 +47,9 @@ class BackgroundCheck(Section, frozen=True):
 class Used:
     """The assimilated observations in table order: `Y` (n, k), all others (n,).
 
-    `pressure` is where they stand in vertical localisation.
+    `pressure` is where they stand in vertical localisation.  `noise` (n, k) are standard normal draws for the methods
+    that ask for them: those of a row of the table are the same whatever became of the other rows.  `static` (n, m) are
+    observed static perturbations.
     """
 
     Y: np.ndarray
@@ -52,6 +59,8 @@ class Used:
     lat: np.ndarray
     lon: np.ndarray
     pressure: np.ndarray
+    noise: np.ndarray | None = None
+    static: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.d.size
@@ -59,29 +68,51 @@ class Used:
 
 @dataclass(frozen=True)
 class FirstGuess:
-    """A table with final flags and the background's equivalents `hx` (nobs, k)."""
+    """A table with final flags and the background's equivalents `hx` (nobs, k); draws come from `seed`."""
 
     table: Observations
     hx: np.ndarray
+    seed: tuple[int, ...] = ()
 
-    def used(self) -> Used:
-        """What the analysis sees."""
+    def used(self, with_noise: bool = False, static: np.ndarray | None = None) -> Used:
+        """What the analysis sees; `static` (nobs, m) observed static perturbations."""
         rows = self.table.flag == Flag.assimilated
         table, hx = self.table.select(rows), self.hx[rows]
         mean = hx.mean(axis=1)
         return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2, table.quantity,
-                    table.lat, table.lon, vertical_position(table))  # fmt: skip
+                    table.lat, table.lon, vertical_position(table),
+                    self._draws(_PERTURBATION, len(self.table))[rows] if with_noise else None,
+                    None if static is None else static[rows])  # fmt: skip
+
+    @property
+    def rank(self) -> np.ndarray:
+        """(nobs,) members, with observation error added, below the observed value; -1 where not compared."""
+        compared = np.flatnonzero(np.isin(self.table.flag, _COMPARED))
+        error = self.table.error[compared, None].astype(np.float64)
+        above = (self.table.value[compared, None] - self.hx[compared]) / error  # in standard deviations
+        below = np.count_nonzero(self._draws(_RANK, compared.size) < above, axis=1)
+        rank = np.full(len(self.table), -1)
+        rank[compared] = np.where(np.isfinite(above.sum(axis=1)), below, -1)
+        return rank
+
+    def _draws(self, stream: int, rows: int) -> np.ndarray:
+        """(rows, k) standard normal, float32."""
+        return np.random.default_rng((*self.seed, stream)).standard_normal((rows, self.hx.shape[1]), dtype=np.float32)
 
     def with_analysis(self, hx: np.ndarray) -> Departures:
         """The rows of `departures.nc`, with the analysis' equivalents `hx` (nobs, k)."""
         columns = {name: getattr(self.table, name) for name in Observations.__dataclass_fields__}
         return Departures(**columns, background_mean=self.hx.mean(axis=1), background_spread=_spread(self.hx),
-                          analysis_mean=hx.mean(axis=1), analysis_spread=_spread(hx))  # fmt: skip
+                          analysis_mean=hx.mean(axis=1), analysis_spread=_spread(hx),
+                          background_rank=self.rank)  # fmt: skip
 
 
 def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray, operator_flag: np.ndarray,
-                check: BackgroundCheck) -> FirstGuess:  # fmt: skip
-    """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,)."""
+                check: BackgroundCheck, seed: tuple[int, ...] = ()) -> FirstGuess:  # fmt: skip
+    """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,).
+
+    `seed` of everything random here: the experiment's and the time.
+    """
     spread, d = _spread(hx), table.value - hx.mean(axis=1)
     error = table.error.astype(np.float64)
     reasons: list[tuple[np.ndarray, np.ndarray | Flag]] = [  # the first that holds is told
@@ -98,7 +129,7 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
     condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag)
     flag = np.where(condemned, Flag.gross_error, flag)
     _account(table.flag, flag)
-    return FirstGuess(table.with_columns(flag=flag), hx)
+    return FirstGuess(table.with_columns(flag=flag), hx, seed)
 
 
 def _beside_a_gross_temperature(table: Observations, flag: np.ndarray) -> np.ndarray:

@@ -13,13 +13,14 @@ from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 from contracts.field import Field
 from contracts.observations import Observations, Source
-from contracts.paths import EnsembleFolder, TimeFolder
+from contracts.paths import Disk, EnsembleFolder, TimeFolder
 from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
-from letkf_mpi.config import Settings
+from letkf_mpi.config import Inflation, Relaxation, Settings
 from letkf_mpi.update import Diagnostics, analysis_levels
 
 log = logging.getLogger(__name__)
+_ALPHA = "relaxation_alpha"
 
 
 def next_time(experiment: Experiment) -> datetime:
@@ -47,26 +48,41 @@ def read_observations(experiment: Experiment, time: datetime) -> tuple[Observati
         return observations.empty(), Source(time, (time, time))
 
 
-def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpace, time: datetime) -> np.ndarray:
-    """(members, channel, column) float32 of the members with these indices from 0."""
-    states = [state.read(folder.member(member + 1), space, time).data.reshape(len(space.channels), -1)
-              for member in members]  # fmt: skip
-    return np.stack(states) if states else np.empty((0, len(space.channels), space.grid.size), np.float32)
+def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpace, time: datetime,
+                 channels: slice = slice(None)) -> np.ndarray:  # fmt: skip
+    """(members, channel, column) float32: these `channels` of the members with these numbers from 0."""
+    wanted, numbers = space.channels[channels], list(members)
+    data = np.empty((len(numbers), len(wanted), space.grid.size), np.float32)
+    if wanted:
+        part = StateSpace(space.grid, wanted)
+        for x, member in zip(data, numbers, strict=True):
+            x[...] = state.read(folder.member(member + 1), part, time).data.reshape(x.shape)
+    return data
 
 
 def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
     """(level, column) β for this time: what the time before learned, or the start."""
-    experiment, levels = settings.experiment, analysis_levels(space)
-    start = np.repeat(settings.inflation.start(levels)[:, None], space.grid.size, axis=1)
-    if not settings.inflation.is_carried or time <= experiment.start:
+    return _carried("inflation", settings.inflation, settings.experiment, space, time)
+
+
+def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
+    """(level, column) α of relaxation for this time: what the time before learned, or the start."""
+    return _carried(_ALPHA, settings.relaxation, settings.experiment, space, time)
+
+
+def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, space: StateSpace,
+             time: datetime) -> np.ndarray:  # fmt: skip
+    levels, before = analysis_levels(space), time - experiment.step
+    start = np.repeat(method.start(levels)[:, None], space.grid.size, axis=1)
+    if not method.is_carried or time <= experiment.start:
         return start
-    path = experiment.folder.at(time - experiment.step).inflation
+    path = experiment.folder.at(before).field(name)
     if not path.exists() and experiment.mode == "realtime":
-        log.warning("%s: no such file; adaptive inflation starts anew", path)
+        log.warning("%s: no such file; the adaptive %s starts anew", path, name.replace("_", " "))
         return start
-    found = field.read(path, "inflation", space.grid, levels)
-    if found.time != time - experiment.step:
-        raise ContractError(f"{path}: expected the inflation of {times.name(time - experiment.step)}, "
+    found = field.read(path, name, space.grid, levels)
+    if found.time != before:
+        raise ContractError(f"{path}: expected the {name.replace('_', ' ')} of {times.name(before)}, "
                             f"got {times.name(found.time)}")  # fmt: skip
     return found.data.reshape(start.shape)
 
@@ -94,33 +110,39 @@ def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None
 
 @dataclass(frozen=True)
 class Writer:
-    """Where and as what the products of one time are written."""
+    """Where and as what the products of one time are written; `disk` flushes them side by side."""
 
     files: TimeFolder
     space: StateSpace
     time: datetime
     experiment: str
 
-    def members(self, X: np.ndarray, members: Iterable[int]) -> None:
+    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk) -> None:
         """`X` (members, channel, column): one file each."""
         for member, x in zip(members, X, strict=True):
-            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment)
+            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk)
 
-    def statistics(self, analysis: Diagnostics) -> None:
+    def statistics(self, analysis: Diagnostics, disk: Disk) -> None:
         """Mean and spread of the ensemble; fields that the next time reads and a person looks at."""
         for path, data, statistic in ((self.files.analysis.mean, analysis.mean, "mean"),
                                       (self.files.analysis.spread, analysis.spread, "spread")):  # fmt: skip
-            state.write(path, self._state(data), experiment=self.experiment, statistic=statistic)
+            state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
 
-        self._field(self.files.inflation, "inflation", analysis.inflation)
-        for name, data in (("local_observation_count", analysis.count), ("relaxation_factor", analysis.relaxation)):
-            self._field(self.files.field(name), name, data)
+        self._field(self.files.inflation, "inflation", analysis.inflation, disk)
+        for name, data in (("local_observation_count", analysis.count), ("local_weight_sum", analysis.weight),
+                           ("degrees_of_freedom_for_signal", analysis.signal),
+                           ("relaxation_factor", analysis.relaxation)):  # fmt: skip
+            self._field(self.files.field(name), name, data, disk)
 
-    def _field(self, path: Path, name: str, data: np.ndarray) -> None:
+    def alpha(self, analysis: Diagnostics, disk: Disk) -> None:
+        """α of an adaptive relaxation, which the next time reads."""
+        self._field(self.files.field(_ALPHA), _ALPHA, analysis.alpha, disk)
+
+    def _field(self, path: Path, name: str, data: np.ndarray, disk: Disk) -> None:
         """`data` (level, column), dimensionless."""
         levels = analysis_levels(self.space)
         shaped = data.reshape(levels.size, *self.space.grid.shape)
-        field.write(path, Field(name, "1", self.space.grid, levels, shaped, self.time), self.experiment)
+        field.write(path, Field(name, "1", self.space.grid, levels, shaped, self.time), self.experiment, disk)
 
     def _state(self, x: np.ndarray) -> State:
         return State(self.space, x.reshape(self.space.shape), self.time)

@@ -10,9 +10,11 @@ Adaptive (Miyoshi 2011, MWR 139, 1519), at each point from its local observation
     K = σ_b² / (σ_o² + σ_b²),    β_a = β_b + K (β_o − β_b)
 
 Without a local observation, or where the ensemble has no spread in observation space, β stays.
-A method is a struct with `start(levels)` -> (level,) and `update(problem)` -> β at the next time.
+A method is a struct with `start(levels)` -> (level,), `update(problem)` -> β at the next time and, where that needs
+no more than the sums, `learn(sums, inflation)`, the same for many points at once.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -21,15 +23,32 @@ import numpy as np
 from contracts.config import Section
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
+from letkf_mpi.additive import Additive
 from letkf_mpi.solvers import LocalProblem
 
 Factor = Annotated[float, msgspec.Meta(gt=0)]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """p1, p2 and p3 of points, each an array of one shape or one number."""
+
+    square: np.ndarray
+    power: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, problem: LocalProblem) -> "Sums":
+        """At one point."""
+        power = np.einsum("pk,pk->p", problem.Y, problem.Y) / (problem.k - 1)
+        return cls(problem.rinv @ problem.d**2, problem.rinv @ power, problem.taper.sum())
 
 
 class Constant(Section, frozen=True, tag_field="method", tag="constant"):
     """[inflation] method = "constant": one β, or one for each analysis level in ascending order of pressure."""
 
     factor: Factor | tuple[Factor, ...] = 1.0
+    additive: Additive | None = None
 
     is_carried = False  # nothing to read from the time before
 
@@ -44,6 +63,9 @@ class Constant(Section, frozen=True, tag_field="method", tag="constant"):
     def update(self, problem: LocalProblem) -> float:
         return problem.inflation
 
+    def learn(self, sums: Sums, inflation: np.ndarray) -> np.ndarray:
+        return inflation
+
 
 class Adaptive(Section, frozen=True, tag_field="method", tag="adaptive"):
     """[inflation] method = "adaptive": β follows the innovations in every column and level."""
@@ -52,6 +74,7 @@ class Adaptive(Section, frozen=True, tag_field="method", tag="adaptive"):
     prior_sd: Factor = 0.04  # σ_b
     minimum: Factor = 0.9
     maximum: Factor = 10.0
+    additive: Additive | None = None
 
     is_carried = True
 
@@ -66,13 +89,14 @@ class Adaptive(Section, frozen=True, tag_field="method", tag="adaptive"):
 
     def update(self, problem: LocalProblem) -> float:
         """β of the next time at one point."""
-        p1 = problem.rinv @ problem.d**2
-        p2 = problem.rinv @ np.einsum("pk,pk->p", problem.Y, problem.Y) / (problem.k - 1)
-        p3 = problem.taper.sum()
-        if not (p2 > 0 and p3 > 0):
-            return problem.inflation
-        observed = (p1 - p3) / p2
-        observed_variance = (2.0 / p3) * ((problem.inflation * p2 + p3) / p2) ** 2
+        return float(self.learn(Sums.of(problem), np.asarray(problem.inflation)))
+
+    def learn(self, sums: Sums, inflation: np.ndarray) -> np.ndarray:
+        """β of the next time at points that use `inflation` now."""
+        tell = (sums.power > 0) & (sums.weight > 0)
+        p2, p3 = np.where(tell, sums.power, 1.0), np.where(tell, sums.weight, 1.0)
+        observed = (sums.square - p3) / p2
+        observed_variance = (2.0 / p3) * ((inflation * p2 + p3) / p2) ** 2
         gain = self.prior_sd**2 / (observed_variance + self.prior_sd**2)
-        updated = problem.inflation + gain * (observed - problem.inflation)
-        return float(np.clip(updated, self.minimum, self.maximum))
+        updated = inflation + gain * (observed - inflation)
+        return np.where(tell, np.clip(updated, self.minimum, self.maximum), inflation)

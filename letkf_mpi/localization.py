@@ -55,6 +55,7 @@ class Localization(Section, frozen=True):
     horizontal_km: Annotated[float, msgspec.Meta(gt=0)] = 600.0  # L_h
     vertical_ln_p: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # L_v
     taper: Literal["gaussian", "gaspari_cohn"] = "gaussian"
+    nearest: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of each quantity, at most, at one point; None: all
     updated_by: dict[str, tuple[str, ...]] = {}  # variable -> quantities that may update it; all, where not named
 
     def __post_init__(self):
@@ -104,6 +105,34 @@ class Neighbours:
     def counts(self, lat: np.ndarray, lon: np.ndarray, reach_km: float) -> np.ndarray:
         """How many points lie around each of many centres (to rounding at the rim); for estimates of work."""
         return self._tree.query_ball_point(unit_vectors(lat, lon), _chord(reach_km), return_length=True)
+
+
+class Sites:
+    """Where observations stand: the distinct positions of a table, each with its rows.
+
+    A sounding's hundred observations are one site, for which distance and horizontal taper are found once.  Sites are
+    in order of position, so that their order among themselves does not depend on which others there are.
+    """
+
+    def __init__(self, lat: np.ndarray, lon: np.ndarray):
+        position, site, count = np.unique(lat + 1j * lon, return_inverse=True, return_counts=True)
+        self.rows = np.argsort(site.reshape(-1), kind="stable")  # of the table, site by site
+        self.first_row = np.concatenate([[0], np.cumsum(count)])  # (site + 1,) where each site's begin in `rows`
+        self._points = unit_vectors(position.real, position.imag)
+        self._tree = cKDTree(self._points)
+
+    def near(self, points: np.ndarray, reach_km: float) -> tuple[np.ndarray, np.ndarray]:
+        """Sites, ascending, nearer than `reach_km` to some of `points` (n, 3), and their distances (site, n) in km.
+
+        A few sites a little further away may be among them.
+        """
+        middle = points.mean(axis=0)
+        length = float(np.sqrt(middle @ middle))
+        centre = middle / length if length > 0.5 else points[0]  # points all round the globe have no middle
+        radius = float(great_circle_km(centre, points).max())  # triangle inequality: none is missed
+        found = self._tree.query_ball_point(centre, _chord(reach_km + radius) * (1 + _ROUNDING), return_sorted=True)
+        site = np.asarray(found, dtype=np.int64)
+        return site, great_circle_km(self._points[site][:, None], points)
 
 
 def unit_vectors(lat: np.ndarray | float, lon: np.ndarray | float) -> np.ndarray:

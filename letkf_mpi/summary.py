@@ -1,7 +1,7 @@
 """What the log says at the end: every observation accounted for, the fit before and after, seconds per phase."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -63,6 +63,13 @@ def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
 def _range(values: np.ndarray, spec: str = ".3f") -> str:
     low, mean, high = (format(number, spec) for number in (values.min(), values.mean(), values.max()))
     return f"{mean} ({low} to {high})"
+
+
+def balance_line(seconds: Sequence[float], work: np.ndarray) -> str:
+    """How evenly the local analyses fell on the ranks, by the clock and by the work that was expected."""
+    measured, expected = (float(max(of_ranks) / np.mean(of_ranks)) for of_ranks in (seconds, work))
+    return (f"local analyses: {max(seconds):.2f} s on the slowest rank, {measured:.2f} times the mean "
+            f"({expected:.2f} expected)")
 
 
 class Phases:

@@ -5,6 +5,9 @@
 Analysis levels are the distinct pressures of the channels; surface channels stand at their nominal pressure.
 Inflation and the count of local observations are of the level, with everything that any channel might see.
 Only tile contents enter, in an order fixed by grid and table: the bits do not depend on ranks.
+
+The plain LETKF goes through the compiled kernel tile by tile (`tile_kernel`), with the inflation and relaxation
+that it knows; every other method point by point through `solve(LocalProblem) -> Weights`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +18,16 @@ import numpy as np
 
 from contracts.constants import HECTOPASCAL
 from contracts.state import StateSpace
+from letkf_mpi import tile_kernel
 from letkf_mpi.config import Settings
 from letkf_mpi.departures import Used
 from letkf_mpi.localization import Neighbours
 from letkf_mpi.relaxation import spread
+from letkf_mpi.selection import nearest
 from letkf_mpi.solvers import LocalProblem
+from letkf_mpi.solvers.lanes import HUMIDITY
+from letkf_mpi.static_set import StaticColumns
+from letkf_mpi.tile_kernel import TileKernel
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,9 @@ class Diagnostics:
     """What is told of the analysis of some columns.
 
     (channel, column): `mean`, `spread`, `least` and `most` over the members as written, `background_spread`;
-    (level, column): `inflation` for the next time, `count` of local observations, `relaxation` factor on the
-    spread; `clipped` (column,) negative humidities set to 0.
+    (level, column): `inflation` for the next time, `count` of local observations and `weight`, the sum of their
+    tapers, degrees of freedom for `signal`, `relaxation` factor on the spread and its `alpha` for the next time;
+    `clipped` (column,) negative humidities set to 0.
     """
 
     mean: np.ndarray
@@ -38,8 +47,11 @@ class Diagnostics:
     background_spread: np.ndarray
     inflation: np.ndarray
     count: np.ndarray
+    weight: np.ndarray
+    signal: np.ndarray
     relaxation: np.ndarray
     clipped: np.ndarray
+    alpha: np.ndarray
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Diagnostics":
         """The same with every array changed."""
@@ -85,11 +97,16 @@ class Group:
 
 @dataclass(frozen=True)
 class LocalAnalysis:
-    """Everything that all columns share."""
+    """Everything that all columns share.
+
+    For the methods that want them: `seed` of draws, `static` perturbations at the columns.
+    """
 
     space: StateSpace
     used: Used
     settings: Settings
+    seed: tuple[int, ...] = ()
+    static: StaticColumns | None = None
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -107,11 +124,14 @@ class LocalAnalysis:
         return tuple(tuple(self._groups_of(channels)) for channels in self.channels_at)
 
     def _groups_of(self, channels: np.ndarray) -> Iterator[Group]:
-        sees = np.stack([self.settings.localization.sees(self.space.channels[i].variable, self.used.quantity)
-                         for i in channels])  # fmt: skip
-        distinct, group = np.unique(sees, axis=0, return_inverse=True)
-        for number, common in enumerate(distinct):
-            yield Group(channels[group.reshape(-1) == number], common)
+        alike: dict[bytes, list[int]] = {}
+        for i in channels:
+            alike.setdefault(self._sees(self.space.channels[i].variable).tobytes(), []).append(i)
+        for sees, members in alike.items():
+            yield Group(np.array(members), np.frombuffer(sees, dtype=bool))
+
+    def _sees(self, variable: str) -> np.ndarray:
+        return self.settings.localization.sees(variable, self.used.quantity)
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -122,49 +142,106 @@ class LocalAnalysis:
         """(level, nobs)"""
         return np.stack([self.settings.localization.vertical(self.used.pressure, level) for level in self.levels])
 
-    def tile(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> ColumnsAnalysis:
-        """Analyse `columns` (column,) of the grid: background `X` (k, channel, column), β (level, column)."""
+    @cached_property
+    def kernel(self) -> TileKernel | None:
+        """The compiled kernel, where it serves."""
+        if not tile_kernel.serves(self.settings):
+            return None
+        humidity = np.where(self._kept, HUMIDITY["kept"], np.where(self._humid, HUMIDITY["not_negative"], 0))
+        groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
+        return TileKernel.of(self.space.grid, self.used, self.settings, self.vertical_taper,
+                             tile_kernel.channels(groups, humidity))  # fmt: skip
+
+    def tile(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
+             alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
+        """Analyse `columns` (column,) of the grid: background `X` (k, channel, column), β and α (level, column).
+
+        Without α it is that of the start.
+        """
+        alpha = self._alpha(columns) if alpha is None else alpha
+        if self.kernel is None:
+            return self._point_by_point(columns, X, inflation, alpha)
+        found, adapted = self.kernel.analyse(columns, X, inflation)
+        return ColumnsAnalysis(found.X, Diagnostics(
+            found.mean, found.spread, found.least, found.most, found.background_spread, adapted, found.count,
+            found.weight, found.signal, found.relaxation, found.clipped, alpha))  # fmt: skip
+
+    def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
+                        alpha: np.ndarray) -> ColumnsAnalysis:  # fmt: skip
+        """The same with any method."""
         background, mean, Xb = _decompose(X)
         increment, Xa = np.zeros_like(mean), np.empty_like(Xb)
-        adapted, count = np.empty_like(inflation), np.empty_like(inflation)
+        adapted, next_alpha, count, weight, signal = (np.zeros_like(inflation) for _ in range(5))
         for j, column in enumerate(columns):
             for level, (rows, problem) in enumerate(self._problems(column, inflation[:, j])):
                 for group in self.groups[level]:
-                    weights = self.settings.analysis.solver.solve(group.part_of(problem, rows))
-                    local = Xb[:, group.channels, j].T  # (channel, k)
+                    part = group.part_of(problem, rows)
+                    weights = self.settings.analysis.solver.solve(part)
+                    local = self._perturbations(column, group.channels, Xb[:, :, j])
                     increment[group.channels, j] = local @ weights.mean
                     Xa[:, group.channels, j] = (local @ weights.perturbations).T
+                    share = group.channels.size / self.channels_at[level].size
+                    signal[level, j] += share * part.degrees_of_freedom_for_signal
+                    next_alpha[level, j] += share * self.settings.relaxation.update(alpha[level, j], part, weights)
                 adapted[level, j] = self.settings.inflation.update(problem)
-                count[level, j] = problem.p
-        relaxed = self.settings.relaxation.relax(Xb, Xa)
+                count[level, j], weight[level, j] = problem.p, problem.taper.sum()
+        relaxed = self.settings.relaxation.relax(Xb, Xa, alpha[self._level_of_channel])
         analysis, clipped = self._respect_humidity(mean + increment + relaxed, background)
-        return ColumnsAnalysis.of(analysis, Xb, inflation=adapted, count=count, clipped=clipped,
-                                  relaxation=self._mean_ratio(relaxed, Xa))  # fmt: skip
+        return ColumnsAnalysis.of(analysis, Xb, inflation=adapted, count=count, weight=weight, signal=signal,
+                                  relaxation=self._mean_ratio(relaxed, Xa), clipped=clipped,
+                                  alpha=next_alpha)  # fmt: skip
 
-    def unchanged(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> ColumnsAnalysis:
-        """The background as analysis, its inflation carried forward: when there is not a single observation."""
+    def _perturbations(self, column: int, channels: np.ndarray, Xb: np.ndarray) -> np.ndarray:
+        """(channel, k), or (channel, k + m) with static ones, at one column from its `Xb` (k, all channels)."""
+        local = Xb[:, channels].T
+        return local if self.static is None else np.hstack([local, self.static.at(column, channels)])
+
+    def _alpha(self, columns: np.ndarray) -> np.ndarray:
+        return np.repeat(self.settings.relaxation.start(self.levels)[:, None], columns.size, axis=1)
+
+    @cached_property
+    def _level_of_channel(self) -> np.ndarray:
+        return np.searchsorted(self.levels, self.space.pressure)
+
+    def unchanged(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
+                  alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
+        """The background as analysis, β and α carried forward: when there is not a single observation."""
+        alpha = self._alpha(columns) if alpha is None else alpha
         background, _, Xb = _decompose(X)
-        return ColumnsAnalysis.of(background, Xb, inflation=inflation, count=np.zeros_like(inflation),
-                                  clipped=np.zeros(columns.size, int), relaxation=np.ones_like(inflation))  # fmt: skip
+        nothing = np.zeros_like(inflation)
+        return ColumnsAnalysis.of(background, Xb, inflation=inflation, count=nothing, weight=nothing, signal=nothing,
+                                  relaxation=np.ones_like(inflation), clipped=np.zeros(columns.size, int),
+                                  alpha=alpha)  # fmt: skip
 
     def _problems(self, column: int, inflation: np.ndarray) -> Iterator[tuple[np.ndarray, LocalProblem]]:
         """Rows and local problem of each level of a column; an observation without weight there is no part of it."""
         grid, scale, used = self.space.grid, self.settings.localization, self.used
         near, distance = self.neighbours.within(grid.column_lat[column], grid.column_lon[column], scale.reach_km)
         Y, d, variance, horizontal = used.Y[near], used.d[near], used.variance[near], scale.horizontal(distance)
+        noise, static = (None if part is None else part[near] for part in (used.noise, used.static))
         for level, beta in enumerate(inflation):
             taper = horizontal * self.vertical_taper[level, near]
             seen = taper > 0
-            problem = LocalProblem(Y, d, variance, taper, float(beta))
+            if scale.nearest is not None:
+                seen[seen] = nearest(used.quantity[near[seen]], taper[seen], scale.nearest)
+            problem = LocalProblem(Y, d, variance, taper, float(beta), noise, self.seed, static)
             yield (near, problem) if seen.all() else (near[seen], problem.select(seen))
+
+    @cached_property
+    def _humid(self) -> np.ndarray:
+        """(channel,) bool"""
+        return np.array([channel.variable in ("specific_humidity", "2m_specific_humidity")
+                         for channel in self.space.channels])  # fmt: skip
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        """(channel,) humidity at and above the configured level, bool."""
+        return self._humid & (self.space.pressure <= self.settings.analysis.humidity_below_hpa * HECTOPASCAL)
 
     def _respect_humidity(self, analysis: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep the background's humidity above the configured level, and none below 0; count those (column,)."""
-        humid = np.array([channel.variable in ("specific_humidity", "2m_specific_humidity")
-                          for channel in self.space.channels])  # fmt: skip
-        kept = humid & (self.space.pressure <= self.settings.analysis.humidity_below_hpa * HECTOPASCAL)
-        analysis = np.where(kept[:, None], background, analysis)
-        negative = (humid & ~kept)[:, None] & (analysis < 0)
+        analysis = np.where(self._kept[:, None], background, analysis)
+        negative = (self._humid & ~self._kept)[:, None] & (analysis < 0)
         return np.where(negative, 0.0, analysis), negative.sum(axis=(0, 1))
 
     def _mean_ratio(self, relaxed: np.ndarray, unrelaxed: np.ndarray) -> np.ndarray:

@@ -1,18 +1,47 @@
-"""Interpolation as a sparse matrix: H x of every quantity that is linear in the state.
+"""Interpolation as a sparse linear map: H x of every quantity that is linear in the state.
 
 Bilinear in latitude and longitude, linear in ln p between two levels, inclusive at the highest and the lowest
-one; one row of eight (on levels) or four (at the surface) weights per observation.  A matrix is a differentiable map
-with its adjoint at hand, and its row sums are taken in the same order on every rank.
+one; eight (on levels) or four (at the surface) weights per observation.
+
+    (H x)_i = Σ_e weight_ei x[entry_ei]        summed in the order of e, for any number of members at once
+
+Element by element, so that the bits of a member do not depend on how many stand beside it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from contracts.grid import Stencil
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES, WIND_COMPONENTS, Flag
+
+_BLOCK = 32_768  # numbers worked on at once, so that they stay in the cache
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """The map of n observations: `entry` (m, n) into channel * column, `weight` (m, n)."""
+
+    entry: np.ndarray
+    weight: np.ndarray
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """(..., channel, column) of any precision -> (..., n) in double precision."""
+        states = X.reshape(*X.shape[:-2], -1)
+        values = np.empty((*states.shape[:-1], self.entry.shape[1]))
+        rows_at_once = max(1, _BLOCK // max(1, states[..., 0].size))
+        for first in range(0, values.shape[-1], rows_at_once):
+            rows = slice(first, first + rows_at_once)
+            values[..., rows] = self._sum(states, self.entry[:, rows], self.weight[:, rows])
+        return values
+
+    @staticmethod
+    def _sum(states: np.ndarray, entry: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        total = states.take(entry[0], axis=-1) * weight[0]
+        for index, factor in zip(entry[1:], weight[1:], strict=True):
+            total += states.take(index, axis=-1) * factor
+        return total
 
 
 @dataclass(frozen=True)
@@ -41,28 +70,27 @@ def bracket(levels: np.ndarray, pressure: np.ndarray) -> Bracket:
     return Bracket(level, np.stack([1.0 - lower_weight, lower_weight], axis=1), flag.astype(np.int8))
 
 
-def on_levels(space: StateSpace, variable: str, stencil: Stencil, between: Bracket) -> csr_array:
-    """(n, channel * column) matrix that interpolates a variable on levels."""
-    return _matrix(space, variable, stencil, space.index(variable)[between.level], between.weight)
+def on_levels(space: StateSpace, variable: str, stencil: Stencil, between: Bracket,
+              factor: float = 1.0) -> Interpolation:  # fmt: skip
+    """The map to a variable on levels, times `factor`."""
+    return _map(space, variable, stencil, space.index(variable)[between.level], factor * between.weight)
 
 
-def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> csr_array:
-    """(n, channel * column) matrix that interpolates a surface variable."""
+def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> Interpolation:
+    """The map to a surface variable."""
     if VARIABLES[variable].on_levels:
         raise ValueError(f"{variable} stands on levels")
     points = stencil.column.shape[0]
     channel = np.repeat(space.index(variable)[None], points, axis=0)
-    return _matrix(space, variable, stencil, channel, np.ones((points, 1)))
+    return _map(space, variable, stencil, channel, np.ones((points, 1)))
 
 
-def _matrix(space: StateSpace, variable: str, stencil: Stencil, channel: np.ndarray, weight: np.ndarray) -> csr_array:
-    """Rows from `channel` (n, m) with vertical `weight` (n, m) and the four horizontal neighbours."""
-    horizontal = stencil.weight
+def _map(space: StateSpace, variable: str, stencil: Stencil, channel: np.ndarray,
+         weight: np.ndarray) -> Interpolation:  # fmt: skip
+    """Entries from `channel` (n, levels) with vertical `weight` (n, levels) and the four horizontal neighbours."""
+    horizontal, points = stencil.weight, channel.shape[0]
     if variable in WIND_COMPONENTS:  # a vector's components change sign across a pole
         horizontal = np.where(stencil.turned, -horizontal, horizontal)
-    column = channel[:, :, None] * space.grid.size + stencil.column[:, None, :]  # (n, m, 4)
-    values = weight[:, :, None] * horizontal[:, None, :]
-    points, entries = column.shape[0], column.shape[1] * column.shape[2]
-    pointer = np.arange(points + 1) * entries
-    return csr_array((values.reshape(-1), column.reshape(-1), pointer),
-                     shape=(points, len(space.channels) * space.grid.size))  # fmt: skip
+    entry = channel.T[:, None, :] * space.grid.size + stencil.column.T  # (levels, 4, n)
+    values = weight.T[:, None, :] * horizontal.T
+    return Interpolation(entry.reshape(-1, points), values.reshape(-1, points))

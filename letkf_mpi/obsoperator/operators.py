@@ -6,7 +6,7 @@ Instead a station that stands too high or too low above the model's orography is
 A quantity without a model field is flagged `no_model_field`.
 
 An operator takes a `Site` (where n observations stand in the model) and gives an `Equivalent`: a flag for
-each row and a map from a member to values.  A new quantity is one such function and one row in OPERATORS.
+each row and a map from members to values.  A new quantity is one such function and one row in OPERATORS.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,13 @@ from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.state import StateSpace
 from contracts.static import Static
-from contracts.variables import Flag, Quantity
+from contracts.variables import VARIABLES, Flag, Quantity
 from letkf_mpi.obsoperator import interpolation
 from letkf_mpi.obsoperator.interpolation import Bracket
 
-Evaluate = Callable[[np.ndarray], np.ndarray]  # x (channel, column) -> (n,)
+_LEAST_GROUND_PRESSURE = VARIABLES["surface_pressure"].valid_range[0]  # Pa; what stands above it is above the ground
+
+Evaluate = Callable[[np.ndarray], np.ndarray]  # X (..., channel, column) -> (..., n)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Equivalent:
     flag: np.ndarray
     evaluate: Evaluate | None
 
+    @cached_property
+    def exists(self) -> np.ndarray:
+        """(n,) bool: where there is an H(x), also one for departures only."""
+        return (self.flag == Flag.passed) | (self.flag == Flag.height_difference)
+
 
 Operator = Callable[[Site], Equivalent]
 
@@ -73,8 +80,7 @@ def on_levels(variable: str, factor: float = 1.0) -> Operator:
         if variable not in site.space:
             return _without_field(site)
         between = _bracket(site, variable)
-        matrix = factor * interpolation.on_levels(site.space, variable, site.stencil, between)
-        return Equivalent(between.flag, lambda x: matrix @ x.reshape(-1))
+        return Equivalent(between.flag, interpolation.on_levels(site.space, variable, site.stencil, between, factor))
 
     return operator
 
@@ -85,7 +91,7 @@ def virtual_temperature(site: Site) -> Equivalent:
     T, q = temperature.evaluate, humidity.evaluate
     if T is None or q is None:
         return _without_field(site)
-    return Equivalent(temperature.flag, lambda x: T(x) * (1.0 + VIRTUAL_FACTOR * q(x)))
+    return Equivalent(temperature.flag, lambda X: T(X) * (1.0 + VIRTUAL_FACTOR * q(X)))
 
 
 def at_surface(variable: str) -> Operator:
@@ -94,8 +100,7 @@ def at_surface(variable: str) -> Operator:
     def operator(site: Site) -> Equivalent:
         if variable not in site.space:
             return _without_field(site)
-        matrix = interpolation.at_surface(site.space, variable, site.stencil)
-        return Equivalent(site.height_flag, lambda x: matrix @ x.reshape(-1))
+        return Equivalent(site.height_flag, interpolation.at_surface(site.space, variable, site.stencil))
 
     return operator
 
@@ -124,7 +129,16 @@ OPERATORS: dict[Quantity, Operator] = {
 
 
 def _pressure_at(site: Site, height: np.ndarray) -> Evaluate:
-    return surface_pressure.PressureAtHeight(site.space, site.stencil, site.orography, height).evaluator()
+    """Pressure at `height` (n,) m, member by member: a member's numbers then stay in the cache."""
+    evaluate = surface_pressure.PressureAtHeight(site.space, site.stencil, site.orography, height).evaluator()
+
+    def of_each(X: np.ndarray) -> np.ndarray:
+        pressure = np.empty((*X.shape[:-2], height.size))
+        for member in np.ndindex(X.shape[:-2]):
+            pressure[member] = evaluate(X[member])
+        return pressure
+
+    return of_each
 
 
 def _bracket(site: Site, variable: str) -> Bracket:
@@ -136,36 +150,57 @@ def _without_field(site: Site) -> Equivalent:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """The model's ground below observations: its pressure at n places, and the number of each row's place, n where a
+    row needs none."""
+
+    evaluate: Evaluate
+    place: np.ndarray  # (nobs,)
+
+    def pressure(self, X: np.ndarray) -> np.ndarray:
+        """(..., nobs) Pa"""
+        at_places = self.evaluate(X)
+        with_none = np.concatenate([at_places, np.full((*at_places.shape[:-1], 1), np.nan)], axis=-1)
+        return with_none.take(self.place, axis=-1)
+
+
+@dataclass(frozen=True)
 class ObservationOperator:
     """H for a whole table: groups of rows with their operators; `flag` (nobs,) of each row."""
 
     nobs: int
     groups: tuple[tuple[np.ndarray, Equivalent], ...]
-    free_air: tuple[np.ndarray, Evaluate | None]  # rows on levels, pressure of the model's ground below them
+    ground: Ground | None  # None where the state cannot give it, or no row needs it
 
     @classmethod
     def of(cls, table: Observations, space: StateSpace, static: Static,
            max_height_difference: float) -> "ObservationOperator":  # fmt: skip
         """Everything that does not depend on the members; `max_height_difference` in m."""
         somewhere = np.isfinite(table.lon) & (np.abs(table.lat) <= 90)
-        stencil = space.grid.bilinear(np.where(somewhere, table.lat, 0.0), np.where(somewhere, table.lon, 0.0))
+        lat, lon = (np.where(somewhere, axis, 0.0) for axis in (table.lat, table.lon))
+        first, place = _places(lat, lon)
+        stencil = space.grid.bilinear(lat[first], lon[first])
         orography = static.orography.astype(np.float64).reshape(-1)
 
         def site(rows: np.ndarray) -> Site:
             elevation = table.elevation[rows].astype(np.float64)
-            return Site(space, stencil.at(rows), orography, table.pressure[rows], elevation, max_height_difference)
+            return Site(space, stencil.at(place[rows]), orography, table.pressure[rows], elevation,
+                        max_height_difference)  # fmt: skip
 
         groups = []
         for quantity, operator in OPERATORS.items():
             rows = np.flatnonzero(somewhere & (table.quantity == quantity))
             if rows.size:
                 groups.append((rows, operator(site(rows))))
-        aloft = np.flatnonzero(somewhere & (table.quantity < Quantity.surface_pressure))
+        low = somewhere & (table.quantity < Quantity.surface_pressure) & (table.pressure >= _LEAST_GROUND_PRESSURE)
         ground = None
-        if aloft.size and surface_pressure.is_possible(space):
-            below = site(aloft)
-            ground = _pressure_at(below, below.ground)
-        return cls(len(table), tuple(groups), (aloft, ground))
+        if low.any() and surface_pressure.is_possible(space):
+            has = np.zeros(first.size, bool)
+            has[place[low]] = True
+            below = site(first[has])
+            numbers = np.where(low, (np.cumsum(has) - 1)[place], below.pressure.size)
+            ground = Ground(_pressure_at(below, below.ground), numbers)
+        return cls(len(table), tuple(groups), ground)
 
     @cached_property
     def flag(self) -> np.ndarray:
@@ -175,23 +210,33 @@ class ObservationOperator:
             flag[rows] = equivalent.flag
         return flag
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """H(x) (nobs,) of one member `x` (channel, column); NaN where it does not exist.
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """H(x) (..., nobs) of members `X` (..., channel, column); NaN where it does not exist.
 
         A station too far from the model's orography has an H(x); it is for departures, not for the analysis.
         """
-        x = x.astype(np.float64)
-        equivalents = np.full(self.nobs, np.nan)
+        equivalents = np.full((*X.shape[:-2], self.nobs), np.nan)
         for rows, equivalent in self.groups:
             if equivalent.evaluate is not None:
-                exists = np.isin(equivalent.flag, (Flag.passed, Flag.height_difference))
-                equivalents[rows] = np.where(exists, equivalent.evaluate(x), np.nan)
+                equivalents[..., rows] = np.where(equivalent.exists, equivalent.evaluate(X), np.nan)
         return equivalents
 
-    def ground_pressure(self, x: np.ndarray) -> np.ndarray:
-        """(nobs,) pressure of the model's ground, Pa, below rows of the free air; NaN elsewhere."""
-        rows, evaluate = self.free_air
-        pressure = np.full(self.nobs, np.nan)
-        if evaluate is not None:
-            pressure[rows] = evaluate(x.astype(np.float64))
-        return pressure
+    def ground_pressure(self, X: np.ndarray) -> np.ndarray:
+        """(..., nobs) pressure of the model's ground, Pa, below rows of the free air that might lie below it; NaN
+        elsewhere."""
+        return np.full((*X.shape[:-2], self.nobs), np.nan) if self.ground is None else self.ground.pressure(X)
+
+
+def _places(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A row for each distinct place, and the number of each row's place (n,).
+
+    A sounding has a hundred rows at one place, and what depends on the place alone is made once.
+    """
+    order = np.argsort(1e3 * lat + lon)  # brings the same places together; where it does not, one is made twice
+    lat, lon = lat[order], lon[order]
+    new = np.ones(order.size, bool)
+    new[1:] = (lat[1:] != lat[:-1]) | (lon[1:] != lon[:-1])
+    place = np.empty(order.size, np.intp)
+    place[order] = np.cumsum(new) - 1
+    return order[new], place
+

@@ -6,21 +6,23 @@
 
 Without a local observation A = (k−1)/β · I: w̄ = 0 and W = √β I.  Published code exists that sets every element of
 W to √β there, which collapses all members onto their mean; `noobs_transform = "allones"` reproduces it, as an
-ablation only.  This is the plain NumPy form in double precision that defines what faster forms must give.
+ablation only.  This is the plain NumPy form in double precision that defines what faster forms must give;
+`lanes` is the compiled one.
 """
 
 from typing import Literal
 
 import numpy as np
 
-from contracts.config import Section
-from letkf_mpi.solvers.base import LocalProblem, Weights
+from letkf_mpi.solvers.base import LocalProblem, Solver, Weights
 
 
-class Letkf(Section, frozen=True, tag_field="method", tag="letkf"):
+class Letkf(Solver, frozen=True, tag_field="method", tag="letkf"):
     """[analysis.solver] method = "letkf"."""
 
     noobs_transform: Literal["identity", "allones"] = "identity"
+    kernel: Literal["compiled", "reference"] = "compiled"  # the reference is NumPy, point by point
+    precision: Literal["float32", "float64"] = "float32"  # of the compiled kernel
 
     def solve(self, problem: LocalProblem) -> Weights:
         """Weights of one local problem."""

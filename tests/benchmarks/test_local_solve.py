@@ -1,4 +1,4 @@
-"""The local solve beside the eigendecomposition that it contains: what is left is assembly and overhead.
+"""The local solve beside eigendecompositions; `python -m tests.benchmarks.local_solve` prints the table.
 
     make bench        or        python -m pytest tests/benchmarks/test_local_solve.py --benchmark-enable
 """
@@ -6,30 +6,41 @@
 import numpy as np
 import pytest
 
-from letkf_mpi.solvers import Letkf, LocalProblem
+from letkf_mpi.solvers import lanes
+from tests.benchmarks import local_solve
 
-SIZES = [(k, p) for k in (20, 40, 80) for p in (50, 200, 1000)]
+SIZES = [(20, 200), (40, 200), (80, 200)]
+needs_kernel = pytest.mark.skipif(lanes.compiled() is None, reason="the compiled kernel could not be built")
 
 
-def problem(k: int, p: int) -> LocalProblem:
-    """Perturbations of unit variance, errors of unit variance, weights between 0 and 1."""
-    rng = np.random.default_rng(k * 10_000 + p)
-    Y = rng.standard_normal((p, k))
-    Y -= Y.mean(axis=1, keepdims=True)
-    return LocalProblem(Y, rng.standard_normal(p), np.ones(p), rng.uniform(0.01, 1.0, p), 1.0)
+@needs_kernel
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(("k", "p"), SIZES)
+def test_kernel(benchmark, k, p, precision):
+    benchmark.group = f"{local_solve.LEVELS * local_solve.COLUMNS} local solves, k {k}, p {p}"
+    found = benchmark(local_solve.kernel(k, p, precision)[0])
+    assert (found.count == p).all() and (found.signal > 0).all()
 
 
 @pytest.mark.parametrize(("k", "p"), SIZES)
-def test_solve(benchmark, k, p):
-    benchmark.group = f"local solve, k {k}, p {p}"
-    weights = benchmark(Letkf().solve, problem(k, p))
-    np.testing.assert_allclose(weights.perturbations.sum(axis=0), 1.0, rtol=1e-9)  # 1 is an eigenvector of W
+@pytest.mark.parametrize("contestant", [local_solve.per_point, local_solve.batched])
+def test_eigendecomposition(benchmark, k, p, contestant):
+    benchmark.group = f"{local_solve.COLUMNS} local solves by eigh, k {k}, p {p}"
+    benchmark(contestant(k, p)[0])
 
 
-@pytest.mark.parametrize(("k", "p"), SIZES)
-def test_eigh_alone(benchmark, k, p):
-    benchmark.group = f"local solve, k {k}, p {p}"
-    made = problem(k, p)
-    A = made.Y.T @ (made.rinv[:, None] * made.Y) + (k - 1) * np.eye(k)
-    values, _ = benchmark(np.linalg.eigh, A)
-    assert values[0] == pytest.approx(k - 1)
+@needs_kernel
+def test_contestants_agree():
+    table, taper = local_solve.made(20, 50)
+    mean, W = local_solve.batched(20, 50)[0]()
+    points = local_solve.per_point(20, 50)[0]()
+    found = lanes.weights(table.Y, table.d, table.variance, taper, np.ones(local_solve.COLUMNS))
+    np.testing.assert_allclose(W, [point.perturbations for point in points], atol=1e-12)
+    np.testing.assert_allclose(mean[..., 0], [point.mean for point in points], atol=1e-12)
+    np.testing.assert_allclose(found.perturbations, W, atol=1e-5)
+
+
+@needs_kernel
+def test_whole_analysis(benchmark):
+    benchmark.group = "96 x 48 x 7, 10 816 observations"
+    benchmark.pedantic(local_solve.whole_analysis(48, 96)[0], rounds=3)

@@ -1,6 +1,7 @@
 """A small made experiment on disk: background members, static fields and observations at one time."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import netCDF4
@@ -64,14 +65,20 @@ levels_hpa = [500, 850, 925]
 """)
     case = Case(toml, config.load(toml, Settings))
     static.write(case.settings.experiment.folder.static, builders.flat_static(case.space.grid))
-    states = [builders.random_state(case.space, seed=number, time=TIME) for number in range(1, members + 1)]
-    for number, member in enumerate(states, start=1):
-        state.write(case.files.background.member(number), member, number)
-    data = np.stack([member.data for member in states])
-    for path, statistic in ((case.files.background.mean, data.mean(0)), (case.files.background.spread, data.std(0))):
-        state.write(path, state.State(case.space, statistic, TIME))
-    observations.write(case.files.observations, table(nobs), Source(TIME, (TIME, TIME)))
+    add_inputs(case, TIME, nobs)
     return case
+
+
+def add_inputs(case: Case, time: datetime, nobs: int = 60, seed: int = 0) -> None:
+    """Background and observations of a time, as two other programs leave them, the spread last."""
+    files, members = case.settings.experiment.folder.at(time), case.settings.experiment.members
+    observations.write(files.observations, table(nobs), Source(time, (time, time)))
+    states = [builders.random_state(case.space, seed + number, time) for number in range(1, members + 1)]
+    for number, member in enumerate(states, start=1):
+        state.write(files.background.member(number), member, number)
+    data = np.stack([member.data for member in states])
+    for path, statistic in ((files.background.mean, data.mean(0)), (files.background.spread, data.std(0))):
+        state.write(path, state.State(case.space, statistic, time))
 
 
 def table(nobs: int, seed: int = 5) -> Observations:

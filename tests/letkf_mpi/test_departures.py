@@ -92,6 +92,40 @@ def test_surface_quantities_stand_at_the_nominal_pressure_of_surface_channels():
     assert guess(table, 0.0).used().pressure.tolist() == [70_000.0, SURFACE_PRESSURE_NOMINAL, SURFACE_PRESSURE_NOMINAL]
 
 
+def test_the_rank_counts_the_members_below_the_observed_value():
+    """With hardly any observation error the draws do not matter."""
+    table = builders.observations([0.5, -3.0, 3.0, 0.5, 0.5], error=1e-6,
+                                  flag=[Flag.passed, Flag.withheld, Flag.monitored, Flag.bad_mark, Flag.passed])
+    first = guess(table, [[-1.0, 0.0, 1.0]] * 4 + [[np.nan] * 3], check=BackgroundCheck(limit=1e9))
+    assert first.with_analysis(first.hx).background_rank.tolist() == [2, 0, 3, -1, -1]
+
+
+def test_ranks_are_uniform_where_observation_and_members_are_drawn_alike():
+    rng, nobs, k = np.random.default_rng(0), 20_000, 7
+    truth, error = rng.standard_normal((nobs, k + 1)), 0.8
+    table = builders.observations(truth[:, 0] + error * rng.standard_normal(nobs), error=error)
+    first = first_guess(table, truth[:, 1:], np.full((nobs, k), 1e9), np.zeros(nobs, np.int8),
+                        BackgroundCheck(limit=1e9), seed=(1, 2))  # fmt: skip
+    share = np.bincount(first.rank, minlength=k + 1) / nobs
+    np.testing.assert_allclose(share, 1 / (k + 1), atol=5 * np.sqrt(1 / (k + 1) / nobs))
+
+
+def test_draws_belong_to_the_row_and_the_seed():
+    table = builders.observations(np.zeros(6))
+    hx = np.random.default_rng(1).standard_normal((6, 3))
+
+    def noise(flags, seed):
+        first = first_guess(table.with_columns(flag=np.array(flags)), hx, np.full((6, 3), 1e9), np.zeros(6, np.int8),
+                            BackgroundCheck(limit=1e9), seed)  # fmt: skip
+        return first.used(with_noise=True).noise
+
+    passed, bad = Flag.passed, Flag.bad_mark
+    everything = noise([passed] * 6, (1, 2))
+    assert everything.shape == (6, 3) and guess(table, [-1.0, 0.0, 1.0]).used().noise is None
+    assert np.array_equal(noise([passed, bad, passed, passed, bad, passed], (1, 2)), everything[[0, 2, 3, 5]])
+    assert not np.array_equal(noise([passed] * 6, (1, 3)), everything)
+
+
 def test_an_empty_table_is_no_special_case():
     first = guess(builders.observations(np.empty(0)), np.empty((0, 3)))
     assert len(first.used()) == len(first.with_analysis(np.empty((0, 3)))) == 0

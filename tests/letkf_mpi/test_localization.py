@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letkf_mpi.localization import CUTOFF, EARTH_RADIUS_KM, Localization, Neighbours, gaspari_cohn, gaussian
+from letkf_mpi.localization import (
+    CUTOFF,
+    EARTH_RADIUS_KM,
+    Localization,
+    Neighbours,
+    Sites,
+    gaspari_cohn,
+    gaussian,
+    unit_vectors,
+)
 
 latitudes = st.floats(-90, 90) | st.sampled_from([-90.0, 90.0, 89.999, -89.999])
 longitudes = st.floats(-180, 360) | st.sampled_from([0.0, 359.999, 180.0, -180.0, 360.0])
@@ -41,6 +50,26 @@ def test_neighbours_are_found_across_the_pole_and_the_date_line():
 def test_no_points_have_no_neighbours():
     index, distance = Neighbours(np.empty(0), np.empty(0)).within(10.0, 20.0, 1000.0)
     assert index.size == distance.size == 0
+
+
+@given(points, st.lists(st.tuples(latitudes, longitudes), min_size=1, max_size=16), st.floats(1, 25_000))
+def test_sites_near_a_tile_are_those_near_its_columns(where, columns, reach):
+    """Anywhere on the sphere: none that some column sees is missed, distances are those of brute force."""
+    (lats, lons), (lat, lon) = np.array(where).T, np.array(columns).T
+    sites = Sites(lats, lons)
+    site, distance = sites.near(unit_vectors(lat, lon), reach)
+    row = sites.rows[sites.first_row[:-1]]  # the first of each site
+    true = arc_km(lat, lon, lats[row][:, None], lons[row][:, None])
+    assert set(np.flatnonzero((true < reach - 1e-3).any(axis=1))) <= set(site)
+    assert (np.diff(site) > 0).all()
+    np.testing.assert_allclose(distance, true[site], atol=1e-3)
+
+
+def test_a_site_has_all_rows_of_its_position_in_order():
+    lat, lon = np.array([5.0, -3.0, 5.0, 5.0, -3.0]), np.array([10.0, 0.0, 10.0, 20.0, 0.0])
+    sites = Sites(lat, lon)
+    parts = [sites.rows[a:b].tolist() for a, b in zip(sites.first_row[:-1], sites.first_row[1:], strict=True)]
+    assert parts == [[1, 4], [0, 2], [3]]
 
 
 def test_gaussian_is_equation_4():

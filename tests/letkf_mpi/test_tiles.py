@@ -29,3 +29,8 @@ def test_work_grows_with_observations():
     blocks = tiles.blocks(Grid.regular(8, 8), 4)
     cost = tiles.work(blocks, np.array([0, 10, 1000, 0]), 20)
     assert cost[0] == cost[3] < cost[1] < cost[2]
+
+
+def test_a_tile_costs_what_its_batches_of_columns_cost():
+    cost = tiles.work([np.arange(1), np.arange(16), np.arange(17)], np.full(3, 100), 20)
+    assert cost[0] == cost[1] == cost[2] / 2

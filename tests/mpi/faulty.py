@@ -19,8 +19,8 @@ def fail(*_, **__):
     raise ZeroDivisionError("made to fail in a tile")
 
 
-def die_after_one_member(self, X, members):
-    write(self, X[:1], members[:1])
+def die_after_one_member(self, X, members, disk):
+    write(self, X[:1], members[:1], disk)
     die()
 
 

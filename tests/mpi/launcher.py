@@ -19,8 +19,18 @@ def alone(*arguments: object, timeout: float = 120.0, **environment: str) -> sub
     return _run([sys.executable, *map(str, arguments)], timeout, environment)
 
 
+def start(ranks: int, *arguments: object) -> subprocess.Popen:
+    """Start such a job and let it run; what it says goes to its `stderr`."""
+    command = [str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, arguments)]
+    return subprocess.Popen(command, env=_environment({}), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+
+
 def _run(command: list[str], timeout: float, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, env=_environment(environment), cwd=CHECKOUT, timeout=timeout,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PMI_", "OMPI_", "SLURM_"))}
     settings = dict(MPIR_CVAR_CH4_NETMOD="ofi", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONPATH=str(CHECKOUT))
-    return subprocess.run(command, env=inherited | settings | environment, cwd=CHECKOUT, timeout=timeout,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    return inherited | settings | more

@@ -150,7 +150,7 @@ def test_an_ensemble_without_spread_stops(fresh):
 
 
 def test_the_ablation_that_collapses_the_ensemble_stops(tmp_path):
-    made = case.make(tmp_path, nobs=1, more='[analysis.solver]\nnoobs_transform = "allones"\n'
+    made = case.make(tmp_path, nobs=1, more='[analysis.solver]\nmethod = "letkf"\nnoobs_transform = "allones"\n'
                      '[relaxation]\nmethod = "none"\n[localization]\nhorizontal_km = 1\n')  # fmt: skip
     refused(mpirun(2, *PROGRAM, made.toml, NOW, timeout=60), "the spread of", "collapsed")
 

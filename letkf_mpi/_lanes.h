@@ -1,0 +1,109 @@
+/* What the kernel's parts share: sixteen neighbouring columns are solved in lock-step, one in each lane of a vector. */
+
+#ifndef LETKF_LANES_H
+#define LETKF_LANES_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define BATCH 16      /* columns of a batch; a vector holds so many of them as fit, the others follow */
+#define CHUNK 128     /* observations that are packed at once; those and a block of A stay in the nearest cache */
+#define PAD 8         /* rows of packed Y are filled up with zeros to a multiple of this */
+#define MOST_POLES 96 /* of the rational square root, whatever the condition number */
+
+/* The table's observations and the quadrature of x^(-1/2): poles[b] serve condition numbers up to 2^b. */
+typedef struct {
+    int64_t members;
+    const double *Y;         /* (nobs, members) */
+    const double *precision; /* (nobs,) 1 / standard error */
+    const double *d;         /* (nobs,) innovation / standard error */
+} Observations;
+
+typedef struct {
+    int64_t buckets, width;
+    const int64_t *order;         /* (buckets,) number of poles */
+    const double *shift, *weight; /* (buckets, width) */
+} Poles;
+
+/* An observation that some column of the batch sees: its row in the table, its place in the order of sites, its taper
+   in the vertical and, of each column, in the horizontal. */
+typedef struct {
+    int64_t row, place;
+    double vertical;
+    const double *horizontal;
+} Seen;
+
+/* One problem of all columns of a batch. Lane l of element e stands at [e * BATCH + l]. */
+typedef struct {
+    const Observations *table;
+    const Seen *seen;
+    int64_t count;
+    const double *gain; /* beta / (k - 1) */
+    const double *x;    /* (n, members, BATCH) background perturbations */
+    int64_t n;
+    double *xa;        /* (n, members, BATCH) A^(-1/2) applied to them */
+    double *increment; /* (n, BATCH) of the mean */
+    double *signal;    /* (BATCH) degrees of freedom for signal */
+    double *condition; /* (BATCH) bound of the condition number */
+} Local;
+
+static inline int64_t padded(int64_t members)
+{
+    return (members + PAD - 1) / PAD * PAD;
+}
+
+/* Bytes of working space of a solver, in any precision and vector length; its beginning is aligned to 64 bytes. */
+static inline size_t solver_bytes(int64_t members, int64_t n)
+{
+    int64_t k = members, vectors = k * (k + 1) / 2 + 16 * k + 2 * (n + 1) * k + 2 * CHUNK + 2 * MOST_POLES;
+    return 64 * (size_t)vectors + sizeof(double) * CHUNK * (size_t)padded(k);
+}
+
+/* What all tiles share. A group is channels of a level that the same observations may update. */
+typedef struct {
+    Observations table;
+    int64_t nobs, sites, levels, channels, groups;
+    const int64_t *rows, *first_row; /* rows of the table site by site; where each site's begin, (sites + 1,) */
+    const double *square;            /* (nobs,) d^2 / variance, this and what follows in the order of `rows` */
+    const double *power;             /* (nobs,) |Y|^2 / ((k - 1) variance) */
+    const double *vertical;          /* (levels, nobs) taper */
+    const uint8_t *sees;             /* (groups, nobs) whether a group sees an observation */
+    const uint8_t *sees_all;         /* (groups,) whether it sees every one */
+    const int64_t *level;            /* (groups,) ascending */
+    const int64_t *first_channel;    /* (groups + 1,) where a group's begin in `channel` */
+    const int64_t *channel;          /* (channels,) group by group */
+    const uint8_t *humidity;         /* (channels,) 0 is none, 1 never below zero, 2 as in the background */
+    Poles single, precise;           /* for float and double */
+} Shared;
+
+enum { NOT_HUMID, NOT_NEGATIVE, KEPT };
+enum { NO_RELAXATION, TO_PERTURBATIONS, TO_SPREAD };
+
+typedef struct {
+    bool single;           /* solve in float, up to `most_condition`; beyond it and otherwise in double */
+    bool all_ones;         /* the ablation: every weight sqrt(beta) where there is no observation */
+    int64_t relaxation;    /* of the enumeration */
+    double alpha;          /* its strength */
+    double most_condition; /* number up to which float serves */
+} Options;
+
+/* A tile: its background and what becomes of it. Rows are of `width` columns, but for X, which has strides. */
+typedef struct {
+    int64_t width, sites;
+    const int64_t *site;      /* (sites,) those near */
+    const double *horizontal; /* (sites, width) taper */
+    const double *inflation;  /* (levels, width) */
+    const char *X;            /* (k, channels, width) float */
+    ptrdiff_t member_stride, channel_stride;
+    double *count, *weight_sum, *square, *power, *signal, *relaxation; /* (levels, width) */
+    float *analysis;                                                   /* (k, channels, width), and what is told */
+    double *mean, *spread, *least, *most, *background_spread;          /* (channels, width) */
+    int64_t *clipped;                                                  /* (width,) */
+} Tile;
+
+#endif

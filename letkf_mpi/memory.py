@@ -1,0 +1,104 @@
+"""How much memory an analysis takes: told before it is allocated, refused where it is more than allowed.
+
+For k members, n columns, C channels on L levels, p observations and P ranks, in single precision (4 bytes) for states:
+
+    every rank     the program itself;  its members ⌈k/P⌉ 4 C n (with P > k one member and the part of it that was
+                   read);  its columns 4 k C n/P;  three buffers of the exchange;  what is told of its columns,
+                   8 (5 C + 4 L) n/P;  H: eight entries and weights an observation, and its values for its members;
+                   of each observation its taper on every level, twice 8 L p
+    rank 0 too     all equivalents before, after and at the ground, 3 · 8 k p
+    the last too   what is told of all columns
+    once a node    observations, Y (p, k) and inflation
+
+The analysis of a tile overwrites its background, so that columns are held once.
+"""
+
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.errors import UserError
+
+_PROGRAM = 110e6  # bytes: Python with NumPy, netCDF4 and MPI, as measured
+_ROW = 220  # bytes of an observation in the table and in what the analysis sees of it, without Y
+_ENTRIES = 8 * (8 + 8)  # bytes of an observation's entries and weights in H
+_LOCAL = 100  # bytes of an observation in the local analyses of a rank, without its tapers on the levels
+_STATISTICS = 5  # fields (channel, column) that are told in double precision
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Size:
+    """What decides the memory of an analysis."""
+
+    members: int
+    channels: int
+    columns: int
+    levels: int
+    observations: int
+    ranks: int
+    ranks_on_node: int
+    group_bytes: int  # of one exchange
+
+    @property
+    def ensemble(self) -> float:
+        """Bytes of all members."""
+        return 4.0 * self.members * self.channels * self.columns
+
+    @property
+    def members_of_rank(self) -> int:
+        return -(-self.members // self.ranks)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes at the peak: of every rank, of rank 0 and of the last one besides, and once on each node."""
+
+    each: float
+    first: float
+    last: float
+    shared: float
+    ranks_on_node: int
+
+    @property
+    def node(self) -> float:
+        """Of a full node that rank 0 and the last one stand on."""
+        return self.ranks_on_node * self.each + self.first + self.last + self.shared
+
+    def __str__(self) -> str:
+        return (f"memory: about {self.each / _GB:.2f} GB on each rank, {self.first / _GB:.2f} GB more on rank 0, "
+                f"{self.last / _GB:.2f} GB more on the last, {self.shared / _GB:.2f} GB once a node: "
+                f"{self.node / _GB:.2f} GB on a node of {self.ranks_on_node}")
+
+    def refuse_above(self, limit_gb: float | None) -> None:
+        """Raises UserError where a node would need more than `limit_gb`."""
+        if limit_gb is not None and self.node > limit_gb * _GB:
+            raise UserError(f"the analysis needs about {self.node / _GB:.2f} GB on a node of {self.ranks_on_node} "
+                            f"rank(s), [analysis] memory_gb allows {limit_gb:g}; take more nodes with fewer ranks on "
+                            "each, or allow more")  # fmt: skip
+
+
+def estimate(size: Size) -> Estimate:
+    """Memory of the analysis of this size."""
+    told = 8.0 * (_STATISTICS * size.channels + 4 * size.levels) * size.columns
+    equivalents = 8.0 * size.observations
+    rows = size.observations * min(1.0, size.members / size.ranks)
+    members = size.ensemble / size.members * (size.members_of_rank + (size.ranks > size.members))
+    columns, exchange = size.ensemble / size.ranks, 3.0 * min(size.group_bytes, size.ensemble / size.ranks)
+    operator = rows * (_ENTRIES + 3 * 8 * size.members_of_rank)
+    local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told / size.ranks
+    each = _PROGRAM + members + columns + operator + max(exchange, local)
+    first = 3 * equivalents * size.members + size.observations * _ROW
+    shared = size.observations * _ROW + equivalents * size.members + 8.0 * size.levels * size.columns
+    return Estimate(each, first, told, shared, size.ranks_on_node)
+
+
+def peak() -> float:
+    """Bytes that this process held at most, shared memory that it touched included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # Linux counts in kB
+
+
+def peak_line(peaks: Sequence[float]) -> str:
+    """For the log, from the peak of each rank."""
+    others = f", at most {max(peaks[1:]) / _GB:.2f} GB on the others" if len(peaks) > 1 else ""
+    return f"peak memory: {peaks[0] / _GB:.2f} GB on rank 0{others}"

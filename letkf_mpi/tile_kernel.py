@@ -1,0 +1,70 @@
+"""The way from grid, observations and settings to the compiled kernel, tile by tile.
+
+Neighbours are searched once for a tile, distances and horizontal tapers found once for each site and column; the
+kernel goes through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.grid import Grid
+from letkf_mpi.config import Settings
+from letkf_mpi.departures import Used
+from letkf_mpi.inflation import Adaptive, Constant, Sums
+from letkf_mpi.localization import Localization, Sites, unit_vectors
+from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.solvers import Letkf, lanes
+from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations, TileAnalysis
+
+
+def serves(settings: Settings) -> bool:
+    """Whether the kernel is wanted, knows the methods chosen, and is there."""
+    solver, relaxation, inflation = settings.analysis.solver, settings.relaxation, settings.inflation
+    knows = (isinstance(relaxation, NoRelaxation | Rtpp | Rtps) and isinstance(inflation, Constant | Adaptive)
+             and settings.localization.nearest is None)  # fmt: skip
+    return isinstance(solver, Letkf) and solver.kernel == "compiled" and knows and lanes.compiled() is not None
+
+
+def method(settings: Settings) -> Method:
+    """What the kernel is told of the settings."""
+    solver, relaxation = settings.analysis.solver, settings.relaxation
+    assert isinstance(solver, Letkf)
+    name = {NoRelaxation: "none", Rtpp: "rtpp", Rtps: "rtps"}[type(relaxation)]
+    return Method(solver.precision, solver.noobs_transform, name, getattr(relaxation, "alpha", 0.0))
+
+
+def channels(groups: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], humidity: np.ndarray) -> Channels:
+    """From the groups of each level, (channels, which rows they see (nobs,)), and what each channel is to humidity."""
+    flat = [(level, *group) for level, of_level in enumerate(groups) for group in of_level]
+    levels, members, sees = zip(*flat, strict=True)
+    first = np.concatenate([[0], np.cumsum([part.size for part in members])])
+    return Channels(np.array(levels), np.stack(sees), first, np.concatenate(members), humidity)
+
+
+@dataclass(frozen=True)
+class TileKernel:
+    """The compiled kernel with the way to it."""
+
+    lanes: Lanes
+    sites: Sites
+    columns: np.ndarray  # (column, 3) unit vectors of the whole grid
+    localization: Localization
+    inflation: Constant | Adaptive
+
+    @classmethod
+    def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels) -> "TileKernel":
+        """For all tiles of `grid`; `vertical` (level, nobs) taper."""
+        sites = Sites(used.lat, used.lon)
+        table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
+        return cls(Lanes(table, vertical, parts, method(settings)), sites,
+                   unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation)
+
+    def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
+        """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and
+        β at the next time."""
+        site, distance = self.sites.near(self.columns[columns], self.localization.reach_km)
+        horizontal = self.localization.horizontal(distance)
+        found = self.lanes.analyse(site, horizontal, inflation, X)
+        return found, self.inflation.learn(Sums(found.square, found.power, found.weight), inflation)

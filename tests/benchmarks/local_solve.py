@@ -1,0 +1,151 @@
+"""Microseconds of a local analysis: the compiled kernel beside NumPy's eigendecomposition, and a whole made analysis.
+
+    OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks.local_solve
+
+One thread, processor time, rounds of all contestants in turn, medians.  The kernel solves tiles of 16 columns that all
+see the same p observations with tapers of their own, and applies the transform to five channels; "W" forms the whole
+matrix instead.  NumPy's contestants form A = (k−1) I + Yᵀ(R⁻¹ρ)Y, decompose it and form w̄ and W, one point at a time
+or the 16 columns as a batch.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from contracts import config
+from contracts.grid import Grid
+from contracts.state import StateSpace
+from contracts.variables import Quantity
+from letkf_mpi import tiles
+from letkf_mpi.config import Settings
+from letkf_mpi.departures import Used
+from letkf_mpi.solvers import Letkf, LocalProblem, lanes
+from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations
+from letkf_mpi.update import LocalAnalysis
+
+SIZES = [(k, p) for k in (20, 40, 80) for p in (50, 200, 1000)]
+COLUMNS, LEVELS, CHANNELS, ROUNDS = 16, 4, 5, 9
+PRESSURE = (5e3, 25e3, 50e3, 60e3, 70e3, 85e3, 92.5e3)
+SETTINGS = """
+[experiment]
+name = "made"
+start = 1989-01-01T06:00:00Z
+end = 1989-01-01T06:00:00Z
+members = 20
+"""
+
+
+def made(k: int, p: int) -> tuple[Observations, np.ndarray]:
+    """Perturbations and errors of unit variance; tapers (p, column) between 0 and 1."""
+    rng = np.random.default_rng(k * 10_000 + p)
+    Y = rng.standard_normal((p, k))
+    Y -= Y.mean(axis=1, keepdims=True)
+    table = Observations(Y, rng.standard_normal(p), np.ones(p), np.arange(p), np.arange(p + 1))
+    return table, rng.uniform(0.01, 1.0, (p, COLUMNS))
+
+
+def kernel(k: int, p: int, precision: str) -> tuple[Callable[[], object], int]:
+    """What to time, and how many local analyses it makes."""
+    table, taper = made(k, p)
+    channels = LEVELS * CHANNELS
+    parts = Channels(np.arange(LEVELS), np.ones((LEVELS, p), bool), np.arange(LEVELS + 1) * CHANNELS,
+                     np.arange(channels), np.zeros(channels, int))  # fmt: skip
+    solve = Lanes(table, np.ones((LEVELS, p)), parts, Method(precision, relaxation="rtpp", alpha=0.9))
+    X = np.random.default_rng(k).standard_normal((k, channels, COLUMNS)).astype(np.float32)
+    beta = np.ones((LEVELS, COLUMNS))
+    return lambda: solve.analyse(np.arange(p), taper, beta, X), LEVELS * COLUMNS
+
+
+def whole_matrix(k: int, p: int) -> tuple[Callable[[], object], int]:
+    table, taper = made(k, p)
+    solve = Lanes(table, np.ones((1, p)), Channels.single(p), Method())
+    return lambda: solve.weights(taper, np.ones(COLUMNS)), COLUMNS
+
+
+def per_point(k: int, p: int) -> tuple[Callable[[], object], int]:
+    table, taper = made(k, p)
+    problems = [LocalProblem(table.Y, table.d, table.variance, rho, 1.0) for rho in np.ascontiguousarray(taper.T)]
+    return lambda: [Letkf().solve(problem) for problem in problems], COLUMNS
+
+
+def batched(k: int, p: int) -> tuple[Callable[[], object], int]:
+    table, taper = made(k, p)
+
+    def solve() -> tuple[np.ndarray, np.ndarray]:
+        tapered = (taper.T[:, :, None] * table.Y).swapaxes(1, 2)  # (column, k, p)
+        values, V = np.linalg.eigh(tapered @ table.Y + (k - 1) * np.eye(k))
+        mean = V @ ((V.swapaxes(1, 2) @ (tapered @ table.d)[..., None]) / values[..., None])
+        return mean, (V * np.sqrt((k - 1) / values)[:, None]) @ V.swapaxes(1, 2)
+
+    return solve, COLUMNS
+
+
+def contest(k: int, p: int, rounds: int = ROUNDS) -> dict[str, float]:
+    """Median microseconds for each local analysis."""
+    contestants = {"float32": kernel(k, p, "float32"), "float64": kernel(k, p, "float64"), "W": whole_matrix(k, p),
+                   "eigh": per_point(k, p), "batched": batched(k, p)}  # fmt: skip
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, (work, count) in contestants.items():
+            start = time.thread_time()
+            work()
+            seconds[name].append((time.thread_time() - start) / count)
+    return {name: 1e6 * float(np.median(taken)) for name, taken in seconds.items()}
+
+
+def soundings(count: int, k: int) -> Used:
+    """Each of 26 observations: three quantities on seven levels, humidity on the lowest four, surface pressure."""
+    rng = np.random.default_rng(0)
+    three = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.temperature)
+    quantity = [q for q in three for _ in PRESSURE] + [Quantity.specific_humidity] * 4 + [Quantity.surface_pressure]
+    pressure = [*PRESSURE * 3, *PRESSURE[3:], 1e5]
+    each = len(quantity)
+    Y = rng.standard_normal((count, 1, k)) + rng.standard_normal((count, each, k))
+    Y = (0.7 * (Y - Y.mean(axis=2, keepdims=True))).reshape(-1, k)
+    lat, lon = np.rad2deg(np.arcsin(rng.uniform(-1, 1, count))), rng.uniform(0, 360, count)
+    return Used(Y, rng.standard_normal(len(Y)), np.ones(len(Y)), np.tile(quantity, count), np.repeat(lat, each),
+                np.repeat(lon, each), np.tile(pressure, count))  # fmt: skip
+
+
+def whole_analysis(nlat: int, nlon: int, count: int = 416, more: str = "") -> tuple[Callable[[], None], LocalAnalysis]:
+    """All tiles of a made case with k = 20, four fields on seven levels and two at the surface."""
+    settings = config.decode(SETTINGS + more, Settings, "benchmark")
+    on_levels = ("u_component_of_wind", "v_component_of_wind", "temperature", "specific_humidity")
+    space = StateSpace.of(Grid.regular(nlat, nlon), PRESSURE, on_levels, ("2m_temperature", "surface_pressure"))
+    blocks = tiles.blocks(space.grid, settings.analysis.tile)
+    k, used = settings.experiment.members, soundings(count, settings.experiment.members)
+    X = np.random.default_rng(1).uniform(1.0, 2.0, (k, len(space.channels), space.grid.size)).astype(np.float32)
+
+    def work() -> None:
+        local, first = LocalAnalysis(space, used, settings), 0
+        beta = np.ones((local.levels.size, space.grid.size))
+        for columns in blocks:
+            here = slice(first, first + columns.size)
+            local.tile(columns, X[:, :, here], beta[:, columns])
+            first = here.stop
+
+    return work, LocalAnalysis(space, used, settings)
+
+
+def seconds(work: Callable[[], None], rounds: int = ROUNDS) -> float:
+    taken = []
+    for _ in range(rounds):
+        start = time.thread_time()
+        work()
+        taken.append(time.thread_time() - start)
+    return float(np.median(taken))
+
+
+def main() -> None:
+    print(f"{lanes.instructions()[0]}; microseconds for each local analysis, medians of {ROUNDS} rounds")
+    print("| k | p | float32 | float64 | float32, W | eigh per point | eigh batched |\n" + "| --- " * 7 + "|")
+    for k, p in SIZES:
+        found = contest(k, p)
+        print(f"| {k} | {p} | " + " | ".join(f"{value:.1f}" for value in found.values()) + " |")
+    for nlat, nlon in ((48, 96), (32, 64)):
+        print(f"{nlon} x {nlat} x 7, 416 soundings, 10816 observations: {seconds(whole_analysis(nlat, nlon)[0]):.3f} s")
+
+
+if __name__ == "__main__":
+    main()
