@@ -8,10 +8,13 @@ from contracts.errors import UserError
 
 COMMANDS = {
     "nature": "a long run of a model: the truth of a twin experiment, the climate of an initial ensemble",
+    "pack": "what an experiment begins with, from its nature runs, in one small file",
     "initial": "the first background ensemble, from states of a nature run",
     "forecast": "every member from the analysis of one time to the background of the next",
+    "serve": "the same for all times, by one process that loads the model once; --follow waits for analyses",
     "free": "the first ensemble through all times without any analysis",
     "train": "train ClimaX on the states of a nature run or of WeatherBench",
+    "skill": "score trained weights in a period that they have not seen",
     "convert": "weights of the public ClimaX code into ours, with their model card",
 }
 HELP = "\n".join([

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from contracts import config
+from model_server import memory
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -17,12 +18,22 @@ def _whole_hour(name: str, time: datetime | None) -> None:
         raise ValueError(f"{name} must be a full hour in UTC such as 1989-01-01T00:00:00Z, got {time}")
 
 
+class SpectralFilter(config.Section, frozen=True):
+    """[model] spectral_filter: harmonics of degree n are multiplied by exp(-strength (n / truncation)^order)."""
+
+    truncation: Annotated[int, msgspec.Meta(ge=1, le=127)]  # N; harmonics beyond are taken out
+    order: Annotated[int, msgspec.Meta(ge=1)] = 16  # how sharply it falls
+    strength: Annotated[float, msgspec.Meta(ge=0)] = 2.0  # 2 leaves 0.14 at n = N; 0 truncates only
+    of: Literal["state", "change"] = "state"  # what is filtered: the fields, or their change over the step
+
+
 class Model(config.Section, frozen=True):
     """[model] The forecast model of the cycle; `options` are the model's own."""
 
     name: str = "speedy"
     options: dict[str, Any] = {}
-    batch: Positive = 8  # members handed to the model at once; what they need of memory together
+    batch: Positive | None = None  # members in memory together; default: as many as half of what is free holds
+    spectral_filter: SpectralFilter | None = None  # of every step's fields; default: none
 
 
 class Nature(config.Section, frozen=True):
@@ -34,6 +45,7 @@ class Nature(config.Section, frozen=True):
     start: datetime | None = None  # of the states kept; default: the start of the experiment
     end: datetime | None = None  # default: the end of the experiment
     spin_up_days: NotNegative = 90  # run before `start` and thrown away
+    packed: str = ""  # instead of a run: states packed in a file (`pack`), or the name of one that comes with the code
 
     def __post_init__(self):
         _whole_hour("start", self.start)
@@ -81,6 +93,11 @@ class Settings(config.Section, frozen=True):
     @property
     def initial_folder(self) -> Path:
         return self._in_work(self.initial.folder or self.nature.folder)
+
+    @property
+    def batch(self) -> int:
+        """Members handed to the model at once; no result depends on it."""
+        return self.model.batch or memory.members_that_fit(self.space.shape)
 
     def _in_work(self, folder: str) -> Path:
         return self.experiment.folder.folder.parent / folder

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts import state, times
 from contracts.errors import ContractError, UserError
-from contracts.paths import EnsembleFolder
+from contracts.paths import Disk, EnsembleFolder
 from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
 from model_server import restart
@@ -40,22 +40,26 @@ def read(states: EnsembleFolder, restarts: EnsembleFolder, numbers: Sequence[int
     return Batch(time, data, tuple(kept))
 
 
-def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: ForecastModel, experiment: str) -> None:
-    """Write members; the state last, so that a member whose state exists is complete."""
+def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: ForecastModel, experiment: str,
+          disk: Disk | None = None) -> None:  # fmt: skip
+    """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`."""
     for number, data, kept in zip(numbers, batch.data, batch.restart, strict=True):
         path = folder.member(number)
         refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
         if kept is not None:
             restart.write(restart.beside(path), kept, model.name, batch.time)
-        state.write(path, State(model.space, data, batch.time), member=number, experiment=experiment)
+        state.write(path, State(model.space, data, batch.time), number, experiment, disk=disk)
 
 
 def write_statistics(folder: EnsembleFolder, members: Iterable[np.ndarray], space: StateSpace, time: datetime,
-                     experiment: str) -> None:  # fmt: skip
-    """Write mean.nc and spread.nc of `members`, each (channel, lat, lon)."""
+                     experiment: str, start: datetime | None = None) -> None:  # fmt: skip
+    """Write mean.nc, then spread.nc, of `members`, each (channel, lat, lon); `start` as for `state.write`.
+
+    Who waits for an ensemble waits for its spread, which appears last.
+    """
     mean, spread = moments(members)
-    state.write(folder.spread, State(space, spread, time), statistic="spread", experiment=experiment)
-    state.write(folder.mean, State(space, mean, time), statistic="mean", experiment=experiment)
+    state.write(folder.mean, State(space, mean, time), None, experiment, "mean", start)
+    state.write(folder.spread, State(space, spread, time), None, experiment, "spread", start)
 
 
 def stored(folder: EnsembleFolder, count: int, space: StateSpace, time: datetime) -> Iterator[np.ndarray]:

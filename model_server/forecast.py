@@ -1,16 +1,19 @@
 """The ensemble forecast of a cycle: analyses at one time -> backgrounds at the next.
 
 Members that stand complete at the target are left alone, so that running it again after a kill goes on where it
-stopped; each member's forecast depends on that member alone, so the bits are those of an uninterrupted run.
+stopped; each member's forecast depends on that member alone, so the bits are those of an uninterrupted run.  `serve`
+makes its backgrounds with the same function.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from contracts import program, times
+import numpy as np
+
+from contracts import paths, program, state, times
 from contracts.errors import UserError
-from model_server import config, ensemble, models, progress
+from model_server import config, ensemble, extended, models, progress
 from model_server.models.base import ForecastModel
 
 log = logging.getLogger("model_server.forecast")
@@ -19,44 +22,86 @@ log = logging.getLogger("model_server.forecast")
 def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m model_server forecast",
-        "Forecast every member from TIME/analysis to the background of the next analysis time.",
+        "Forecast every member from TIME/analysis to the background of the next analysis time; with --steps instead\n"
+        "an extended forecast into TIME/forecast/006h, 012h, …",
         "python -m model_server forecast run/experiments/twin_speedy.toml 1989010106",
     )
     program.add_experiment(parser)
-    parser.add_argument("time", metavar="TIME", type=str, help="time of the analysis, YYYYMMDDHH in UTC")
+    parser.add_argument("time", metavar="TIME", type=times.parse, help="time of the analysis, YYYYMMDDHH in UTC")
     parser.add_argument("--steps", type=int, metavar="N",
-                        help="model steps (default: as many as lead to the next analysis time)")  # fmt: skip
+                        help="an extended forecast of N model steps, such as 40 of 6 h for ten days")  # fmt: skip
+    parser.add_argument("--write", choices=extended.PRODUCTS,
+                        help="of an extended forecast: mean and spread (default), or the members too")  # fmt: skip
     options = parser.parse_args(arguments)
-    settings, time = config.load(options.experiment), times.parse(options.time)
-    program.log_to_file(settings.experiment.folder.at(time).log("forecast"))
-    forecast(settings, time, options.steps)
+    if options.write and options.steps is None:
+        parser.error("--write belongs to an extended forecast: give --steps too")
+    settings = config.load(options.experiment)
+    program.log_to_file(settings.experiment.folder.at(options.time).log("forecast"))
+    if options.steps is None:
+        forecast(settings, options.time)
+    else:
+        extended.extend(settings, model_of(settings), options.time, options.steps, options.write or "statistics")
 
 
-def forecast(settings: config.Settings, time: datetime, steps: int | None = None) -> None:
-    """Write the backgrounds that follow the analyses of `time`, with their mean and spread."""
+def model_of(settings: config.Settings) -> ForecastModel:
+    """The forecast model of the experiment, filtered if asked for; raises UserError where it cannot be had."""
     model = models.create(settings.model.name, settings.model.options, settings.space)
-    steps = steps_to_next(model, settings) if steps is None else steps
-    if steps < 1:
-        raise UserError(f"--steps must be at least 1, got {steps}")
-    folder, count, name = settings.experiment.folder, settings.experiment.members, settings.experiment.name
-    valid = time + steps * model.time_step
-    source, target = folder.at(time), folder.at(valid).background
+    if settings.model.spectral_filter is None:
+        return model
+    from model_server.models.filtered import filtered  # here, because scipy takes a while to import
 
-    todo = [number for number in range(1, count + 1) if not target.member(number).exists()]
-    if len(todo) < count:
-        log.info("%s: %d of %d members are complete already", target.folder, count - len(todo), count)
+    return filtered(model, settings.model.spectral_filter)
+
+
+def forecast(settings: config.Settings, time: datetime) -> None:
+    """Load the model and write the backgrounds that follow the analyses of `time`."""
+    write_background(settings, model_of(settings), time)
+
+
+def is_complete(settings: config.Settings, time: datetime) -> bool:
+    """Whether the backgrounds that follow `time` are there."""
+    experiment = settings.experiment
+    return experiment.folder.at(time + experiment.step).background.is_complete(experiment.members)
+
+
+def write_background(settings: config.Settings, model: ForecastModel, time: datetime) -> None:
+    """Write the backgrounds that follow the analyses of `time`: members, then their mean, then their spread."""
+    experiment, steps = settings.experiment, steps_to_next(model, settings)
+    valid = time + experiment.step
+    target = experiment.folder.at(valid).background
+    if is_complete(settings, time):
+        log.info("%s: complete already", target.folder)
+        return
+    todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
     if todo:
-        ensemble.refuse_missing(source.analysis.members(count), f"the analysis {times.name(time)}")
-    chunks = ensemble.chunks(todo, settings.model.batch)
-    for numbers in progress.reported(chunks, f"forecast to {times.name(valid)}, batches of members", log):
-        batch = ensemble.read(source.analysis, source.background, numbers, model, time)
-        for _ in range(steps):
-            batch = model.step(batch)
-        ensemble.write(target, numbers, batch, model, name)
-    if todo or not target.is_complete(count):
-        members = ensemble.stored(target, count, settings.space, valid)
-        ensemble.write_statistics(target, members, settings.space, valid, name)
-    log.info("%s: %d members of %s, %d new", target.folder, count, model.name, len(todo))
+        analysis = experiment.folder.at(time).analysis
+        ensemble.refuse_missing(analysis.members(experiment.members), f"the analysis {times.name(time)}")
+    members = _members(settings, model, time, steps)
+    ensemble.write_statistics(target, members, model.space, valid, experiment.name)
+    log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))
+
+
+def _members(settings: config.Settings, model: ForecastModel, time: datetime, steps: int) -> Iterator[np.ndarray]:
+    """The forecasts of all members in order, read where they stand complete, made and written where not.
+
+    When the last one was taken all of them are on the disk.
+    """
+    experiment = settings.experiment
+    source, valid = experiment.folder.at(time), time + experiment.step
+    target = experiment.folder.at(valid).background
+    chunks = ensemble.chunks(range(1, experiment.members + 1), settings.batch)
+    with paths.side_by_side() as disk:
+        for chunk in progress.reported(chunks, f"forecast to {times.name(valid)}, batches of members", log):
+            numbers = [number for number in chunk if not target.member(number).exists()]
+            made: dict[int, np.ndarray] = {}
+            if numbers:
+                batch = ensemble.read(source.analysis, source.background, numbers, model, time)
+                for _ in range(steps):
+                    batch = model.step(batch)
+                ensemble.write(target, numbers, batch, model, experiment.name, disk)
+                made = dict(zip(numbers, batch.data.astype(np.float32, copy=False), strict=True))  # as in the files
+            for number in chunk:
+                yield made[number] if number in made else state.read(target.member(number), model.space, valid).data
 
 
 def steps_to_next(model: ForecastModel, settings: config.Settings) -> int:

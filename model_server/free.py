@@ -11,8 +11,8 @@ import numpy as np
 
 from contracts import program, times
 from contracts.paths import EnsembleFolder
-from model_server import config, ensemble, models, progress
-from model_server.forecast import steps_to_next
+from model_server import config, ensemble, progress
+from model_server.forecast import model_of, steps_to_next
 from model_server.models.base import Batch, ForecastModel
 
 log = logging.getLogger("model_server.free")
@@ -35,14 +35,14 @@ def free(settings: config.Settings) -> None:
     if not todo:
         log.info("%s: complete already", experiment.folder.folder / "free")
         return
-    model = models.create(settings.model.name, settings.model.options, settings.space)
+    model = model_of(settings)
     steps = steps_to_next(model, settings)
     start, *later = [time for time in experiment.times() if time <= todo[-1]]
     first = experiment.folder.at(start).background
     ensemble.refuse_missing(first.members(experiment.members), f"the first background {times.name(start)}")
     numbers = range(1, experiment.members + 1)
     batches = [
-        ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.model.batch)
+        ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.batch)
     ]
     _write(settings, batches, model)
     for _ in progress.reported(later, "free ensemble, times", log):

@@ -35,13 +35,13 @@ def initial(settings: config.Settings) -> None:
     experiment = settings.experiment
     start, target = experiment.times()[0], experiment.folder.at(experiment.times()[0]).background
     todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
-    if not todo and target.is_complete(experiment.members) and experiment.folder.static.exists():
+    if target.is_complete(experiment.members) and experiment.folder.static.exists():
         log.info("%s: complete already", target.folder)
         return
     nature = NatureFolder(settings.initial_folder)
     model = models.create(settings.model.name, settings.model.options, settings.space)
-    sources = _sources(settings, nature)
-    for numbers in ensemble.chunks(todo, settings.model.batch):
+    sources = sources_of(settings, nature, experiment.members)
+    for numbers in ensemble.chunks(todo, settings.batch):
         batch = _members(nature, [sources[number - 1] for number in numbers], model, start)
         ensemble.write(target, numbers, batch, model, experiment.name)
     own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
@@ -52,11 +52,11 @@ def initial(settings: config.Settings) -> None:
              times.name(sources[0]), times.name(sources[-1]))  # fmt: skip
 
 
-def _sources(settings: config.Settings, nature: NatureFolder) -> list[datetime]:
-    """The time in the nature run of each member; raises UserError where the run does not hold them all."""
+def sources_of(settings: config.Settings, nature: NatureFolder, members: int) -> list[datetime]:
+    """The time in the nature run of each of `members`; raises UserError where the run does not hold them all."""
     first = settings.initial.first or settings.nature_start
     apart = timedelta(hours=settings.initial.every_hours)
-    wanted = [first + i * apart for i in range(settings.experiment.members)]
+    wanted = [first + i * apart for i in range(members)]
     missing = [time for time in wanted if not nature.state(time).exists()]
     if missing:
         raise UserError(

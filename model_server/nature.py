@@ -54,7 +54,8 @@ class NatureFolder:
 def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m model_server nature",
-        "Make or go on with the nature run of the section [nature]: spin-up, then a state every six hours.",
+        "Make or go on with the nature run of the section [nature]: spin-up, then a state every six hours.\n"
+        "With [nature] packed no model runs: the states come from that file.",
         "python -m model_server nature run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
@@ -63,11 +64,17 @@ def main(arguments: Sequence[str]) -> None:
 
 def nature(settings: config.Settings) -> None:
     """Write the states of the nature run that are not there yet."""
+    if settings.nature.packed:
+        from model_server import pack  # here, because what is packed is read with this module's folder
+
+        pack.unpack(settings)
+        return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:
         raise UserError(f"[nature] end {times.name(end)} lies before start {times.name(start)}")
-    _refuse_other_run(folder, settings)
-    if folder.static.exists() and folder.state(end).exists() and folder.restart(end).exists():
+    complete = folder.static.exists() and folder.state(end).exists() and folder.restart(end).exists()
+    _refuse_other_run(folder, settings, to_read=complete)
+    if complete:
         log.info("%s: complete from %s to %s already", folder.folder, times.name(start), times.name(end))
         return
     model = models.create_nature(settings.nature.model, settings.nature.options, settings.space, "nature")
@@ -103,8 +110,11 @@ def _keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetim
     restart.write(folder.restart(time), batch.restart[0] or {}, model.name, time)
 
 
-def _refuse_other_run(folder: NatureFolder, settings: config.Settings) -> None:
-    """A folder holds one run: raises UserError where its settings differ from those asked for."""
+def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: bool) -> None:
+    """A folder holds one run: raises UserError where its settings differ from those asked for.
+
+    A run that is only to be read may hold more channels than the experiment has; who reads them checks them.
+    """
     asked = {
         "model": settings.nature.model,
         "options": settings.nature.options,
@@ -118,7 +128,7 @@ def _refuse_other_run(folder: NatureFolder, settings: config.Settings) -> None:
         return
     found = json.loads(folder.settings.read_text())
     for name, value in asked.items():
-        if found.get(name) != value:
+        if found.get(name) != value and not (to_read and name == "space"):
             raise UserError(
                 f"{folder.folder}: holds a nature run with {name} = {found.get(name)!r}, asked for {value!r}; "
                 "choose another [nature] folder or remove this one"

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def write_shards(settings: config.Settings) -> None:
-    """Shards of the training and the validation periods."""
+    """Shards of all periods."""
     from model_server.training import shards, sources
 
     source = sources.of(settings)
@@ -47,6 +47,6 @@ def write_shards(settings: config.Settings) -> None:
 
 
 def wanted(settings: config.Settings) -> list[datetime]:
-    """All times of training and validation, ascending."""
-    periods = (*settings.periods, settings.validation)
+    """All times of training, validation and test, ascending."""
+    periods = (*settings.periods, settings.validation, *([settings.test] if settings.test else []))
     return sorted(time for period in periods for time in times.every(*period, settings.experiment.step))

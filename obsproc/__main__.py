@@ -1,4 +1,4 @@
-"""`python -m obsproc`: one file of observations for one analysis time, or a look into a PREPBUFR file."""
+"""`python -m obsproc`: one file of observations for an analysis time, or for all, or a look into a PREPBUFR file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from contracts import config, observations, program, times
+from contracts import config, frozen, observations, program, times
 from contracts.errors import UserError
+from contracts.follow import Follower
 from obsproc import accounts, exchange, inventory, pipeline, prepbufr, synthetic, thinning
 from obsproc.bufr import files
 from obsproc.config import Settings
@@ -27,26 +28,48 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def make(arguments: Sequence[str]) -> None:
-    """Write observations.nc of one time."""
+    """Write observations.nc of one time, or of all."""
     parser = program.parser(
         "python -m obsproc",
         "Make observations.nc of one analysis time from PREPBUFR, WMO BUFR or a list, or, in a twin experiment, from\n"
-        "the truth.\n"
+        "the truth; with --follow of all times that have none, in order, by one process.\n"
         "To look into a PREPBUFR file: python -m obsproc inspect --help\n"
         "What became of each observation: python -m obsproc account --help\n"
         "To write PREPBUFR or IODA files, or read IODA: python -m obsproc encode --help, ... ioda --help",
         "python -m obsproc run/experiments/prepbufr_1989.toml 1989010112")
     program.add_experiment(parser)
-    parser.add_argument("time", type=times.parse, metavar="TIME", help="analysis time, YYYYMMDDHH in UTC")
+    parser.add_argument("time", type=times.parse, metavar="TIME", nargs="?", help="analysis time, YYYYMMDDHH in UTC")
+    parser.add_argument("--follow", action="store_true", help="instead of TIME: all times of the experiment")
     given = parser.parse_args(arguments)
+    if given.follow == (given.time is not None):
+        parser.error("give either a TIME or --follow")
     settings = config.load(given.experiment, Settings)
-    folder = settings.experiment.folder.at(given.time)
-    program.log_to_file(folder.log("obsproc"))
-    table, source = observe(settings, given.time)
-    table = thinning.apply(table, source, settings)
-    log.info("%d observations of %s, by fate:\n%s", len(table), times.name(given.time), accounts.table(table))
-    observations.write(folder.observations, table, source, settings.experiment.name)
-    log.info("wrote %s", folder.observations)
+    if given.follow:
+        frozen.refuse_other(given.experiment, settings.experiment)
+        follow(settings)
+    else:
+        make_one(settings, given.time)
+
+
+def follow(settings: Settings) -> None:
+    """Write observations.nc of all times that have none. It waits for nobody; raises Stopped if asked to end."""
+    experiment = settings.experiment
+    with Follower(experiment, log.name) as follower:
+        for time in experiment.times():
+            follower.wait(lambda: True, f"the turn of {times.name(time)}")
+            if not experiment.folder.at(time).observations.exists():
+                make_one(settings, time)
+
+
+def make_one(settings: Settings, time: datetime) -> None:
+    """Write observations.nc of one time."""
+    folder = settings.experiment.folder.at(time)
+    with program.logging_to_file(folder.log("obsproc")):
+        table, source = observe(settings, time)
+        table = thinning.apply(table, source, settings)
+        log.info("%d observations of %s, by fate:\n%s", len(table), times.name(time), accounts.table(table))
+        observations.write(folder.observations, table, source, settings.experiment.name)
+        log.info("wrote %s", folder.observations)
 
 
 def observe(settings: Settings, time: datetime) -> tuple[observations.Observations, observations.Source]:

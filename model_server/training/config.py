@@ -57,6 +57,8 @@ class Training(config.Section, frozen=True):
 
     validation_start: datetime  # a year that no step is trained on
     validation_end: datetime
+    test_start: datetime | None = None  # a period that `skill` scores the finished weights in
+    test_end: datetime | None = None
     periods: tuple[Period, ...] = ()  # default: that of [experiment]
     source: Literal["nature", "weatherbench", "shards"] = "nature"  # shards: all of them are made already
     natures: tuple[str, ...] = ()  # nature: folders of several runs, of different times; default: that of [nature]
@@ -85,12 +87,17 @@ class Training(config.Section, frozen=True):
 
     def __post_init__(self):
         _utc(validation_start=self.validation_start, validation_end=self.validation_end)
+        if (self.test_start is None) != (self.test_end is None):
+            raise ValueError("test_start and test_end belong together")
+        if self.test_start and self.test_end:
+            _utc(test_start=self.test_start, test_end=self.test_end)
         if not self.phases:
             raise ValueError("at least one phase is needed")
 
 
 # What may differ when a training goes on: the result depends on none of it, but for rounding.
-MAY_CHANGE = ("source", "natures", "data", "shards", "memory_gb", "device", "threads", "save_minutes", "weights")
+MAY_CHANGE = ("test_start", "test_end", "source", "natures", "data", "shards", "memory_gb", "device", "threads",
+              "save_minutes", "weights")  # fmt: skip
 
 
 class Settings(server_config.Settings, frozen=True, kw_only=True):
@@ -109,6 +116,13 @@ class Settings(server_config.Settings, frozen=True, kw_only=True):
     @property
     def validation(self) -> tuple[datetime, datetime]:
         return self.training.validation_start.astimezone(UTC), self.training.validation_end.astimezone(UTC)
+
+    @property
+    def test(self) -> tuple[datetime, datetime] | None:
+        """Times that neither training nor the choice of weights sees."""
+        if self.training.test_start is None or self.training.test_end is None:
+            return None
+        return self.training.test_start.astimezone(UTC), self.training.test_end.astimezone(UTC)
 
     @property
     def nature_folders(self) -> tuple[Path, ...]:
@@ -136,6 +150,7 @@ def load(path: Path) -> Settings:
     settings = config.load(path, Settings)
     first, last = settings.validation
     named = [("validation", first, last), *(("training", start, end) for start, end in settings.periods)]
+    named += [("test", *settings.test)] if settings.test else []
     for what, start, end in named:
         if end <= start:
             raise UserError(f"{path}: [training] the {what} period {start:%Y-%m-%d} to {end:%Y-%m-%d} ends first")
@@ -143,7 +158,7 @@ def load(path: Path) -> Settings:
         if after <= end:
             raise UserError(
                 f"{path}: [training] the period from {start:%Y-%m-%d} to {end:%Y-%m-%d} overlaps the one that starts "
-                f"on {after:%Y-%m-%d}; training and validation may share no time, and no time may be in two periods"
+                f"on {after:%Y-%m-%d}; no time may be in two of training, validation and test"
             )
     for lead in settings.training.leads_hours:
         if lead % settings.experiment.step_hours:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +118,7 @@ def train(settings: Settings) -> Path:
 
 def prepared(settings: Settings) -> Trainer:
     """Data, statistics and card; raises UserError where the shards do not hold the periods."""
-    training, hours = settings.training, settings.experiment.step_hours
-    step, device = hours * HOUR, _device(training.device)
+    training, device = settings.training, _device(settings.training.device)
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     if training.precision == "tf32":
@@ -128,23 +128,30 @@ def prepared(settings: Settings) -> Trainer:
     card = card_of(settings, known)
     channels = [channel.name for channel in settings.space.channels]
     windows = tuple(windows_of(series, settings, phase.rollout) for phase in training.phases)
-    leads = tuple(lead // hours for lead in training.leads_hours)
-    ahead = max(*leads, *(phase.rollout for phase in training.phases))
-    unseen = validation.spread(series.starts(*settings.validation, step, ahead), training.validation_samples)
+    unseen = validation_of(series, settings, known, settings.validation)
     fewest = min(samples.batch_count(len(window), training.batch, phase.samples)
                  for window, phase in zip(windows, training.phases, strict=True))  # fmt: skip
-    if not fewest or not len(unseen):
+    if not fewest or not len(unseen.windows):
         raise UserError(
             f"{series.folder.folder}: holds {min(map(len, windows))} samples for training, at least one batch of "
-            f"{training.batch} is needed, and {len(unseen)} for validation; it holds {series.span}"
+            f"{training.batch} is needed, and {len(unseen.windows)} for validation; it holds {series.span}"
         )
     return Trainer(
         settings=settings, series=series, statistics=known, card=card,
         stepping=Stepping.of(card, statistics.constants(series), channels, device),
         weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
-        device=device, windows=windows,
-        validation=Validation(series, known.climatology, unseen, leads, step),
+        device=device, windows=windows, validation=unseen,
     )  # fmt: skip
+
+
+def validation_of(series: Series, settings: Settings, known: Statistics,
+                  period: tuple[datetime, datetime]) -> Validation:  # fmt: skip
+    """Forecasts evenly spread over `period`."""
+    training, hours = settings.training, settings.experiment.step_hours
+    leads = tuple(lead // hours for lead in training.leads_hours)
+    ahead = max(*leads, *(phase.rollout for phase in training.phases))
+    windows = validation.spread(series.starts(*period, hours * HOUR, ahead), training.validation_samples)
+    return Validation(series, known.climatology, windows, leads, hours * HOUR)
 
 
 def windows_of(series: Series, settings: Settings, steps: int) -> np.ndarray:

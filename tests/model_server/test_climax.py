@@ -17,7 +17,7 @@ from model_server import models
 from model_server.forecast import forecast
 from model_server.models import climax
 from model_server.models.base import Batch
-from model_server.models.climax import collapsed, stepping
+from model_server.models.climax import collapsed, memory, stepping
 from model_server.models.climax.network import (
     Architecture,
     ClimaX,
@@ -293,6 +293,38 @@ def test_a_member_has_the_same_bits_whatever_it_is_batched_with(at_once):
             np.testing.assert_array_equal(stepped(a_model, data[numbers]), together[numbers])
 
 
+@pytest.mark.parametrize(("count", "at_once"), [(5, 1), (5, 2), (1, 2)])
+def test_several_devices_give_the_bits_of_one(count, at_once):
+    """Members go round the devices in turn; two lanes on the processor stand for two GPUs."""
+    card, data = made.card(made.small_space()), members(made.small_space(), count)
+    options = climax.Options(checkpoint="", at_once=at_once)
+    several = climax.shared_out(made.checkpoint(card), made.small_space(), [CPU, CPU], "weights", options)
+    assert len(several.lanes) == 2
+    np.testing.assert_array_equal(stepped(several, data), stepped(model(card, at_once=at_once), data))
+
+
+def test_a_pass_carries_what_fits_and_never_less_than_one_member():
+    size = stepping.architecture(made.card(made.small_space()))
+    one = memory.per_member(size)
+    room = {0: 1, 0.5 * one: 1, 2.5 * one: 2, 9 * one: 5, 10 * one: 10, 1000 * one: 20}
+    assert [memory.fitting(size, free) for free in room] == list(room.values())
+
+
+def test_a_member_needs_no_more_than_its_estimate():
+    """The widest tensors of the pass, measured: what the allocator of a GPU would hold at once."""
+    size = Architecture(nlat=16, nlon=32, variables=9, outputs=8, embed_dim=64, depth=2, heads=8)
+    net, x = network(size), fields(size, batch=1)
+    aggregation = collapsed.aggregation(net, torch.tensor([0.06]))
+    with torch.profiler.profile(profile_memory=True) as measured, torch.inference_mode():
+        net.decode(net.trunk(aggregation.pooled(x)))
+    held = peak = 0
+    for event in measured.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    assert 0 < peak <= memory.per_member(size)
+
+
 def test_a_space_that_the_weights_do_not_know_is_refused():
     card = made.card(made.small_space())
     checkpoint = made.checkpoint(card)
@@ -342,7 +374,7 @@ def test_the_forecast_command_steps_every_member_with_the_weights_of_a_file(expe
         np.testing.assert_array_equal(state.read(path, where, later).data, member)
 
 
-@pytest.mark.parametrize("command", ["forecast", "nature", "train", "convert"])
+@pytest.mark.parametrize("command", ["forecast", "serve", "nature", "train", "convert"])
 def test_commands_do_not_import_torch_before_they_need_it(command):
     program = (
         "import sys; from model_server import __main__ as m\n"

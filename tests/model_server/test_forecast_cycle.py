@@ -1,5 +1,6 @@
 """The forecast command on real files: identity, resume, refusals, without any heavy library."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,12 +14,12 @@ from contracts import state, times
 from contracts.errors import ContractError, UserError
 from contracts.state import State
 from model_server import __main__ as program
-from model_server import config, ensemble, models, progress
+from model_server import config, ensemble, memory, models, progress
 from model_server.forecast import forecast
 from model_server.free import free
 from model_server.models import persistence as persistence_model
 from tests import builders
-from tests.model_server.conftest import CHECKOUT
+from tests.model_server.conftest import CHECKOUT, command
 
 NEXT = builders.TIME + timedelta(hours=6)
 
@@ -70,10 +71,26 @@ def test_running_again_makes_only_what_is_missing(persistence):
         assert path.stat().st_mtime_ns == stamps[path] and path.read_bytes() == before[path]
 
 
-def test_steps_go_further_than_the_next_analysis(persistence):
-    forecast(persistence, builders.TIME, steps=3)
-    target = persistence.experiment.folder.at(builders.TIME + timedelta(hours=18)).background
-    assert target.is_complete(3)
+@pytest.mark.parametrize("batch", ["batch = 1", "batch = 3", ""])
+def test_files_do_not_depend_on_how_many_members_are_in_memory_together(persistence, tmp_path, batch):
+    forecast(persistence, builders.TIME)
+    _, background = folders(persistence)
+    expected = [state.read(path, persistence.space).data for path in (*background.members(3), background.spread)]
+    shutil.rmtree(background.folder)
+    file = tmp_path / "experiment.toml"
+    file.write_text(file.read_text().replace("batch = 2", batch))
+    settings = config.load(file)
+    assert settings.batch >= 1 and (batch or settings.batch > 3)  # three members of 8 x 16 points fit anywhere
+    forecast(settings, builders.TIME)
+    found = [state.read(path, persistence.space).data for path in (*background.members(3), background.spread)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_members_that_fit_are_as_many_as_half_of_the_memory_holds():
+    shape = (38, 32, 64)
+    one = 4 * 38 * 32 * 64 * memory.COPIES
+    assert memory.members_that_fit(shape) == pytest.approx(0.5 * memory.free() / one, rel=0.2)
+    assert memory.members_that_fit((10**6, 10**6, 10**3)) == 1
 
 
 def test_missing_analysis_is_named_and_nothing_is_written(persistence):
@@ -160,18 +177,26 @@ def test_unknown_models_and_options_are_refused(experiment, text, said):
         models.create(settings.model.name, settings.model.options, settings.space)
 
 
-def test_a_package_brings_its_own_model_by_an_entry_point(tmp_path, monkeypatch):
-    (tmp_path / "ourmodel.py").write_text(
-        "from dataclasses import dataclass\nfrom model_server.models.persistence import Options, Persistence\n"
-        "@dataclass(frozen=True)\nclass Ours(Persistence):\n    name: str = 'ours'\n"
-        "def create(space, options):\n    return Ours(space)\n"
-    )
-    installed = tmp_path / "ourmodel-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: ourmodel\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text("[model_server.models]\nours = ourmodel\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert models.create("ours", {}, builders.space()).name == "ours"
+def test_an_installed_package_brings_its_own_model(persistence, tmp_path):
+    """The example package as a user would install it, offline, into a folder of its own."""
+    source, target = tmp_path / "source", tmp_path / "installed"
+    shutil.copytree(CHECKOUT / "tests/model_server/example_package", source)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+                    "--no-build-isolation", "--target", str(target), str(source)], check=True, timeout=120)  # fmt: skip
+    file = tmp_path / "experiment.toml"
+    file.write_text(file.read_text().replace('"persistence"', '"damped"\noptions = { share = 0.25 }'))
+
+    process = command("forecast", str(file), "1989010106", PYTHONPATH=str(target))
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    analysis, background = folders(persistence)
+    for before, after in zip(analysis.members(3), background.members(3), strict=True):
+        x = state.read(before, persistence.space).data
+        expected = x + np.float32(0.25) * (x.mean(axis=(1, 2), keepdims=True) - x)
+        np.testing.assert_array_equal(state.read(after, persistence.space, NEXT).data, expected)
+
+    process = command("forecast", str(file), "1989010106")
+    assert "unknown model 'damped'; known: climax, persistence, speedy" in process.communicate(timeout=60)[0]
 
 
 def test_a_model_that_needs_its_past_is_refused(monkeypatch):
@@ -214,19 +239,19 @@ def test_persistence_imports_no_heavy_library(persistence, tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", program.COMMANDS)
-def test_every_command_explains_itself_with_an_example(command, capsys):
+@pytest.mark.parametrize("name", program.COMMANDS)
+def test_every_command_explains_itself_with_an_example(name, capsys):
     with pytest.raises(SystemExit) as leave:
-        program.main([command, "--help"])
+        program.main([name, "--help"])
     assert leave.value.code == 0
     example = capsys.readouterr().out.partition("example:")[2]
-    assert f"python -m model_server {command} " in example
+    assert f"python -m model_server {name} " in example
 
 
 def test_help_lists_every_command(capsys):
     program.main(["--help"])
     shown = capsys.readouterr().out
-    assert all(command in shown for command in program.COMMANDS)
+    assert all(name in shown for name in program.COMMANDS)
 
 
 def test_nature_defaults_to_the_times_of_the_experiment(experiment):

@@ -402,7 +402,7 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
         assert forecast < 0.6 * scores["", "", lead, "temperature_500", "persistence"]
 
     # The weights as the forecast command loads them give the forecasts that were scored.
-    model = climax.model_of(climax.load(path), small.space, [torch.device("cpu")], str(path))
+    model = climax.model_of(climax.load(path), small.space, torch.device("cpu"), str(path))
     start = START + 70 * STEP
     first, later = (made.moving_waves(small.space, time) for time in (start, start + STEP))
     ahead = model.step(Batch(start, first[None], (None,))).data[0]

@@ -125,6 +125,59 @@ def test_a_twin_experiment_observes_its_truth(tmp_path):
     _check_account(table)
 
 
+@pytest.fixture
+def twin(tmp_path):
+    """A twin experiment whose truth is there at its first two times of three; its file and its folder."""
+    path, product = experiment(tmp_path, """
+        [grid]
+        nlat = 8
+        nlon = 16
+        [state]
+        levels_hpa = [500, 850, 925]
+        [observations]
+        source = "synthetic"
+        [synthetic]
+        truth = "nature/%Y%m%d%H.nc" """)
+    for cycle in ("1989010106", CYCLE):
+        truth = builders.random_state(builders.space(), time=times.parse(cycle))
+        state.write(tmp_path / "nature" / f"{cycle}.nc", truth)
+    static.write(tmp_path / "test" / "static.nc", builders.flat_static(truth.space.grid))
+    return path, product.parent.parent
+
+
+def test_one_process_makes_the_observations_of_all_times_as_one_for_each_does(twin, tmp_path):
+    path, folder = twin
+    first, second, third = (folder / cycle / "observations.nc" for cycle in ("1989010106", CYCLE, "1989010118"))
+    done = run(path, "--follow")
+    assert done.returncode == 1 and "nature/1989010118.nc" in done.stderr  # no truth there, and none is waited for
+    assert first.exists() and second.exists() and not third.exists()
+    assert "wrote" in (first.parent / "log/obsproc.log").read_text()
+    assert CYCLE not in (first.parent / "log/obsproc.log").read_text()
+    by_service, stamp = observations.read(second)[0], first.stat().st_mtime_ns
+    second.unlink()
+    assert run(path, CYCLE).returncode == 0
+    np.testing.assert_array_equal(observations.read(second)[0].value, by_service.value)
+
+    truth = builders.random_state(builders.space(), time=times.parse("1989010118"))
+    state.write(tmp_path / "nature" / "1989010118.nc", truth)
+    assert run(path, "--follow").returncode == 0
+    assert third.exists() and first.stat().st_mtime_ns == stamp
+
+
+def test_observing_all_times_ends_when_asked(twin):
+    path, folder = twin
+    (folder / "stop").touch()
+    done = run(path, "--follow")
+    assert done.returncode == 0 and "stopped by" in done.stderr
+    assert not (folder / CYCLE).exists()
+
+
+@pytest.mark.parametrize("arguments", [[], [CYCLE, "--follow"]])
+def test_either_a_time_or_all_of_them(twin, arguments):
+    done = run(twin[0], *arguments)
+    assert done.returncode == 2 and "give either a TIME or --follow" in done.stderr
+
+
 @pytest.mark.parametrize(("files", "sentence"), [
     ("nowhere/prepqm%y%m%d%H", "no such file"),
     ("{samples}/prepbufr/prepqm89010106", r"holds the reports of 89-01-01 06:00 .*, expected 1989010112"),

@@ -7,14 +7,19 @@
 The state's channels must be fields that the card says the network predicts; what it needs as input beyond them are
 the constant fields that come with the weights.  Members go through the network `at_once` at a time, the last group
 filled up with copies, so that each product has the same shape and a member the same bits whatever it is batched with.
-On a CPU one member at a time fills a core, and members run side by side, one thread each.
+On a CPU one member at a time fills a core, and members run side by side, one thread each.  On GPUs a pass carries as
+many as memory allows, up to 20, and the passes go round the GPUs; `at_once` pins the number where bits must be those of
+another machine.
 """
 
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,14 +31,14 @@ from contracts.config import Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server import checkpoint as checkpoints
+from model_server import starter
 from model_server.checkpoint import Card, Checkpoint
 from model_server.models.base import Batch
-from model_server.models.climax import stepping
+from model_server.models.climax import memory, stepping
 from model_server.models.climax.collapsed import Forward
 from model_server.models.climax.stepping import Stepping
 
 log = logging.getLogger(__name__)
-ON_CUDA = 20  # members at once where a GPU has to be filled
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -41,11 +46,31 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 class Options(Section, frozen=True):
     """[model.options] of climax."""
 
-    checkpoint: str  # weights.safetensors, with weights.toml beside it; $NAME stands for the environment
-    device: str = "auto"  # cpu, cuda, cuda:1, …; auto takes a GPU where there is one
+    checkpoint: str = "climax_t31"  # a name that comes with the code, or weights.safetensors beside weights.toml
+    device: str = "auto"  # cpu, cuda (all GPUs, which must be alike), cuda:1, …; auto takes GPUs where there are any
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # bfloat16 errs by about 0.1 K
-    at_once: Positive | None = None  # members in one pass: default 1 on a CPU, 20 on a GPU
+    at_once: Positive | None = None  # members in one pass: default 1 on a CPU, up to 20 on a GPU
     threads: Positive | None = None  # of a CPU: default all cores
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The network on one device, for passes of `at_once` members."""
+
+    device: torch.device
+    forward: Forward
+    stepping: Stepping
+    at_once: int
+    precision: str
+
+    @torch.inference_mode()
+    def pass_through(self, members: np.ndarray) -> np.ndarray:
+        """At most `at_once` members (member, channel, lat, lon), in a pass of always the same shape."""
+        rows = np.minimum(np.arange(self.at_once), len(members) - 1)
+        fields = torch.from_numpy(np.ascontiguousarray(members[rows], np.float32)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output = self.forward(self.stepping.inputs(fields))
+        return self.stepping.next(fields, output.float())[: len(members)].cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -55,42 +80,35 @@ class ClimaXModel:
     space: StateSpace
     name: str
     time_step: timedelta
-    forward: Forward
-    stepping: Stepping
-    device: torch.device
-    at_once: int
-    threads: int
-    precision: str = "float32"
+    lanes: tuple[Lane, ...]  # one for each device, of one kind
+    threads: int  # side by side on each device
     history: int = 1
     keeps_restart: bool = False
 
     def step(self, batch: Batch) -> Batch:
-        """All members one `time_step` later."""
-        groups = [batch.data[i : i + self.at_once] for i in range(0, len(batch.data), self.at_once)]
-        if self.device.type == "cpu":
-            with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                later = list(pool.map(self._group, groups))
-        else:
-            later = [self._group(group) for group in groups]
-        return Batch(batch.time + self.time_step, np.concatenate(later), (None,) * len(batch.data))
+        """All members one `time_step` later; the groups go round the devices in fixed turn."""
+        size = self.lanes[0].at_once
+        groups = [batch.data[i : i + size] for i in range(0, len(batch.data), size)]
+        with ExitStack() as stack:
+            pools = [stack.enter_context(_pool(self.threads)) for _ in self.lanes]
+            work = zip(cycle(zip(pools, self.lanes, strict=True)), groups, strict=False)
+            later = [pool.submit(lane.pass_through, group) for (pool, lane), group in work]
+        data = np.concatenate([one.result() for one in later])
+        return Batch(batch.time + self.time_step, data, (None,) * len(data))
 
-    @torch.inference_mode()
-    def _group(self, members: np.ndarray) -> np.ndarray:
-        """At most `at_once` members (member, channel, lat, lon), in a pass of always the same shape."""
-        rows = np.minimum(np.arange(self.at_once), len(members) - 1)
-        fields = torch.from_numpy(np.ascontiguousarray(members[rows], np.float32)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self.forward(self.stepping.inputs(fields))
-        return self.stepping.next(fields, output.float())[: len(members)].cpu().numpy()
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that torch does not split any further."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def create(space: StateSpace, options: Options) -> ClimaXModel:
     """Load the weights; raises UserError where they, their card, the device or the space do not fit."""
-    path = Path(os.path.expandvars(options.checkpoint))
-    device = _device(options.device)
+    path = starter.find(options.checkpoint, ".safetensors")
+    devices = _devices(options.device)
     if options.precision == "tf32":
         torch.set_float32_matmul_precision("high")
-    return model_of(load(path), space, device, str(path), options)
+    return shared_out(load(path), space, devices, str(path), options)
 
 
 def load(path: Path) -> Checkpoint:
@@ -109,26 +127,35 @@ def load(path: Path) -> Checkpoint:
 
 def model_of(checkpoint: Checkpoint, space: StateSpace, device: torch.device, whose: str,
              options: Options | None = None) -> ClimaXModel:  # fmt: skip
-    """The model of a checkpoint in `space`; raises UserError where they do not fit."""
+    """The model of a checkpoint in `space` on one device; raises UserError where they do not fit."""
+    return shared_out(checkpoint, space, [device], whose, options or Options())
+
+
+def shared_out(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device], whose: str,
+               options: Options) -> ClimaXModel:  # fmt: skip
+    """The same on several devices of one kind."""
     card = checkpoint.card
     _refuse_grid(card, space, whose)
+    on_gpu = devices[0].type == "cuda"
+    at_once = options.at_once or (memory.members_of_a_pass(stepping.architecture(card), devices) if on_gpu else 1)
+    channels = [channel.name for channel in space.channels]
     try:
-        steps = Stepping.of(card, checkpoint.constant_inputs, [channel.name for channel in space.channels], device)
+        lanes = tuple(_lane(checkpoint, channels, device, at_once, options.precision) for device in devices)
     except ValueError as error:
         raise UserError(f"{whose}: {error}; check [state]") from None
-    network = stepping.build(checkpoint).to(device)
-    default = ON_CUDA if device.type == "cuda" else 1
     return ClimaXModel(
         space=space,
         name=f"climax-{card.name}",
         time_step=timedelta(hours=card.lead_hours),
-        forward=Forward(network, steps.lead, steps.token, steps.output),
-        stepping=steps,
-        device=device,
-        at_once=(options.at_once if options else None) or default,
-        threads=(options.threads if options else None) or len(os.sched_getaffinity(0)),
-        precision=options.precision if options else "float32",
+        lanes=lanes,
+        threads=1 if on_gpu else options.threads or len(os.sched_getaffinity(0)),
     )
+
+
+def _lane(checkpoint: Checkpoint, channels: list[str], device: torch.device, at_once: int, precision: str) -> Lane:
+    steps = Stepping.of(checkpoint.card, checkpoint.constant_inputs, channels, device)
+    network = stepping.build(checkpoint).to(device)
+    return Lane(device, Forward(network, steps.lead, steps.token, steps.output), steps, at_once, precision)
 
 
 def _refuse_grid(card: Card, space: StateSpace, whose: str) -> None:
@@ -136,13 +163,19 @@ def _refuse_grid(card: Card, space: StateSpace, whose: str) -> None:
         raise UserError(f"{whose}: expected states on the {card.horizontal}, got the {space.grid}; check [grid]")
 
 
-def _device(name: str) -> torch.device:
+def _devices(name: str) -> list[torch.device]:
+    """The devices that a name means: `cuda` all GPUs that torch sees, `cuda:1` one of them."""
+    seen = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return seen or [torch.device("cpu")]
     try:
         device = torch.device(name)
     except RuntimeError:
         raise UserError(f"[model.options] device = {name!r} is no device; choose auto, cpu, cuda or cuda:1") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"[model.options] device = {name!r}, but torch {torch.__version__} sees no GPU; choose cpu")
-    return device
+    if device.type != "cuda":
+        return [device]
+    chosen = [one for one in seen if device.index in (None, one.index)]
+    if not chosen:
+        raise UserError(f"[model.options] device = {name!r}, but torch {torch.__version__} sees "
+                        f"{', '.join(map(str, seen)) or 'no GPU'}; choose cpu or one that is there")  # fmt: skip
+    return chosen

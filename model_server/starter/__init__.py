@@ -1,0 +1,25 @@
+"""What comes with the code, so that a first experiment needs nothing else: a packed nature run, trained weights.
+
+Where an experiment file asks for a file, a bare name (`climax_t31`) is one of these, and anything with a slash or a
+suffix (`weights/climax.safetensors`) a path.
+"""
+
+import os
+from pathlib import Path
+
+from contracts.errors import UserError
+
+FOLDER = Path(__file__).parent
+
+
+def find(name: str, suffix: str) -> Path:
+    """The file that `name` means; $NAMEs of the environment are filled in. Raises UserError on an unknown bare name."""
+    path = Path(os.path.expandvars(name)).expanduser()
+    if path.suffix or len(path.parts) > 1:
+        return path
+    shipped = FOLDER / f"{name}{suffix}"
+    if not shipped.exists():
+        known = ", ".join(sorted(path.stem for path in FOLDER.glob(f"*{suffix}"))) or "none"
+        raise UserError(f"{name}: no such file comes with this code; known: {known}; or write the path of a file "
+                        f"of your own, {name}{suffix}")  # fmt: skip
+    return shipped

@@ -1,0 +1,130 @@
+"""Scores of finished weights in the test period, and how far a free run stays inside the climate."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts import paths, times
+from contracts.constants import HOUR
+from model_server import progress
+from model_server.models import climax
+from model_server.models.base import Batch
+from model_server.models.climax import ClimaXModel
+from model_server.training import loop
+from model_server.training.config import Settings
+from model_server.training.curves import SHOWN
+from model_server.training.shards import Series
+from model_server.training.validation import REFERENCES, Score
+
+log = logging.getLogger("model_server.skill")
+FOLLOWED = ("temperature_500", "geopotential_500")  # their global means
+PERCENTILES = (1.0, 99.0)
+SAMPLED = 4  # every so many training states make the climate of global means: one a day
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class FreeRun:
+    """Global means of the FOLLOWED channels, (time, channel), `step_hours` apart from the start on."""
+
+    means: np.ndarray
+    step_hours: int
+
+    def days_inside(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """(channel,) days until the first mean outside low … high; infinite where all lie inside."""
+        outside = (self.means < low) | (self.means > high)
+        first = np.where(outside.any(axis=0), outside.argmax(axis=0), np.inf)
+        return first * self.step_hours / 24
+
+
+def report(settings: Settings, free_days: int) -> str:
+    """Write skill.csv and drift.csv into the folder of the training; returns what they say, in Markdown."""
+    trainer = loop.prepared(settings)
+    path = settings.folder / f"{settings.experiment.name}.safetensors"
+    model = climax.model_of(climax.load(path), settings.space, CPU, str(path))
+    assert settings.test is not None
+    test = loop.validation_of(trainer.series, settings, trainer.statistics, settings.test)
+    scores = [*test.scores(stepped(model), CPU), *test.references()]
+    _write(settings.folder / "skill.csv", [field.name for field in fields(Score)], map(astuple, scores))
+    run = free_run(model, trainer.series, int(test.windows[0, 0]), free_days)
+    drift = [(number * run.step_hours / 24, *means) for number, means in enumerate(run.means)]
+    _write(settings.folder / "drift.csv", ["day", *FOLLOWED], drift)
+    seen = trainer.series.seconds[test.windows[:, 0]]
+    title = f"{len(seen)} forecasts from {times.name(times.from_seconds(seen[0]))} on"
+    low, high = climate(trainer.series, np.unique(trainer.windows[0])[::SAMPLED])
+    return "\n".join([title, "", *table(scores), "", *stay(run, low, high, free_days)])
+
+
+def stepped(model: ClimaXModel) -> Callable[[Tensor], Tensor]:
+    """The model's step on fields (B, channel, lat, lon) alone; it does not know what time it is."""
+
+    def step(states: Tensor) -> Tensor:
+        batch = Batch(times.from_seconds(0), states.numpy(), (None,) * len(states))
+        return torch.from_numpy(model.step(batch).data)
+
+    return step
+
+
+def free_run(model: ClimaXModel, series: Series, start: int, days: int) -> FreeRun:
+    """Global means of a forecast of `days` from the state numbered `start`; it ends early if it is not finite."""
+    step, hours = stepped(model), int(model.time_step.total_seconds() // HOUR)
+    state, means = torch.from_numpy(series.fields([start])), []
+    for _ in progress.reported(range(days * 24 // hours + 1), "free run, steps", log):
+        means.append(_global_means(state.numpy(), series)[0])
+        if not np.isfinite(means[-1]).all():
+            break
+        state = step(state)
+    return FreeRun(np.array(means), hours)
+
+
+def climate(series: Series, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(channel,) percentiles of the global means of the states `numbers`."""
+    pieces = np.array_split(numbers, max(1, len(numbers) // 64))
+    means = np.concatenate([_global_means(series.fields(piece), series)
+                            for piece in progress.reported(pieces, "climate of global means", log)])  # fmt: skip
+    low, high = np.percentile(means, PERCENTILES, axis=0)
+    return low, high
+
+
+def _global_means(states: np.ndarray, series: Series) -> np.ndarray:
+    """(B, FOLLOWED)"""
+    names = [channel.name for channel in series.space.channels]
+    chosen = states[:, [names.index(name) for name in FOLLOWED]].astype(np.float64)
+    return (chosen * series.space.grid.area_weights).mean(axis=(-2, -1))
+
+
+def table(scores: Sequence[Score]) -> list[str]:
+    """Markdown: RMSE and ACC of each lead beside the references', and the share below persistence."""
+    found = {(score.channel, score.lead_hours, score.kind): score for score in scores}
+    lines = ["| channel | lead h | RMSE | persistence | climatology | below persistence | ACC |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for channel in [name for name in SHOWN if any(score.channel == name for score in scores)]:
+        for lead in sorted({score.lead_hours for score in scores}):
+            forecast = found[channel, lead, "forecast"]
+            still, mean = (found[channel, lead, kind].rmse for kind in REFERENCES)
+            lines.append(f"| {channel} | {lead} | {forecast.rmse:.4g} | {still:.4g} | {mean:.4g} | "
+                         f"{1 - forecast.rmse / still:.0%} | {forecast.acc:.3f} |")  # fmt: skip
+    return lines
+
+
+def stay(run: FreeRun, low: np.ndarray, high: np.ndarray, days: int) -> list[str]:
+    """How long the free run stays inside the climate, a sentence for each field."""
+    return [
+        f"free run, global mean {name}: " + (f"leaves the climate's {low_:.5g} to {high_:.5g} after {inside:g} days"
+                                             if np.isfinite(inside) else f"inside the climate's {low_:.5g} to "
+                                             f"{high_:.5g} for all {days} days")
+        for name, low_, high_, inside in zip(FOLLOWED, low, high, run.days_inside(low, high), strict=True)
+    ]  # fmt: skip
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
+    with paths.atomic(path) as partial, open(partial, "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(rows)
