@@ -1,21 +1,31 @@
-"""`python -m verify scores|summary|figures|observations EXPERIMENT.toml [TIME]`: what an experiment was worth.
+"""`python -m verify WHAT EXPERIMENT.toml [TIME]`: what an experiment was worth.
 
-scores   of one time -> scores.nc: against the truth where [verify] names one, and against the observations
+scores   of one time -> scores.nc: against the truth where [verify] names one, and against the observations; with
+         --follow instead of TIME of all times that have none, as their analyses appear
 summary  the tables of all times that have scores, on standard output
 figures  figures/series.png and figures/increment.png in the experiment's folder
 observations  of one time: counts before and after thinning, and their map, figures/observations_TIME.png
+consistency  errors given against errors estimated, ranks, spread and skill, over all times -> consistency.nc
+compare  tables of several experiments in Markdown
+status   status.json and status.prom: what is done, what is at work, what is STALLED
+serve    the status as a page, on this machine only
+report   report.html: all of the above in one file
+
+The last four have more options: `python -m verify compare --help`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from contracts import config, observations, program, state, static, times
+from contracts import config, frozen, observations, program, state, static, times
 from contracts.errors import UserError
-from verify import ensembles, fit, score_file, scores, summary
+from contracts.follow import Follower
+from verify import compare, consistency, consistency_report, ensembles, fit, score_file, scores, serve, summary, watch
 from verify.config import Settings
 from verify.score_file import Scores
 
@@ -24,29 +34,56 @@ log = logging.getLogger("verify")
 
 def main(arguments: Sequence[str]) -> None:
     """Entry point; raises UserError."""
+    if arguments and arguments[0] in OWN_ARGUMENTS:
+        OWN_ARGUMENTS[arguments[0]](arguments[1:])
+        return
     parser = program.parser("python -m verify", __doc__ or "",
                             "python -m verify scores run/experiments/twin_speedy.toml 2001010106")  # fmt: skip
-    parser.add_argument("what", choices=("scores", "summary", "figures", "observations"), help="what to make")
+    parser.add_argument("what", choices=("scores", "summary", "figures", "observations", "consistency", *OWN_ARGUMENTS),
+                        help="what to make")
     program.add_experiment(parser)
     parser.add_argument("time", nargs="?", type=times.parse, metavar="TIME",
                         help="YYYYMMDDHH in UTC, for scores and observations")  # fmt: skip
+    parser.add_argument("--follow", action="store_true", help="scores of all times, as their analyses appear")
     chosen = parser.parse_args(arguments)
     settings = config.load(chosen.experiment, Settings)
-    if (chosen.what in ("scores", "observations")) == (chosen.time is None):
-        parser.error("scores and observations need a TIME, summary and figures take none")
-    if chosen.what == "scores":
-        program.log_to_file(settings.experiment.folder.at(chosen.time).log("verify"))
+    if chosen.follow and (chosen.what != "scores" or chosen.time):
+        parser.error("--follow belongs to scores, and stands instead of a TIME")
+    if not chosen.follow and (chosen.what in ("scores", "observations")) == (chosen.time is None):
+        parser.error("scores and observations need a TIME, summary, figures and consistency take none")
+    if chosen.follow:
+        frozen.refuse_other(chosen.experiment, settings.experiment)
+        follow(settings)
+    elif chosen.what == "scores":
         write_scores(settings, chosen.time)
     elif chosen.what == "summary":
         print(summary.text(read_cycles(settings), settings.verify.headline))
+    elif chosen.what == "consistency":
+        show_consistency(settings)
     elif chosen.what == "observations":
         show_observations(settings, chosen.time)
     else:
         draw(settings)
 
 
+def follow(settings: Settings) -> None:
+    """Score all times that have no scores, each when its analysis is complete; raises Stopped if asked to end."""
+    folder = settings.experiment.folder
+    with Follower(settings.experiment, log.name) as follower:
+        for time in settings.experiment.times():
+            here = folder.at(time)
+            if not here.scores.exists():
+                follower.wait(here.departures.exists, f"the analysis of {times.name(time)}")
+                write_scores(settings, time)
+
+
 def write_scores(settings: Settings, time: datetime) -> None:
     """Score one time and write `scores.nc`."""
+    with program.logging_to_file(settings.experiment.folder.at(time).log("verify")):
+        _score(settings, time)
+
+
+def _score(settings: Settings, time: datetime) -> None:
     experiment, verify = settings.experiment, settings.verify
     space = settings.state.space(settings.grid.grid())
     here = experiment.folder.at(time)
@@ -87,6 +124,23 @@ def show_observations(settings: Settings, time: datetime) -> Path:
     return path
 
 
+def show_consistency(settings: Settings) -> Path:
+    """Print what the observations of all times say of spread and errors, and write `consistency.nc`."""
+    experiment, layers = settings.experiment, settings.verify.layers_hpa
+    times_of_it = [time for time in experiment.times() if experiment.folder.at(time).departures.exists()]
+    if not times_of_it:
+        raise UserError(f"{experiment.folder.folder}: no time has an analysis yet; run: run/cycle.sh EXPERIMENT.toml")
+    sums = []
+    for time in tqdm(times_of_it, unit="time", disable=None):
+        departures, _ = observations.read_departures(experiment.folder.at(time).departures)
+        sums.append(consistency.Sums.of(departures, layers, experiment.members))
+    whole, path = consistency.Sums.join(sums), experiment.folder.folder / "consistency.nc"
+    consistency_report.write(path, whole, layers, experiment.name)
+    print(consistency_report.text(whole, layers))
+    print(path)
+    return path
+
+
 def read_cycles(settings: Settings) -> list[Scores]:
     """The scores of all times that have them, in order; raises UserError where there are none."""
     folder = settings.experiment.folder
@@ -94,6 +148,29 @@ def read_cycles(settings: Settings) -> list[Scores]:
     if not found:
         raise UserError(f"{folder.folder}: no time has scores yet; run: run/cycle.sh EXPERIMENT.toml")
     return [score_file.read(path) for path in found]
+
+
+def compare_experiments(arguments: Sequence[str]) -> None:
+    """Print the tables of those experiments that have scores; raises UserError where none has."""
+    parser = program.parser("python -m verify compare", (compare.__doc__ or "").partition("\n\n")[0],
+                            "python -m verify compare run/experiments/year/climax_*.toml")  # fmt: skip
+    parser.add_argument("experiments", nargs="+", type=Path, metavar="EXPERIMENT.toml")
+    parser.add_argument("--all", action="store_true", help="all channels, not only those of [verify] headline")
+    parser.add_argument("--monthly", action="store_true", help="also the analysis of each month")
+    chosen = parser.parse_args(arguments)
+    found = []
+    for settings in (config.load(path, Settings) for path in chosen.experiments):
+        try:
+            found.append((settings, read_cycles(settings)))
+        except UserError as error:
+            log.warning("left out: %s", error)
+    if not found:
+        raise UserError("none of these experiments has scores yet")
+    channels = found[0][1][0].channels if chosen.all else found[0][0].verify.headline
+    rows = [compare.of(settings, cycles, channels) for settings, cycles in found]
+    print(compare.markdown(rows, channels))
+    if chosen.monthly:
+        print("\n" + compare.monthly(rows, channels))
 
 
 def draw(settings: Settings) -> list[Path]:
@@ -116,6 +193,18 @@ def draw(settings: Settings) -> list[Path]:
     for path in (series, increment):
         print(path)
     return [series, increment]
+
+
+def write_report(arguments: Sequence[str]) -> None:
+    """Write `report.html` and print where it is."""
+    from verify import report  # here, because matplotlib takes a second to import
+
+    report.main(arguments)
+
+
+OWN_ARGUMENTS: dict[str, Callable[[Sequence[str]], None]] = {
+    "compare": compare_experiments, "status": watch.main, "serve": serve.main, "report": write_report,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Verify(Section, frozen=True):
                                  "geopotential_500", "surface_pressure")  # channels of the table and the series
     map_channel: str = "temperature_500"  # whose increment is drawn
     memory_gib: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # of members held at once while scoring
+    stalled_minutes: Annotated[float, msgspec.Meta(gt=0)] = 30.0  # without a new file: the status says STALLED
 
     def __post_init__(self):
         for name, (south, north) in self.regions.items():

@@ -1,7 +1,6 @@
 """How well the ensemble fits the observations: statistics of departures by group.
 
-A group is fate x quantity x report type x pressure layer; the fates that are compared with the model are assimilated,
-withheld and monitored, and they are never mixed.  Over the n rows of a group, with o the observed value and
+Over the n rows of a group (`groups`), with o the observed value and
 b, a the ensemble means of H(x) of background and analysis:
 
     omb_mean = mean(o − b)     omb_rms = √mean((o − b)²)     (the same with a: oma)
@@ -16,11 +15,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from contracts.constants import HECTOPASCAL
 from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
+from verify import groups
 
-COMPARED = (Flag.assimilated, Flag.withheld, Flag.monitored)
 MEANS = ("omb_mean", "oma_mean")
 ROOT_MEAN_SQUARES = ("omb_rms", "oma_rms", "background_spread", "analysis_spread", "error")
 KEYS = ("flag", "quantity", "type", "layer_lower", "layer_upper")
@@ -70,41 +68,24 @@ class Fit:
 
 
 def statistics(departures: Departures, layers_hpa: Sequence[float]) -> Fit:
-    """Statistics of all rows that were compared with the model; `layers_hpa` are bounds from the ground upward.
-
-    A row outside all layers stands in the nearest one, so that no compared observation is left out.
-    """
-    compared = departures.select(
-        np.isin(departures.flag, COMPARED)
-        & np.isfinite(departures.background_mean)
-        & np.isfinite(departures.analysis_mean)
-    )
-    layer = _layer(compared, np.asarray(layers_hpa) * HECTOPASCAL)
-    keys = np.stack([compared.flag, compared.quantity, compared.type, layer], axis=1).astype(np.int64)
-    groups, which = np.unique(keys, axis=0, return_inverse=True)
-    which, count = which.reshape(-1), np.bincount(which.reshape(-1), minlength=len(groups))
+    """Statistics of all rows that were compared with the model; `layers_hpa` are bounds from the ground upward."""
+    table = groups.compared(departures)
+    keys, which = np.unique(groups.keys(table, layers_hpa), axis=0, return_inverse=True)
+    which, count = which.reshape(-1), np.bincount(which.reshape(-1), minlength=len(keys))
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(which, weights=values, minlength=len(groups)) / count
+        return np.bincount(which, weights=values, minlength=len(keys)) / count
 
-    omb, oma = compared.value - compared.background_mean, compared.value - compared.analysis_mean
-    squares = {"omb_rms": omb, "oma_rms": oma, "background_spread": compared.background_spread,
-               "analysis_spread": compared.analysis_spread, "error": compared.error}  # fmt: skip
-    bounds = np.append(np.asarray(layers_hpa) * HECTOPASCAL, np.nan)  # layer -1 finds the NaN
+    omb, oma = table.value - table.background_mean, table.value - table.analysis_mean
+    squares = {"omb_rms": omb, "oma_rms": oma, "background_spread": table.background_spread,
+               "analysis_spread": table.analysis_spread, "error": table.error}  # fmt: skip
+    lower, upper = groups.bounds(keys[:, 3], layers_hpa)
     return Fit(
-        **dict(zip(KEYS[:3], groups[:, :3].T, strict=True)),
-        layer_lower=bounds[groups[:, 3]],
-        layer_upper=np.where(groups[:, 3] < 0, np.nan, bounds[groups[:, 3] + 1]),
+        **dict(zip(KEYS[:3], keys[:, :3].T, strict=True)),
+        layer_lower=lower,
+        layer_upper=upper,
         count=count,
         omb_mean=mean(omb),
         oma_mean=mean(oma),
         **{name: np.sqrt(mean(np.asarray(values, np.float64) ** 2)) for name, values in squares.items()},
     )
-
-
-def _layer(table: Departures, bounds: np.ndarray) -> np.ndarray:
-    """(nobs,) number of the layer from the ground upward, -1 for a surface quantity; `bounds` Pa descending."""
-    surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
-    pressure = np.where(np.isfinite(table.pressure), table.pressure, bounds[0])
-    above_ground = np.searchsorted(-bounds, -pressure, side="right") - 1  # the upper bound belongs to the layer above
-    return np.where(surface, -1, np.clip(above_ground, 0, bounds.size - 2))

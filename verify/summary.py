@@ -34,7 +34,7 @@ def skill_table(cycles: Sequence[Scores], headline: Sequence[str]) -> str:
         periods.append((f"mean of the last {len(half)} cycles", half))
     parts = []
     for title, chosen in periods:
-        rows = [[name, units(name), *map(_number, _skill(chosen, name))] for name in channels]
+        rows = [[name, units(name), *map(number, _skill(chosen, name))] for name in channels]
         parts.append(f"Against the truth {last.reference}, {last.regions[0]}, {title}\n" + table(header, rows))
     return "\n\n".join(parts)
 
@@ -71,7 +71,7 @@ def fit_table(cycles: Sequence[Scores]) -> str:
 
 def _fit_cells(total: dict[str, float]) -> list[str]:
     shown = ("omb_rms", "oma_rms", "omb_mean", "background_spread")
-    return [str(total["count"]), *(_number(total[name]) for name in shown)]
+    return [str(total["count"]), *(number(total[name]) for name in shown)]
 
 
 def count_table(cycles: Sequence[Scores]) -> str:
@@ -102,7 +102,7 @@ def _is_number(cell: str) -> bool:
     return cell == "-" or cell.replace(".", "").replace("e-", "").lstrip("-").isdigit()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three significant digits, `-` where there is no value."""
     if not np.isfinite(value):
         return "-"

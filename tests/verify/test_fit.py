@@ -6,7 +6,7 @@ import pytest
 from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
 from tests import builders
-from verify import fit
+from verify import fit, groups
 
 LAYERS = (1100, 700, 300, 0)
 
@@ -53,9 +53,9 @@ def test_each_group_is_what_its_rows_say():
 def test_every_compared_row_is_counted_once_and_fates_are_not_mixed():
     table = departures()
     found = fit.statistics(table, LAYERS)
-    compared = np.isin(table.flag, fit.COMPARED)
+    compared = np.isin(table.flag, groups.COMPARED)
     assert found.count.sum() == compared.sum()
-    for flag in fit.COMPARED:
+    for flag in groups.COMPARED:
         assert found.count[found.flag == flag].sum() == np.count_nonzero(table.flag == flag)
 
 

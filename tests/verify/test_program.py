@@ -1,9 +1,12 @@
 """`python -m verify` on the files of a made experiment."""
 
+import subprocess
+import sys
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -14,7 +17,7 @@ from contracts.variables import Flag
 from tests import builders
 from tests.verify.test_fit import departures
 from verify import __main__ as verify
-from verify import score_file, scores, summary
+from verify import groups, score_file, scores, summary
 from verify.config import Settings
 
 MEMBERS = 3
@@ -88,6 +91,33 @@ def test_scores_of_files_are_those_of_their_arrays(tmp_path, monkeypatch, memory
     assert np.isnan(found.against_truth["free_crps"]).all()
 
 
+def test_one_process_scores_each_time_when_its_analysis_is_there(tmp_path, monkeypatch):
+    path = experiment(tmp_path, monkeypatch)
+    settings = run(path)
+    first, last = (settings.experiment.folder.at(time) for time in TIMES)
+    expected, stamp = score_file.read(last.scores), first.scores.stat().st_mtime_ns
+    last.scores.unlink()
+    last.departures.rename(tmp_path / "later.nc")
+    process = subprocess.Popen([sys.executable, "-m", "verify", "scores", str(path), "--follow"],
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)  # the analysis is not there
+    (tmp_path / "later.nc").rename(last.departures)
+    assert process.wait(60) == 0, process.stderr.read()
+    found = score_file.read(last.scores)
+    for name, numbers in expected.against_truth.items():
+        np.testing.assert_array_equal(found.against_truth[name], numbers)
+    assert first.scores.stat().st_mtime_ns == stamp
+
+
+def test_follow_stands_instead_of_a_time_and_for_scores_only(tmp_path, monkeypatch, capsys):
+    path = str(experiment(tmp_path, monkeypatch))
+    for arguments in (["summary", path, "--follow"], ["scores", path, times.name(TIMES[0]), "--follow"]):
+        with pytest.raises(SystemExit):
+            verify.main(arguments)
+        assert "--follow belongs to scores" in capsys.readouterr().err
+
+
 def test_written_scores_are_read_back(tmp_path, monkeypatch):
     settings = run(experiment(tmp_path, monkeypatch))
     path = settings.experiment.folder.at(TIMES[0]).scores
@@ -142,6 +172,16 @@ def test_both_figures_are_drawn(tmp_path, monkeypatch, capsys, with_truth):
     for p in drawn:
         assert p.read_bytes().startswith(b"\x89PNG")
         assert p.stat().st_size > 10_000
+
+
+def test_consistency_of_all_times_is_printed_and_written(tmp_path, monkeypatch, capsys):
+    path = experiment(tmp_path, monkeypatch)
+    verify.main(["consistency", str(path)])
+    printed = capsys.readouterr().out
+    assert "Errors by quantity and layer" in printed and "Spread and skill" in printed
+    with netCDF4.Dataset(printed.splitlines()[-1]) as dataset:
+        compared = sum(np.isin(departures(n).flag, groups.COMPARED).sum() for n in range(len(TIMES)))
+        assert dataset["count"][:].sum() == compared
 
 
 def test_a_missing_truth_is_named(tmp_path, monkeypatch):

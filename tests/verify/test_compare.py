@@ -1,0 +1,102 @@
+"""The tables of a sweep against the definitions, computed slowly."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from contracts import field, times
+from contracts.config import decode
+from contracts.field import Field
+from verify import compare
+from verify.config import Settings
+from verify.fit import Fit
+from verify.score_file import Scores
+
+TEXT = """
+[experiment]
+name = "swept"
+start = 1990-01-31T00:00:00Z
+end = 1990-02-01T12:00:00Z
+[grid]
+nlat = 4
+nlon = 8
+[state]
+levels_hpa = [500, 850]
+on_levels = ["temperature"]
+at_surface = []
+"""
+CHANNELS = ("temperature_500", "temperature_850")
+SCORES = ("background_rmse", "background_spread", "analysis_rmse", "analysis_spread", "free_rmse")
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch) -> Settings:
+    monkeypatch.setenv("WORK", str(tmp_path))
+    return decode(TEXT, Settings, "test")
+
+
+def cycles(settings: Settings, count: int, **given: float) -> list[Scores]:
+    """Random scores of the first `count` times; those in `given` are the same at all times."""
+    rng = np.random.default_rng(1)
+    none = Fit(*([np.empty(0)] * len(Fit.__dataclass_fields__)))
+    made = []
+    for time in settings.experiment.times()[:count]:
+        against = {name: rng.uniform(1, 2, (1, 2)) for name in SCORES if name != "free_rmse"}
+        against |= {name: np.full((1, 2), value) for name, value in given.items()}
+        made.append(Scores(time, 20, "truth", ("global",), CHANNELS, none, {}, against))
+    return made
+
+
+def test_scores_are_averages_over_the_last_half(settings):
+    made = cycles(settings, 7)
+    row = compare.of(settings, made, CHANNELS)
+    for name in compare.SHOWN:
+        for i, channel in enumerate(CHANNELS):
+            slow = sum(made[number].against_truth[name][0, i] for number in (3, 4, 5, 6)) / 4
+            assert row.scores[name, channel] == pytest.approx(slow)
+
+
+def test_inflation_is_weighted_by_area(settings):
+    made, space = cycles(settings, 2), settings.state.space(settings.grid.grid())
+    levels = np.array([50_000.0, 85_000.0])
+    one = np.ones(space.grid.shape)
+    beta = np.stack([np.where(np.abs(space.grid.lat)[:, None] < 45, 3.0, 1.0) * one, one])
+    field.write(settings.experiment.folder.at(made[1].time).inflation,
+                Field("inflation", "1", space.grid, levels, beta, made[1].time))  # fmt: skip
+    row = compare.of(settings, made, CHANNELS)
+    tropics = np.sin(np.deg2rad(45.0))  # share of the sphere within 45 degrees
+    assert row.inflation == pytest.approx((tropics * 3 + (1 - tropics) * 1 + 1) / 2)
+
+
+def test_without_inflation_files_there_is_no_mean(settings):
+    assert np.isnan(compare.of(settings, cycles(settings, 2), CHANNELS).inflation)
+
+
+@pytest.mark.parametrize(("count", "given", "words"), [
+    (7, {"analysis_rmse": 1.0, "free_rmse": 1.1}, "no"),
+    (7, {"analysis_rmse": 1.2, "free_rmse": 1.1}, "2 of 2 channels worse than the climate"),
+    (7, {"analysis_rmse": 1.0, "background_rmse": 0.9}, "2 of 2 channels worse than the climate"),
+    (7, {"analysis_rmse": float("nan"), "free_rmse": 1.1}, "2 of 2 channels worse than the climate"),
+    (5, {"analysis_rmse": 1.0, "free_rmse": 1.1}, "stopped after 5 of 7"),
+])  # fmt: skip
+def test_diverged_is_worse_than_the_climate_or_stopped(settings, count, given, words):
+    assert compare.of(settings, cycles(settings, count, **given), CHANNELS).diverged == words
+
+
+def test_the_tables_are_markdown_with_a_row_for_each_experiment(settings):
+    made = cycles(settings, 7, analysis_rmse=1.25, analysis_spread=0.5)
+    rows = [compare.of(settings, made, CHANNELS)] * 2
+    lines = compare.markdown(rows, CHANNELS).splitlines()
+    assert sum(line.startswith("| swept") for line in lines) == 2 * (1 + len(CHANNELS))
+    assert {line.count("|") for line in lines if line.startswith("| swept")} == {5, 6}
+    assert "temperature_500, K, last half" in lines
+
+
+def test_months_are_kept_apart(settings):
+    made = cycles(settings, 7, analysis_rmse=1.25, analysis_spread=0.5)
+    later = [cycle for cycle in made if cycle.time.month == 2]
+    assert later and later[0].time - made[0].time == timedelta(days=1)
+    text = compare.monthly([compare.of(settings, made, CHANNELS)], CHANNELS[:1])
+    assert "1990-01" in text and "1990-02" in text and text.count("1.25 / 0.500") == 2
+    assert times.name(made[0].time).startswith("199001")

@@ -1,0 +1,156 @@
+"""Small charts and maps as SVG inside a page: text stays text, colours follow the page from light to dark.
+
+Matplotlib draws in a few marker colours, which then become variables of the page's style sheet.  Identifiers get the
+chart's own prefix, because all charts of a page share one document; whatever names an address is taken out.
+"""
+
+import io
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
+
+from contracts.grid import Grid
+from contracts.static import Static
+
+INK, FAINT, RULE = "#010101", "#020202", "#030303"
+BACKGROUND, ANALYSIS, FREE = "#040404", "#050505", "#060606"
+_VARIABLES = {INK: "ink", FAINT: "faint", RULE: "rule",
+              BACKGROUND: "background", ANALYSIS: "analysis", FREE: "free"}  # fmt: skip
+_STYLE: Any = {
+    "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "verify", "path.simplify": True, "lines.linewidth": 1.6,
+    "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": FAINT, "xtick.color": FAINT, "ytick.color": FAINT,
+    "axes.edgecolor": RULE, "axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.5, "axes.titlelocation": "left",
+    "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False,
+}  # fmt: skip
+_ON_SIGNS, _ON_AMOUNTS = "#333333", "#ffffff"  # coasts over colours that stay the same in the dark
+_CHART, _MAP = (3.6, 2.5), (5.4, 2.75)  # inches
+FINEST = 360  # columns of a map; finer grids are thinned
+
+Draw = Callable[[Axes], None]
+
+
+def chart(title: str, alternative: str, draw: Draw) -> str:
+    """A chart of the usual size; `alternative` says in words what is to be seen."""
+    with plt.rc_context(_STYLE):
+        figure = plt.figure(figsize=_CHART)
+        axis = figure.add_axes((0.155, 0.17, 0.82, 0.70))
+        draw(axis)
+        axis.set_title(title)
+        _plain_numbers(axis)
+        return _svg(figure, alternative)
+
+
+def _plain_numbers(axis: Axes) -> None:
+    """Few ticks and no powers of ten in the corner, which would stand in the title."""
+    for direction in (axis.xaxis, axis.yaxis):
+        if isinstance(direction.get_major_formatter(), ScalarFormatter):
+            direction.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            direction.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+
+
+def series(title: str, alternative: str, when: Sequence[datetime],
+           lines: Sequence[tuple[Sequence[float], str, str]]) -> str:  # fmt: skip
+    """Lines (values, colour, style) over time, from zero on."""
+    def draw(axis: Axes) -> None:
+        for values, colour, style in lines:
+            axis.plot(date2num(when), values, style, color=colour, marker="o" if len(when) < 3 else "")
+        locator = AutoDateLocator(minticks=3, maxticks=6)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        axis.set_ylim(bottom=0)
+
+    return chart(title, alternative, draw)
+
+
+def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: Static | None,
+          diverging: bool = False) -> str:  # fmt: skip
+    """A map of `values` (lat, lon) with a colour bar; `diverging` colours stand for the sign."""
+    step = -(-grid.lon.size // FINEST)
+    high = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    low = -high if diverging else float(values.min())
+
+    def draw(axis: Axes) -> None:
+        image = axis.imshow(values[::step, ::step], origin="lower", extent=_extent(grid), interpolation="none",
+                            cmap="RdBu_r" if diverging else "viridis", vmin=low, vmax=high)  # fmt: skip
+        bar = axis.figure.colorbar(image, cax=axis.figure.add_axes((0.91, 0.14, 0.018, 0.72)))
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=8)
+
+    return _map(title, alternative, static, draw, _ON_SIGNS if diverging else _ON_AMOUNTS)
+
+
+def places(title: str, alternative: str, static: Static | None,
+           points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:  # fmt: skip
+    """A map of points (longitude, latitude) by colour."""
+    def draw(axis: Axes) -> None:
+        for colour, (lon, lat) in points.items():
+            axis.plot(np.mod(lon, 360.0), lat, linestyle="", marker="o", markersize=2, markeredgewidth=0, color=colour)
+
+    return _map(title, alternative, static, draw, FAINT)
+
+
+def _map(title: str, alternative: str, static: Static | None, draw: Draw, coast: str) -> str:
+    with plt.rc_context(_STYLE | {"axes.grid": False}):
+        figure = plt.figure(figsize=_MAP)
+        axis = figure.add_axes((0.06, 0.10, 0.84, 0.80))
+        draw(axis)
+        if static is not None:
+            _coast(axis, static, coast)
+        axis.set(xlim=(0, 360), ylim=(-90, 90), xticks=range(0, 361, 60), yticks=range(-90, 91, 30), aspect="equal")
+        axis.tick_params(labelsize=8, length=2)
+        axis.set_title(title)
+        return _svg(figure, alternative)
+
+
+def _extent(grid: Grid) -> tuple[float, float, float, float]:
+    dlat, dlon = grid.lat[1] - grid.lat[0], grid.lon[1] - grid.lon[0]
+    return grid.lon[0] - dlon / 2, grid.lon[-1] + dlon / 2, grid.lat[0] - dlat / 2, grid.lat[-1] + dlat / 2
+
+
+def _coast(axis: Axes, static: Static, colour: str) -> None:
+    """The line where land covers half of a cell, round the globe."""
+    mask = static.land_sea_mask
+    if mask.min() >= 0.5 or mask.max() < 0.5:
+        return
+    closed, lon = np.concatenate([mask[:, -1:], mask, mask[:, :1]], axis=1), static.grid.lon
+    around = np.concatenate([lon[-1:] - 360.0, lon, lon[:1] + 360.0])
+    axis.contour(around, static.grid.lat, closed, levels=[0.5], colors=colour, linewidths=0.7)
+
+
+def _svg(figure: Figure, alternative: str) -> str:
+    """The figure as an element of a page."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    text = file.getvalue()
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    for colour, name in _VARIABLES.items():
+        text = text.replace(colour, f"var(--{name})")
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", text)
+    # Hundredths of a point are finer than any screen.
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    text = re.sub(r"<!--.*?-->\s*", "", text)
+    size = re.search(r'viewBox="[^"]*"', text)
+    assert size is not None
+    head = f'<svg {size[0]} role="img" aria-label="{escape(alternative)}"><title>{escape(alternative)}</title>'
+    return head + _own_names(text[text.index(">") + 1 :])
+
+
+def _own_names(text: str) -> str:
+    """Identifiers that are referred to get a prefix that follows from the chart; the others go."""
+    prefix = f"c{zlib.crc32(text.encode()):08x}"
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}", text)
+    known = set(re.findall(rf'(?:url\(#|href="#)({prefix}[^)"]*)', text))
+    return re.sub(r' id="([^"]*)"', lambda name: f' id="{prefix}{name[1]}"' if prefix + name[1] in known else "", text)

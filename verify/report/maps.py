@@ -1,0 +1,100 @@
+"""Section of the report with maps: what the last analysis did, how sure the ensemble is, who saw what."""
+
+
+from pathlib import Path
+
+import numpy as np
+
+from contracts import field, state
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from contracts.variables import Channel, Flag
+from verify import charts, page
+from verify.report.material import Material, plain
+from verify.score_file import units
+from verify.summary import number
+
+FIELDS = ("inflation", "relaxation_factor", "local_observation_count")  # of the analysis, drawn where they were written
+
+
+def maps(material: Material) -> list[str]:
+    """Raises UserError where [verify] map_channel names none of the state's channels."""
+    channel, here = _channel(material), material.settings.experiment.folder.at(material.last.time)
+    name, unit = plain(channel.name), units(channel.name)
+    pictures = []
+    background, analysis = (_read(material, channel, which.mean) for which in (here.background, here.analysis))
+    if background is not None and analysis is not None:
+        pictures.append(_map(material, f"increment, {name} ({unit})", analysis - background, diverging=True))
+        mean = _mean_increment(material, channel)
+        pictures.append(_map(material, f"mean increment of {len(material.cycles)} cycles, {name} ({unit})", mean, True))
+    for which, ensemble in (("background", here.background), ("analysis", here.analysis)):
+        spread = _read(material, channel, ensemble.spread)
+        if spread is not None:
+            pictures.append(_map(material, f"{which} spread, {name} ({unit})", spread))
+    pictures += [_map(material, f"{plain(each)}, {_level(channel)}", values) for each in FIELDS
+                 if (values := _diagnostic(material, channel, each)) is not None]  # fmt: skip
+    return [page.figures([*pictures, _coverage(material)], wide=True)]
+
+
+def _channel(material: Material) -> Channel:
+    space, wanted = _space(material), material.settings.verify.map_channel
+    for channel in space.channels:
+        if channel.name == wanted:
+            return channel
+    names = ", ".join(channel.name for channel in space.channels)
+    raise UserError(f"[verify] map_channel: the state has no channel {wanted!r}; it has {names}")
+
+
+def _space(material: Material) -> StateSpace:
+    return material.settings.state.space(material.settings.grid.grid())
+
+
+def _level(channel: Channel) -> str:
+    return f"{channel.pressure / HECTOPASCAL:g} hPa" if channel.on_levels else "surface"
+
+
+def _read(material: Material, channel: Channel, path: Path) -> np.ndarray | None:
+    """(lat, lon) of one channel, None where the file is not there."""
+    if not path.exists():
+        return None
+    return state.read(path, StateSpace(_space(material).grid, (channel,))).data[0].astype(np.float64)
+
+
+def _mean_increment(material: Material, channel: Channel) -> np.ndarray:
+    folder = material.settings.experiment.folder
+    pairs = [[_read(material, channel, which.mean) for which in (here.background, here.analysis)]
+             for here in (folder.at(cycle.time) for cycle in material.cycles)]  # fmt: skip
+    return np.mean([analysis - background for background, analysis in pairs
+                    if background is not None and analysis is not None], axis=0)  # fmt: skip
+
+
+def _diagnostic(material: Material, channel: Channel, name: str) -> np.ndarray | None:
+    """(lat, lon) of a field of the analysis at the channel's level, None where it was not written."""
+    space, path = _space(material), material.settings.experiment.folder.at(material.last.time).field(name)
+    if not path.exists():
+        return None
+    levels = np.unique(space.pressure)
+    return field.read(path, name, space.grid, levels).data[np.searchsorted(levels, channel.pressure)]
+
+
+def _map(material: Material, title: str, values: np.ndarray, diverging: bool = False) -> str:
+    grid = _space(material).grid
+    mean = float((values * grid.area_weights).mean())
+    row, col = np.unravel_index(np.argmax(np.abs(values)), values.shape)
+    told = (f"map of {title}: area mean {number(mean)}, from {number(values.min())} to {number(values.max())}; largest "
+            f"at {grid.lat[row]:.0f} degrees north, {grid.lon[col]:.0f} degrees east")  # fmt: skip
+    return page.figure(charts.field(title, told, grid, values, material.static, diverging))
+
+
+def _coverage(material: Material) -> str:
+    table = material.departures
+    points = {}
+    for flag, colour in ((Flag.withheld, charts.ANALYSIS), (Flag.assimilated, charts.BACKGROUND)):
+        rows = table.flag == flag
+        points[colour] = np.unique(np.round([table.lon[rows] % 360, table.lat[rows]], 1), axis=1)
+    used, withheld = (points[colour].shape[1] for colour in (charts.BACKGROUND, charts.ANALYSIS))
+    told = f"{used} places with assimilated observations" + (f", {withheld} with withheld ones" if withheld else "")
+    title = "observations: assimilated" + (", withheld" if withheld else "")
+    drawn = {colour: (lon, lat) for colour, (lon, lat) in points.items()}
+    return page.figure(charts.places(title, f"map: {told}", material.static, drawn), told)

@@ -1,0 +1,68 @@
+"""What the report is made of, read once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from tqdm import tqdm
+
+from contracts import observations, static
+from contracts.errors import UserError
+from contracts.observations import Departures
+from contracts.static import Static
+from contracts.variables import Flag, Quantity
+from verify import score_file
+from verify.config import Settings
+from verify.consistency import Sums
+from verify.fit import Fit
+from verify.score_file import Scores
+
+
+@dataclass(frozen=True)
+class Material:
+    """Scores of all scored times in order, sums over their departures, the last departures, the static fields."""
+
+    settings: Settings
+    cycles: list[Scores]
+    sums: Sums
+    departures: Departures
+    static: Static | None
+
+    @classmethod
+    def read(cls, settings: Settings) -> Self:
+        """Raises UserError where no time has scores."""
+        experiment, folder = settings.experiment, settings.experiment.folder
+        scored = [time for time in experiment.times() if folder.at(time).scores.exists()]
+        if not scored:
+            raise UserError(f"{folder.folder}: no time has scores yet; run: run/cycle.sh EXPERIMENT.toml")
+        cycles, sums = [], []
+        for time in tqdm(scored, unit="time", disable=None):
+            cycles.append(score_file.read(folder.at(time).scores))
+            departures, _ = observations.read_departures(folder.at(time).departures)
+            sums.append(Sums.of(departures, settings.verify.layers_hpa, experiment.members))
+        fields = static.read(folder.static, settings.grid.grid()) if folder.static.exists() else None
+        return cls(settings, cycles, Sums.join(sums), departures, fields)
+
+    @property
+    def last(self) -> Scores:
+        return self.cycles[-1]
+
+    @property
+    def fit(self) -> Fit:
+        """The groups of observations of all times."""
+        return Fit.join([cycle.fit for cycle in self.cycles])
+
+    @property
+    def channels(self) -> list[str]:
+        """The headline's channels that are scored against a truth."""
+        scored = self.last.channels if self.last.against_truth else ()
+        return [name for name in self.settings.verify.headline if name in scored]
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """Those that were assimilated at any time."""
+        return [quantity for quantity in Quantity if len(self.fit.select(Flag.assimilated, quantity))]
+
+
+def plain(name: str) -> str:
+    """`u_component_of_wind` -> `u component of wind`."""
+    return name.replace("_", " ")

@@ -1,0 +1,110 @@
+"""Section of the report on energy by scale: whether analyses bring noise into, or take energy from, the small scales.
+
+Spectra are of single members, a few of each ensemble, averaged; an ensemble's mean is smooth where members disagree.
+Climatology is the truth at up to eight times, without a truth the first ensemble, states of other days.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from contracts import state
+from contracts.constants import HECTOPASCAL
+from contracts.grid import Grid
+from contracts.paths import EnsembleFolder
+from contracts.state import State, StateSpace
+from contracts.variables import Channel
+from verify import charts, page, spectrum
+from verify.report.material import Material
+from verify.summary import number
+
+WIND = ("u_component_of_wind", "v_component_of_wind")
+SOME = 8  # states that a spectrum is averaged over
+COLOURS = {"climatology": charts.FREE, "background": charts.BACKGROUND, "analysis": charts.ANALYSIS}
+
+Spectra = dict[str, np.ndarray]  # by ensemble, (n,)
+
+
+def spectra(material: Material) -> list[str]:
+    """Kinetic energy and variance of temperature at a level; empty where the grid is too fine or no member is left."""
+    space = material.settings.state.space(material.settings.grid.grid())
+    if space.grid.lat.size > spectrum.MOST_ROWS or not all(name in space for name in (*WIND, "temperature")):
+        return []
+    level = space.levels("temperature")[np.abs(space.levels("temperature") - 500 * HECTOPASCAL).argmin()]
+    channels = tuple(Channel(name, float(level)) for name in (*WIND, "temperature"))
+    states = {name: [state.read(path, StateSpace(space.grid, channels)) for path in paths]
+              for name, paths in _files(material).items() if paths}  # fmt: skip
+    if "background" not in states or "analysis" not in states:
+        return []
+    kinetic = {name: _kinetic(space.grid, found) for name, found in states.items()}
+    thermal = {name: _thermal(space.grid, found) for name, found in states.items()}
+    where = f"{level / HECTOPASCAL:g} hPa"
+    smallest = 2 * spectrum.truncation(space.grid) // 3
+    header = ["", "units", *states, *(f"{name} /\nclimatology" for name in states if name != "climatology")]
+    rows = [_row("kinetic energy", "m2 s-2", kinetic, smallest), _row("temperature", "K2", thermal, smallest)]
+    return [
+        page.paragraph(f"Spectra over the total wavenumber n at {where}, means of {len(states['analysis'])} members of "
+                       f"the last cycle; climatology: {_climatology(material)}. The table sums the smallest scales, "
+                       f"n > {smallest}: above 1 the analysis adds noise, below it smooths.", "note"),
+        page.table(header, rows, 2),
+        page.key(free="climatology", background="background", analysis="analysis"),
+        page.figures([_picture(f"kinetic energy, {where} (m2 s-2)", kinetic),
+                      _picture(f"variance of temperature, {where} (K2)", thermal)]),
+    ]  # fmt: skip
+
+
+def _files(material: Material) -> dict[str, list[Path]]:
+    here = material.settings.experiment.folder.at(material.last.time)
+    return {"climatology": _climate_files(material), "background": _some(here.background, material),
+            "analysis": _some(here.analysis, material)}  # fmt: skip
+
+
+def _some(ensemble: EnsembleFolder, material: Material) -> list[Path]:
+    return [path for path in ensemble.members(min(SOME, material.settings.experiment.members)) if path.exists()]
+
+
+def _climate_files(material: Material) -> list[Path]:
+    truths = [path for cycle in material.cycles[:: -(-len(material.cycles) // SOME)]
+              if (path := material.settings.truth(cycle.time)) and path.exists()]  # fmt: skip
+    return truths or _some(material.settings.experiment.folder.at(material.cycles[0].time).background, material)
+
+
+def _climatology(material: Material) -> str:
+    files = _climate_files(material)
+    if not files:
+        return "none, its members are no longer kept"
+    kind = "times of the truth" if material.settings.verify.truth else "states that the first ensemble was made of"
+    return f"{len(files)} {kind}"
+
+
+def _kinetic(grid: Grid, found: Sequence[State]) -> np.ndarray:
+    u, v = (np.stack([one.field(name)[0] for one in found]) for name in WIND)
+    return spectrum.kinetic_energy(grid, u, v).mean(axis=0)
+
+
+def _thermal(grid: Grid, found: Sequence[State]) -> np.ndarray:
+    return spectrum.variance(grid, np.stack([one.field("temperature")[0] for one in found])).mean(axis=0)
+
+
+def _row(name: str, units: str, energy: Spectra, smallest: int) -> list[str]:
+    small = {which: float(values[smallest + 1 :].sum()) for which, values in energy.items()}
+    climate = small.get("climatology")
+    ratios = [small[which] / climate for which in energy if which != "climatology" and climate]
+    return [name, units, *(number(value) for value in small.values()), *map(number, ratios)]
+
+
+def _picture(title: str, energy: Spectra) -> str:
+    def draw(axis: Axes) -> None:
+        for name, values in energy.items():
+            axis.loglog(np.arange(1, values.size), values[1:], color=COLOURS[name])
+        axis.set_xlabel("total wavenumber n")
+        axis.set_xticks([1, 3, 10, 30], ["1", "3", "10", "30"], minor=False)
+        axis.set_xticks([], minor=True)
+        axis.set_position((0.165, 0.2, 0.81, 0.67))
+
+    middle = next(iter(energy.values())).size // 2
+    told = "; ".join(f"{name} {number(float(values[1:].sum()))} in all, {number(float(values[middle:].sum()))} from "
+                     f"wavenumber {middle} on" for name, values in energy.items())  # fmt: skip
+    return page.figure(charts.chart(title, f"{title} by total wavenumber: {told}", draw))
