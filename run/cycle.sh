@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Cycle an experiment: at each time observations -> analysis -> forecast -> verify.
 #
-#     run/cycle.sh EXPERIMENT.toml
+#     run/cycle.sh EXPERIMENT.toml              one process per step
+#     run/cycle.sh EXPERIMENT.toml --services   the four programs stay alive and wait for one another's files
 #
 # A step whose product is complete is skipped: after any failure or kill the same command goes on where it stopped,
-# and ends with the same bits.  Environment: PYTHON, RANKS, MACHINE, WORK.
+# and ends with the same bits, with services or without.  Environment: PYTHON, RANKS, MACHINE, WORK.
 set -euo pipefail
 # shellcheck source=run/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-if [[ $# -ne 1 || $1 == -h || $1 == --help ]]; then
+if [[ $# -lt 1 || $# -gt 2 || ${2:---services} != --services || $1 == -h || $1 == --help ]]; then
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
     [[ ${1:-} == -h || ${1:-} == --help ]] && exit 0 || exit 2
 fi
@@ -19,45 +20,48 @@ only_one
 
 has_observations() { [[ -e $FOLDER/$1/observations.nc ]]; }
 has_analysis() { [[ -e $FOLDER/$1/departures.nc ]] && ensemble_complete "$FOLDER/$1/analysis"; }
-has_forecast() { ensemble_complete "$FOLDER/$(add_hours "$1" "$STEP_HOURS")/background"; }
+has_forecast() { ensemble_complete "$FOLDER/${NEXT[$1]}/background"; }
 has_verify() { [[ -e $FOLDER/$1/scores.nc ]]; }
+finished() { has_verify "$1" && has_observations "$1" && has_analysis "$1" && has_forecast "$1"; }
 
-observations() { "$PYTHON" -m obsproc "$EXPERIMENT" "$1"; }
-# A departures file says that the analysis is complete; where members are missing it is not.
-analysis() {
-    rm -f "$FOLDER/$1/departures.nc"
-    "${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT" "$1"
+# cycle_done: one more cycle is finished; say so and let the members go that are kept no longer.
+cycle_done() {
+    local seconds=$1 details=${2:-}
+    worked=$((worked + 1))
+    local left=$(((SECONDS - started) * (total - number) / worked))
+    say "${all_times[number - 1]}  cycle $number of $total in $seconds s$details$( ((left)) &&
+        say ", about $(duration $left) left")"
+    tidy_up_to "$number"
 }
-forecast() { "${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server forecast "$EXPERIMENT" "$1"; }
-verify() { "$PYTHON" -m verify scores "$EXPERIMENT" "$1"; }
 
-# stage NAME TIME: run one step unless its product is there; a step that leaves no product has failed.
-stage() {
-    if "has_$1" "$2"; then return; fi
-    step "$1" "$2" "$1" "$2"
-    "has_$1" "$2" || die "$2: step $1 ended without an error but left its product incomplete in $FOLDER/$2"
+# tidy_up_to NUMBER: when that many cycles are finished.
+tidy_up_to() {
+    [[ -n $KEEP_HOURS ]] || return 0
+    while (($1 - 1 - tidied > KEEP_HOURS / STEP_HOURS)); do
+        tidy "${all_times[tidied]}"
+        tidied=$((tidied + 1))
+    done
 }
 
 first=${TIMES%% *}
 has_analysis "$first" || ensemble_complete "$FOLDER/$first/background" ||
     die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with; run: run/prepare.sh $EXPERIMENT"
+room=$("$PYTHON" -m contracts "$EXPERIMENT" --disk)
 
 read -ra all_times <<<"$TIMES"
-total=${#all_times[@]} worked=0 number=0 started=$SECONDS
-for time in "${all_times[@]}"; do
-    number=$((number + 1)) before=$SECONDS
-    if has_observations "$time" && has_analysis "$time" && has_forecast "$time" && has_verify "$time"; then
-        say "$time  complete already"
-        continue
-    fi
-    stage observations "$time"
-    stage analysis "$time"
-    stage forecast "$time"
-    stage verify "$time"
-    worked=$((worked + 1))
-    left=$(((SECONDS - started) * (total - number) / worked))
-    say "$time  cycle $number of $total in $((SECONDS - before)) s$( ((left)) && say ", about $(duration $left) left")"
-done
+declare -A NEXT=()
+for ((i = 0; i + 1 < ${#all_times[@]}; i++)); do NEXT[${all_times[i]}]=${all_times[i + 1]}; done
+NEXT[${all_times[-1]}]=$(add_hours "${all_times[-1]}" "$STEP_HOURS")
+
+total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0
+say "$NAME: $total cycles, $MEMBERS members, $room"
+if [[ ${2:-} == --services ]]; then
+    # shellcheck source=run/services.sh
+    source "$CHECKOUT/run/services.sh"
+else
+    # shellcheck source=run/stages.sh
+    source "$CHECKOUT/run/stages.sh"
+fi
 
 say ""
 "$PYTHON" -m verify summary "$EXPERIMENT"

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# The twin experiment from nothing to its table of scores: nature run, first and free ensemble, all cycles.
+# A twin experiment from nothing to its table of scores: truth, first and free ensemble, all cycles, pictures.
 #
-#     run/demo.sh [EXPERIMENT.toml]          default: run/experiments/twin_speedy.toml
+#     run/demo.sh [EXPERIMENT.toml]          default: run/experiments/twin_climax.toml
+#
+# The default forecasts with ClimaX; its weights and its truth come with the code.  run/experiments/twin_speedy.toml makes
+# its own truth and forecasts with SPEEDY, which needs the extra [nwp].
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -9,7 +12,7 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
     exit 0
 fi
-experiment=${1:-$here/experiments/twin_speedy.toml}
+experiment=${1:-$here/experiments/twin_climax.toml}
 
 "$here/prepare.sh" "$experiment" free
-"$here/cycle.sh" "$experiment"
+"$here/cycle.sh" "$experiment" --services

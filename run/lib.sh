@@ -33,8 +33,8 @@ duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 # The code's version: the commit, "-dirty" where files were changed since, or unknown without git.
 code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
 
-# load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE
-# and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
+# load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE RESTARTS
+# KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
 load_experiment() {
     EXPERIMENT=$1
     local settings
@@ -61,12 +61,34 @@ only_one() {
     ((status == 0)) || die "$FOLDER/.lock: cannot be locked (status $status); put WORK on a file system with locks"
 }
 
-# ensemble_complete FOLDER: all members with their mean and spread.
+# The words before a program that must not outlive the shell that started it: the kernel sends it SIGTERM then.  Where
+# the shell died before the kernel knew, the program is not begun.
+ON_DEATH_OF_PARENT=()
+if command -v setpriv >/dev/null; then
+    # shellcheck disable=SC2016  # the words are for the inner shell
+    ON_DEATH_OF_PARENT=(setpriv --pdeathsig TERM bash -c '(($1 == PPID)) && shift && exec "$@"' - "$$")
+fi
+
+# ensemble_complete FOLDER: mean and spread, and all members unless they are no longer kept.
 ensemble_complete() {
-    local number
+    local number name
     [[ -e $1/mean.nc && -e $1/spread.nc ]] || return 1
+    [[ -e $1/.tidied ]] && return
     for ((number = 1; number <= MEMBERS; number++)); do
-        [[ -e $1/m$(printf '%04d' "$number").nc ]] || return 1
+        printf -v name 'm%04d.nc' "$number"
+        [[ -e $1/$name ]] || return 1
+    done
+}
+
+# tidy TIME: remove the members of a finished cycle, which nothing reads any more; the mark comes first, so that a kill
+# between the two leaves members too many and none missing.
+tidy() {
+    local ensemble
+    [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]] && return
+    for ensemble in "$FOLDER/$1"/{background,analysis}; do
+        [[ -e $ensemble/mean.nc ]] || continue
+        : >"$ensemble/.tidied"
+        rm -rf "$ensemble"/m[0-9]*.nc "$ensemble/.restart"
     done
 }
 

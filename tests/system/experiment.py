@@ -4,9 +4,12 @@ Everything is smooth on the sphere and follows from the seed; nothing needs more
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,15 +83,18 @@ class Experiment:
         kept = {name: value for name, value in os.environ.items() if name not in ("MACHINE", "MPIEXEC")}
         return kept | {"PYTHON": sys.executable, "WORK": str(self.work), "RANKS": str(RANKS), "LOCK_WAIT": "30"}
 
-    def start(self, script: str = "cycle.sh", before: str = "") -> subprocess.Popen:
-        """Start a script of the corridor in its own process group; `before` is shell text run ahead of it."""
-        command = f'{before}\nexec "{CHECKOUT}/run/{script}" "{self.path}"'
+    def start(self, script: str = "cycle.sh", before: str = "", after: str = "") -> subprocess.Popen:
+        """Start a script of the corridor in its own process group; `before` is shell text run ahead of it.
+
+        `after` is what follows the experiment file on the command line.
+        """
+        command = f'{before}\nexec "{CHECKOUT}/run/{script}" "{self.path}" {after}'
         return subprocess.Popen(["bash", "-c", command], env=self.environment, cwd=self.work, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
 
-    def run(self, script: str = "cycle.sh", before: str = "") -> subprocess.CompletedProcess:
+    def run(self, script: str = "cycle.sh", before: str = "", after: str = "") -> subprocess.CompletedProcess:
         """The same to its end; a run that hangs is killed and fails the test."""
-        process = self.start(script, before)
+        process = self.start(script, before, after)
         try:
             out, err = process.communicate(timeout=CYCLE_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -116,19 +122,19 @@ def make(work: Path, text: str = TEXT) -> Experiment:
     made = Experiment(path, work)
     settings = made.settings
     space = settings.state.space(settings.grid.grid())
-    for time in times.every(START, START + timedelta(hours=6 * CYCLES), timedelta(hours=6)):
-        state.write(work / "truth" / f"{times.name(time)}.nc", smooth_state(space, 0, time))
+    for when in times.every(START, START + timedelta(hours=6 * CYCLES), timedelta(hours=6)):
+        state.write(work / "truth" / f"{times.name(when)}.nc", smooth_state(space, 0, when))
     first = START.replace(year=1988)
     for member in range(MEMBERS):
-        time = first + member * timedelta(hours=12)
-        state.write(work / "climate" / f"{times.name(time)}.nc", smooth_state(space, 1 + member, time))
+        when = first + member * timedelta(hours=12)
+        state.write(work / "climate" / f"{times.name(when)}.nc", smooth_state(space, 1 + member, when))
     static.write(work / "climate" / "static.nc", land_static(space.grid))
     done = made.program("model_server", "initial", str(path))
     assert done.returncode == 0, done.stderr
     return made
 
 
-def smooth_state(space: StateSpace, seed: int, time: datetime) -> State:
+def smooth_state(space: StateSpace, seed: int, when: datetime) -> State:
     """Five waves around a climate, the same pattern in all channels: eight members can span what the truth may be."""
     rng = np.random.default_rng(seed)
     lat, lon = np.deg2rad(space.grid.lat)[:, None], np.deg2rad(space.grid.lon)[None, :]
@@ -136,7 +142,7 @@ def smooth_state(space: StateSpace, seed: int, time: datetime) -> State:
              for m, n, a, b in [(0, 2, 0.3, 0), (1, 2, 0.1, 1), (1, 3, 2, 2), (2, 3, 1, 3), (2, 4, 0, 4)]]  # fmt: skip
     mean, scale = (np.array([CLIMATE[channel.variable][i] for channel in space.channels]) for i in (0, 1))
     pattern = np.einsum("w,wij->ij", rng.standard_normal(len(waves)), np.array(waves))
-    return State(space, mean[:, None, None] + scale[:, None, None] * pattern, time)
+    return State(space, mean[:, None, None] + scale[:, None, None] * pattern, when)
 
 
 def land_static(grid: Grid) -> Static:
@@ -144,6 +150,33 @@ def land_static(grid: Grid) -> Static:
     land = np.zeros(grid.shape)
     land[:, : grid.lon.size // 2] = 1.0
     return Static(grid, np.zeros(grid.shape), land)
+
+
+def copy(work: Path, to: Path) -> Experiment:
+    """A work folder with all that stands in it, elsewhere."""
+    shutil.copytree(work, to / "work")
+    return Experiment(to / "work" / "tiny.toml", to / "work")
+
+
+def processes_of(made: Experiment, module: str = "") -> list[int]:
+    """Process ids of the programs at work on this experiment, those of `module` where it is named."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"python" in command[0] and str(made.path).encode() in command and module.encode() in b" ".join(command):
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def until(happened: Callable[[], bool], what: str, limit_s: float = CYCLE_LIMIT_S) -> None:
+    """Wait until it has happened; fails the test after `limit_s`."""
+    limit = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < limit, f"{what}: not after {limit_s:g} s"
+        time.sleep(0.01)
 
 
 def data(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -154,6 +187,18 @@ def data(folder: Path) -> dict[str, dict[str, np.ndarray]]:
             dataset.set_auto_mask(False)
             files[str(path.relative_to(folder))] = {name: dataset[name][...] for name in dataset.variables}
     return files
+
+
+def nothing_half_written(made: Experiment) -> None:
+    """Every file under a final name can be read in full."""
+    assert data(made.folder)
+
+
+def resumes_to_the_same(made: Experiment, finished, after: str = "") -> None:
+    """Run to its end, the experiment has the bits of the uninterrupted one."""
+    done = made.run(after=after)
+    assert done.returncode == 0, done.stdout + done.stderr
+    same(data(made.folder), data(finished[0].folder))
 
 
 def same(first: dict, second: dict) -> None:

@@ -1,7 +1,7 @@
 """The corridor with real processes: it works, it survives being killed, it says what is wrong."""
 
+import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -12,45 +12,23 @@ import pytest
 
 from contracts import times
 from tests.system import experiment
-from tests.system.experiment import CHECKOUT, CYCLES, MEMBERS, RANKS, Experiment, data, kill, same
+from tests.system.experiment import (
+    CHECKOUT,
+    CYCLES,
+    MEMBERS,
+    RANKS,
+    Experiment,
+    copy,
+    data,
+    kill,
+    nothing_half_written,
+    processes_of,
+    resumes_to_the_same,
+    until,
+)
 from verify import score_file
 
 TIMES = ["1989010100", "1989010106"]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    """A work folder with everything that stands there before the first cycle."""
-    return experiment.make(tmp_path_factory.mktemp("prepared") / "work").work
-
-
-@pytest.fixture(scope="module")
-def finished(prepared, tmp_path_factory) -> tuple[Experiment, subprocess.CompletedProcess]:
-    """An uninterrupted run, and what it said."""
-    made = copy(prepared, tmp_path_factory.mktemp("finished"))
-    return made, made.run()
-
-
-@pytest.fixture
-def fresh(prepared, tmp_path) -> Experiment:
-    """An experiment before its first cycle."""
-    return copy(prepared, tmp_path)
-
-
-def copy(work: Path, to: Path) -> Experiment:
-    shutil.copytree(work, to / "work")
-    return Experiment(to / "work" / "tiny.toml", to / "work")
-
-
-def nothing_half_written(made: Experiment) -> None:
-    """Every file under a final name can be read in full."""
-    assert data(made.folder)
-
-
-def resumes_to_the_same(made: Experiment, finished) -> None:
-    done = made.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    same(data(made.folder), data(finished[0].folder))
 
 
 def test_it_runs_and_learns(finished):
@@ -259,35 +237,15 @@ def test_missing_and_corrupt_prepbufr_stop_research_and_not_realtime(fresh, cont
 
 def test_a_killed_rank_ends_the_cycle(fresh, finished):
     process = fresh.start()
-    limit = time.monotonic() + experiment.CYCLE_LIMIT_S
-    ranks: list[int] = []
-    while len(ranks) < RANKS and time.monotonic() < limit and process.poll() is None:
-        ranks = ranks_of(fresh)
-        time.sleep(0.02)
-    assert len(ranks) == RANKS
-    import os
-
-    os.kill(ranks[-1], signal.SIGKILL)
+    until(lambda: len(processes_of(fresh, "letkf_mpi.analysis")) == RANKS, "two ranks")
+    os.kill(processes_of(fresh, "letkf_mpi.analysis")[-1], signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode != 0
     nothing_half_written(fresh)
     resumes_to_the_same(fresh, finished)
 
 
-def ranks_of(made: Experiment) -> list[int]:
-    """Process ids of the analysis of this experiment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"letkf_mpi.analysis" in command and str(made.path).encode() in command and b"-n" not in command:
-            found.append(int(folder.name))
-    return sorted(found)
-
-
-@pytest.mark.parametrize("script", ["cycle.sh", "prepare.sh", "demo.sh"])
+@pytest.mark.parametrize("script", ["cycle.sh", "prepare.sh", "demo.sh", "sweep.sh"])
 def test_every_script_explains_itself(script):
     done = subprocess.run([CHECKOUT / "run" / script, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0

@@ -1,0 +1,131 @@
+# The programs as services: started once, they wait for one another's files (`--follow`) through all times of the
+# experiment.  cycle.sh sources this: it starts them, tells of finished cycles, starts again what died.
+#
+# Nothing survives the driver: a service whose parent is gone is told so by the kernel (SIGTERM), finishes the step in
+# hand and ends; the lock that it holds keeps a second run away until then.
+# shellcheck shell=bash
+
+STOP=$FOLDER/stop
+STOP_SECONDS=60  # for the step in hand; then a service is killed, which costs no more than that step
+declare -A SERVICE=() DEATHS=()  # process id and number of deaths by name
+exec {NEVER}<> <(:)  # nothing is ever written there: reading with a time-out sleeps without starting a process
+
+start_service() {
+    local -a command
+    case $1 in
+        observations) command=("$PYTHON" -m obsproc "$EXPERIMENT") ;;
+        analysis) command=("${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT") ;;
+        forecast) command=("${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server serve "$EXPERIMENT") ;;
+        verify) command=("$PYTHON" -m verify scores "$EXPERIMENT") ;;
+    esac
+    "${ON_DEATH_OF_PARENT[@]}" "${command[@]}" --follow >>"$FOLDER/log/$1.out" 2>&1 </dev/null &
+    SERVICE[$1]=$!
+}
+
+# buried NAME: whether the service has ended; its exit status is then in STATUS.
+buried() {
+    kill -0 "${SERVICE[$1]}" 2>/dev/null && return 1
+    STATUS=0
+    wait "${SERVICE[$1]}" || STATUS=$?
+    unset "SERVICE[$1]"
+}
+
+# revive: start again what died; a service that ends with status 0 has reached the last time or was asked to.
+revive() {
+    local name
+    for name in "${!SERVICE[@]}"; do
+        if ! buried "$name" || ((STATUS == 0)); then continue; fi
+        DEATHS[$name]=$((${DEATHS[$name]:-0} + 1))
+        if ((DEATHS[$name] > RESTARTS)); then
+            tail -n 20 "$FOLDER/log/$name.out" >&2
+            die "service $name ended with status $STATUS, $((DEATHS[$name])) times; its words: $FOLDER/log/$name.out"
+        fi
+        say "service $name ended with status $STATUS; started again, ${DEATHS[$name]} of at most $RESTARTS times"
+        start_service "$name"
+    done
+}
+
+# end_services: ask by the stop file, wait for the step in hand, then insist; only what was started here.
+end_services() {
+    trap '' INT TERM HUP
+    : >"$STOP"
+    local name limit=$((SECONDS + STOP_SECONDS))
+    while ((${#SERVICE[@]})); do
+        for name in "${!SERVICE[@]}"; do
+            ((SECONDS < limit)) || kill -KILL "${SERVICE[$name]}" 2>/dev/null || true
+            buried "$name" || true
+        done
+        pause
+    done
+    rm -f "$STOP"
+}
+
+pause() { read -rt 0.1 -u "$NEVER" || true; }
+
+# milliseconds FILE…: when each was written, with the start of the services as the earliest, in WRITTEN.
+milliseconds() {
+    local time
+    WRITTEN=()
+    for time in $(stat -c %.3Y "$@"); do
+        time=${time/./}
+        WRITTEN+=($((time > began ? time : began)))
+    done
+}
+
+# by_stage TIME: seconds that each stage took, from the times at which its products appeared.
+by_stage() {
+    local here=$FOLDER/$1 next=$FOLDER/${NEXT[$1]} before=$FOLDER/${all_times[number > 1 ? number - 2 : 0]}
+    milliseconds "$before/observations.nc" "$here"/{observations,background/mean,background/spread,departures}.nc \
+        "$next"/background/{mean,spread}.nc "$here/scores.nc"
+    local ready=${WRITTEN[1]} forecast=${WRITTEN[5]} time
+    for time in "${WRITTEN[@]:2:2}"; do ready=$((time > ready ? time : ready)); done
+    forecast=$((WRITTEN[6] > forecast ? WRITTEN[6] : forecast))
+    printf ': observations %s, analysis %s, forecast %s, verify %s' "$(in_seconds $((WRITTEN[1] - WRITTEN[0])))" \
+        "$(in_seconds $((WRITTEN[4] - ready)))" "$(in_seconds $((forecast - WRITTEN[4])))" \
+        "$(in_seconds $((WRITTEN[7] - WRITTEN[4])))"
+}
+
+in_seconds() { printf '%d.%02d' $(($1 / 1000)) $(($1 % 1000 / 10)); }
+
+skip_finished() {
+    while ((number < total)) && finished "${all_times[number]}"; do number=$((number + 1)); done
+    tidy_up_to "$number"
+    ((number == 0)) || say "$number cycles complete already"
+}
+
+# A departures file says that the analysis is complete; where members are missing it is not.
+remove_incomplete() {
+    local time
+    for time in "${all_times[@]:number}"; do has_analysis "$time" || rm -f "$FOLDER/$time/departures.nc"; done
+}
+
+rm -f "$STOP"
+skip_finished
+if ((number < total)); then
+    remove_incomplete
+    mkdir -p "$FOLDER/log"
+    rm -f "$FOLDER"/log/*.out
+    began=$(($(clock) / 1000)) last=$(($(clock) / 1000))
+    asked=0  # a signal only leaves its status here: what is done about it is not done in the middle of something else
+    trap end_services EXIT
+    trap 'asked=130' INT
+    trap 'asked=143' TERM HUP
+    for service in observations analysis forecast verify; do start_service "$service"; done
+    while ((number < total)); do
+        if finished "${all_times[number]}"; then
+            number=$((number + 1)) now=$(($(clock) / 1000))
+            cycle_done "$(in_seconds $((now - last)))" "$(by_stage "${all_times[number - 1]}")"
+            last=$now
+            continue
+        fi
+        ((asked == 0)) || { say "stopped by a signal; the same command goes on"; exit "$asked"; }
+        revive
+        if ((${#SERVICE[@]} == 0)) && ! finished "${all_times[number]}"; then
+            [[ ! -e $STOP ]] || { say "stopped by $STOP; the same command goes on"; exit 130; }
+            die "all services have ended and ${all_times[number]} is not complete; their words: $FOLDER/log/*.out"
+        fi
+        pause
+    done
+    end_services
+    trap - EXIT INT TERM HUP
+fi

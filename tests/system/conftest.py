@@ -1,0 +1,28 @@
+"""A twin experiment before its first cycle, and the same after an uninterrupted run; made once."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system import experiment
+from tests.system.experiment import Experiment, copy
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A work folder with everything that stands there before the first cycle."""
+    return experiment.make(tmp_path_factory.mktemp("prepared") / "work").work
+
+
+@pytest.fixture(scope="session")
+def finished(prepared, tmp_path_factory) -> tuple[Experiment, subprocess.CompletedProcess]:
+    """An uninterrupted run, one process per step, and what it said."""
+    made = copy(prepared, tmp_path_factory.mktemp("finished"))
+    return made, made.run()
+
+
+@pytest.fixture
+def fresh(prepared, tmp_path) -> Experiment:
+    """An experiment before its first cycle."""
+    return copy(prepared, tmp_path)
