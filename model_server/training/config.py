@@ -34,6 +34,7 @@ class Phase(config.Section, frozen=True):
     rollout: Positive = 1
     epochs: Positive = 20
     samples: Positive | None = None  # of an epoch, other ones each time; default: all there are
+    noise: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # added to the first state, in tendency standard deviations
     learning_rate: PositiveFloat = 5e-4
     warmup_steps: NotNegative = 500
     final_fraction: Fraction = 0.01  # of the learning rate, where the cosine ends

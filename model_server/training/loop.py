@@ -1,6 +1,6 @@
 """The training: phases of epochs of batches, each step
 
-    forecast `rollout` steps from the batch's first states and compare every one with the truth;
+    forecast `rollout` steps from the batch's first states, with noise if asked for, and compare each with the truth;
     gradient through all of them, shortened to `gradient_norm`; a step of the optimiser with the phase's rate.
 
 After each epoch the validation year decides whether these weights are the best of the phase; the best are written with
@@ -56,6 +56,7 @@ class Trainer:
     card: Card
     stepping: Stepping
     weights: Tensor  # of area, (lat, lon)
+    tendency: Tensor  # its standard deviations, (channel, 1, 1)
     device: torch.device
     windows: tuple[np.ndarray, ...]  # of each phase, (sample, rollout + 1)
     validation: Validation
@@ -74,6 +75,12 @@ class Trainer:
     def autocast(self) -> AbstractContextManager:
         half = self.settings.training.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
+    def disturbance(self, place: Place, fields: Tensor) -> Tensor:
+        """Noise for the first states `fields` of a batch, in standard deviations of the tendency."""
+        seed = self.settings.experiment.seed
+        noise = samples.disturbance(tuple(fields.shape), seed, place.phase, place.epoch, place.batch)
+        return self.tendency * torch.from_numpy(noise).to(self.device)
 
     def batches(self, place: Place) -> list[np.ndarray]:
         """All batches of the epoch of `place`."""
@@ -140,6 +147,7 @@ def prepared(settings: Settings) -> Trainer:
         settings=settings, series=series, statistics=known, card=card,
         stepping=Stepping.of(card, statistics.constants(series), channels, device),
         weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
+        tendency=torch.tensor([[[known.moments[name].tendency_std]] for name in channels], device=device),
         device=device, windows=windows, validation=unseen,
     )  # fmt: skip
 
@@ -211,6 +219,8 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
     done = place.epoch * trainer.batch_count(place.phase) + place.batch
     rate = learning_rate(phase, done, phase.epochs * trainer.batch_count(place.phase))
     advance, fields = trainer.step(training.network), truth[0]
+    if phase.noise:
+        fields = fields + phase.noise * trainer.disturbance(place, fields)
     loss = torch.zeros((), device=trainer.device)
     for expected in truth[1:]:
         fields = advance(fields)

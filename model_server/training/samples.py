@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from model_server.training.shards import Series
+
+SMOOTH = 2.0  # grid lengths, of the smooth half of a disturbance
 
 
 def order(count: int, seed: int, phase: int, epoch: int) -> np.ndarray:
@@ -27,6 +30,19 @@ def batches(windows: np.ndarray, size: int, seed: int, phase: int, epoch: int,
     """`windows` (n, steps + 1) shuffled, in pieces of exactly `size`; what is left over waits for another epoch."""
     shuffled = windows[order(len(windows), seed, phase, epoch)]
     return [shuffled[i * size : (i + 1) * size] for i in range(batch_count(len(windows), size, limit))]
+
+
+def disturbance(shape: tuple[int, ...], seed: int, phase: int, epoch: int, batch: int) -> np.ndarray:
+    """Noise for the first states of a batch, float32 (B, channel, lat, lon).
+
+    Each field has a pattern of its own, grid-scale and smooth in equal parts of variance one together, times a strength
+    of its own, |N(0, 1)|: states that no atmosphere has, as sums of members may be, and often in one channel only.
+    """
+    rng = np.random.default_rng((seed, phase, epoch, batch))
+    rough, smooth = rng.standard_normal((2, *shape))
+    smooth = gaussian_filter(smooth, SMOOTH, axes=(-2, -1), mode=("nearest", "wrap"))
+    pattern = rough + smooth / smooth.std(axis=(-2, -1), keepdims=True)
+    return (pattern * np.abs(rng.standard_normal((*shape[:-2], 1, 1))) / np.sqrt(2)).astype(np.float32)
 
 
 def read_ahead(series: Series, pieces: list[np.ndarray]) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from contracts import paths
 from contracts.errors import UserError
 from model_server.models.climax.network import ClimaX
-from model_server.training.config import MAY_CHANGE, Settings
+from model_server.training.config import MAY_CHANGE, Phase, Settings
 from model_server.training.curves import Epoch, Record
 from model_server.training.optimiser import Optimiser
 from model_server.training.validation import Score
@@ -103,7 +103,10 @@ def resume(path: Path, training: Training, settings: Settings) -> bool:
 
 
 def _refuse_other(path: Path, found: dict, settings: Settings) -> None:
+    """Phases may be added behind those that were there; settings that were not known then count as their defaults."""
     asked = msgspec.json.decode(msgspec.json.encode(settings_of(settings)))
+    phases = [msgspec.to_builtins(msgspec.convert(phase, Phase)) for phase in found["training"]["phases"]]
+    found["training"]["phases"] = phases + asked["training"]["phases"][len(phases) :]
     for section, value in asked.items():
         if found.get(section) == value:
             continue
