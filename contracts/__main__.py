@@ -21,7 +21,8 @@ class Run(config.Section, frozen=True):
 
     ranks: Annotated[int, msgspec.Meta(ge=1)] = 2  # MPI processes of the analysis
     machine: str = "local"  # run/machines/<machine>.sh, or the path of such a file
-    restarts: Annotated[int, msgspec.Meta(ge=0)] = 3  # of each service that died, with `cycle.sh --services`
+    restarts: Annotated[int, msgspec.Meta(ge=0)] = 3  # of each service that died, within a cycle, with `--services`
+    status: bool = True  # keep status.json and status.prom true while the experiment runs
 
 
 class Settings(config.Section, frozen=True):
@@ -70,6 +71,7 @@ def shell_variables(settings: Settings) -> dict[str, str]:
         "RANKS": ranks,
         "MACHINE": os.environ.get("MACHINE") or settings.run.machine,
         "RESTARTS": str(settings.run.restarts),
+        "TELL_STATUS": "yes" if settings.run.status else "",
         "KEEP_HOURS": "" if settings.retention.members_hours is None else str(settings.retention.members_hours),
         "KEEP_MONTHLY": "yes" if settings.retention.monthly else "",
     }

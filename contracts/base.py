@@ -33,11 +33,11 @@ def complete(path: Path, depth: int = 0) -> str:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: is not valid TOML: {error}") from None
+    loose = [name for name, value in document.items() if name != KEY and not isinstance(value, dict)]
+    if loose and (KEY in document or depth):
+        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; put {KEY} first and all else in sections")
     if KEY not in document:
         return text
-    loose = [name for name, value in document.items() if name != KEY and not isinstance(value, dict)]
-    if loose:
-        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; put {KEY} first and all else in sections")
     if depth == _DEPTH:
         raise UserError(f"{path}: base upon base, more than {_DEPTH}; do they name one another?")
     below = tomllib.loads(complete(path.parent / str(document.pop(KEY)), depth + 1))

@@ -3,15 +3,17 @@
 One file describes an experiment for all programs.  Each program declares a `Settings` struct whose fields are
 the sections that it reads; a section is a frozen msgspec struct whose fields are the settings with default,
 unit (in the name) and range.  An unknown section, an unknown setting or a value out of range is refused with its
-place.  A file may stand on another (`base`).
+place.  Where a section is one of several structs, told apart by their tag `method`, a table that names none has the
+method of the default.  A file may stand on another (`base`).
 """
 
 import os
 import tomllib
+import types
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -135,18 +137,51 @@ def decode(text: str, kind: type[Settings], where: str) -> Settings:
         raise UserError(f"{where}: is not valid TOML: {error}") from None
     sections = {struct_field.name: struct_field.type for struct_field in msgspec.structs.fields(kind)}
     _refuse_unknown(document, _Known(where, SECTIONS), "section")
-    for name, section in sections.items():
-        _refuse_unknown(document.get(name, {}), _Known(f"{where}: [{name}]", _settings(section)), "setting")
+    known = {name: document[name] for name in sections if name in document}
     try:
-        return msgspec.convert({name: document[name] for name in sections if name in document}, kind)
+        return msgspec.convert(_completed_below(known, kind, where, ""), kind)
     except msgspec.ValidationError as error:
         raise UserError(f"{where}: {_in_words(str(error))}") from None
 
 
-def _settings(section: object) -> tuple[str, ...]:
+def _completed(table: object, kind: object, default: object, where: str, section: str) -> object:
+    """The table of a `section` with the methods that it leaves to the `default`, its own and those of tables in it.
+
+    Raises UserError where a name or a method is none of those of `kind`, a struct or a choice between several.
+    """
+    choices = _choices(kind)
+    if not choices or not isinstance(table, dict):
+        return table
+    place, tag = f"{where}: [{section}]", choices[0].__struct_config__.tag_field
+    _refuse_unknown(table, _Known(place, _settings(choices)), "setting")
+    if tag is None or len(choices) == 1:
+        return _completed_below(table, choices[0], where, section)
+    methods = {str(choice.__struct_config__.tag): choice for choice in choices}
+    if tag not in table and isinstance(default, choices):
+        table = {tag: default.__struct_config__.tag} | table
+    method = table.get(tag, "")
+    if not isinstance(method, str) or method not in methods:
+        raise UserError(f"{place} {tag}: expected one of {', '.join(methods)}, got {method!r}")
+    return _completed_below(table, methods[method], where, section)
+
+
+def _completed_below(table: dict, kind: type[msgspec.Struct], where: str, section: str) -> dict:
+    """The same of each table in `table`, which holds settings of the struct `kind`."""
+    return table | {item.name: _completed(table[item.name], item.type, item.default, where,
+                                          f"{section}.{item.name}".lstrip("."))
+                    for item in msgspec.structs.fields(kind) if item.name in table}  # fmt: skip
+
+
+def _choices(kind: object) -> tuple[type[msgspec.Struct], ...]:
+    """The structs between which a setting chooses; none where it is no section."""
+    several = get_args(kind) if get_origin(kind) is types.UnionType else (kind,)
+    return tuple(one for one in several if isinstance(one, type) and issubclass(one, msgspec.Struct))
+
+
+def _settings(choices: tuple[type[msgspec.Struct], ...]) -> tuple[str, ...]:
     """Names of the settings of a section; of a choice between several, told apart by `method`, those of all."""
     names: dict[str, None] = {}
-    for choice in get_args(section) or (section,):
+    for choice in choices:
         if choice.__struct_config__.tag_field:
             names[choice.__struct_config__.tag_field] = None
         names |= dict.fromkeys(struct_field.name for struct_field in msgspec.structs.fields(choice))

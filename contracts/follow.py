@@ -10,8 +10,9 @@ after ten, because then nobody is in a hurry.
             …                                   # one step, written completely
 
 It is asked to end by SIGTERM, by Ctrl-C or by the file `stop` in the experiment's folder: the step in hand is finished
-and the next `wait` raises Stopped, which `program.run` turns into exit status 0.  A second signal ends it at once;
-files appear by rename, so that nothing half is left then either.
+and the next `wait` raises Stopped, which `program.run` turns into exit status 0.  A second SIGTERM ends it at once, a
+second Ctrl-C only where the service was started by hand: shells let what they start in the background ignore it.  Files
+appear by rename, so that nothing half is left then either.
 """
 
 import logging

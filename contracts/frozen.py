@@ -13,7 +13,7 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 
 _VERSION_LINE = "# run with "
-_MAY_CHANGE = {"experiment": {"end", "mode", "work"}, "nature": {"end"}}
+_MAY_CHANGE = {"experiment": {"end", "mode", "work"}, "nature": {"end"}, "model": {"batch"}, "analysis": {"threads"}}
 _SECTIONS_MAY_CHANGE = {"retention", "run", "verify"}
 
 

@@ -147,16 +147,13 @@ def side_by_side() -> Iterator[Disk]:
     In which order they appear is open; what must come last is written after the block.  Raises UserError where the
     disk refuses.
     """
-    try:
-        with ThreadPoolExecutor(8) as threads:
-            disk = Disk(threads)
-            yield disk
-            folders = {future.result() for future in disk.under_way}
-        for folder in folders:
+    with ThreadPoolExecutor(8) as threads:
+        disk = Disk(threads)
+        yield disk
+        folders = {future.result() for future in disk.under_way}
+    for folder in folders:
+        with _refused(folder):
             _flush(folder)
-    except OSError as error:
-        raise UserError(f"{error.filename}: could not be written ({error.strerror}); check the space left on the "
-                        "disk") from error  # fmt: skip
 
 
 @contextmanager
@@ -164,7 +161,8 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it and rename it to `path`, on failure remove it.
 
     With `disk` the last two happen beside what follows. The temporary name is fixed, so that what a killed writer left
-    behind is overwritten by the next one and never piles up.
+    behind is overwritten by the next one and never piles up. Raises UserError where the disk refuses them; errors
+    of the block itself go to the caller as they are.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,18 +175,30 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     if disk is not None:
         disk.settle(partial, path)
     else:
-        _flush(_settle(partial, path))
+        folder = _settle(partial, path)
+        with _refused(folder):
+            _flush(folder)
 
 
 def _settle(partial: Path, path: Path) -> Path:
     """Flush and rename; returns the folder, which is still to be flushed."""
     try:
-        _flush(partial)
-        os.replace(partial, path)
+        with _refused(path):
+            _flush(partial)
+            os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     return path.parent
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Say which file a disk refuses: the error of a flush does not know."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error.strerror}); check the space left on the disk") from error
 
 
 def _flush(path: Path) -> None:

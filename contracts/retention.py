@@ -2,7 +2,8 @@
 
 Of what a cycle writes nearly all is members: 20 of them on 64 x 32 points are 15 MB, means and spreads 1.5 MB,
 observations, departures and scores 2.4 MB.  Once a cycle is finished nothing that follows reads its members, so a
-long experiment may let them go; `run/cycle.sh` does, and leaves the mark `EnsembleFolder.tidied`.
+long experiment may let them go; `run/cycle.sh` does, and leaves the mark `EnsembleFolder.tidied`.  Only the background
+of the first time stays: the free ensemble begins with it.
 """
 
 import shutil
@@ -57,7 +58,8 @@ def _sizes(experiment: Experiment) -> tuple[float, float]:
 def check_disk(experiment: Experiment, retention: Retention) -> str:
     """A sentence on the room needed and free; raises UserError where it does not suffice."""
     folder = experiment.folder.folder
-    needed, free = need(experiment, retention) / GIB, shutil.disk_usage(folder).free / GIB
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    needed, free = need(experiment, retention) / GIB, shutil.disk_usage(there).free / GIB
     if retention.check_disk and needed > free:
         raise UserError(f"{folder}: the experiment needs about {needed:.1f} GiB more and the disk has {free:.1f} free; "
                         "make room, keep fewer members ([retention] members_hours), or set [retention] check_disk "

@@ -331,13 +331,14 @@ static TARGET void NAME(bound)(NAME(Tridiagonal) T, int64_t k, double *condition
         condition[l] = (double)most[l];
 }
 
-/* Each lane's own poles; lanes with fewer than the others get some of weight 0. Returns how many there are. */
+/* Each lane's own poles; lanes with fewer than the others get some of weight 0. Returns how many there are. Condition
+   numbers beyond the last bucket (2^52, where double precision ends too) are served by it, with an error that grows. */
 static TARGET int64_t NAME(choose_poles)(const Poles *poles, const double *condition, vector *shift, vector *weight)
 {
     int64_t most = 0, bucket[LANES];
     for (int l = 0; l < LANES; l++) {
-        int exponent = 0;
-        if (condition[l] > 1)
+        int exponent = condition[l] > 1 ? (int)poles->buckets : 0; /* an infinite one stays there */
+        if (condition[l] > 1 && isfinite(condition[l]))
             frexp(condition[l], &exponent);
         bucket[l] = exponent < poles->buckets ? exponent : poles->buckets - 1;
         most = poles->order[bucket[l]] > most ? poles->order[bucket[l]] : most;

@@ -197,8 +197,8 @@ static TARGET void NAME(finish)(const Shared *shared, const Tile *tile, int64_t 
         memcpy(tile->analysis + (i * shared->channels + channel) * tile->width + first, value, 4 * (size_t)width);
         EACH_LANE x[i * BATCH + l] = value[l];
         EACH_LANE total[l] += value[l];
-        EACH_LANE least[l] = value[l] < least[l] ? value[l] : least[l];
-        EACH_LANE most[l] = value[l] > most[l] ? value[l] : most[l];
+        EACH_LANE least[l] = value[l] < least[l] || value[l] != value[l] ? value[l] : least[l]; /* a NaN stays */
+        EACH_LANE most[l] = value[l] > most[l] || value[l] != value[l] ? value[l] : most[l];
     }
     EACH_LANE total[l] /= (double)k;
     for (int64_t i = 0; i < k; i++)

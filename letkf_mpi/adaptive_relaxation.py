@@ -1,7 +1,7 @@
 """Relaxation whose α follows the innovations, a field (level, column), as adaptive inflation does.
 
 Kotsuki, Ota & Miyoshi (2017, QJRMS 143, 2001), after Ying & Zhang (2015, QJRMS 141, 2898).  A consistent analysis has,
-summed over the local observations (Desroziers et al. 2005, QJRMS 131, 3385, Eq. 3),
+summed over the local observations (Desroziers et al. 2005, QJRMS 131, 3385),
 
     t = Σ ρ/R (a − b)(y − a)  =  trace of the spread that the analysis should have,   b = mean H(xᵇ),  a − b = Y w̄
 

@@ -10,7 +10,9 @@ expectation over the draws
 
     Σ η_i η_iᵀ / (k−1) = s² C
 
-with the sample covariance C of the climate.  Draws follow from seed and time, and not from who reads which member.
+with the sample covariance C of the climate.  Humidity that the analysis keeps as in the background gets no draws; where
+they make another negative it is set to 0, the one thing that moves a mean.  Draws follow from seed and time, and not
+from who reads which member.
 """
 
 from datetime import datetime
@@ -22,6 +24,7 @@ import numpy as np
 from contracts import times
 from contracts.config import Experiment, Section
 from contracts.state import StateSpace
+from letkf_mpi import humidity
 from letkf_mpi.climatology import Climatology
 
 _STREAM = 4  # tells these draws from others of the same seed and time
@@ -41,14 +44,19 @@ def drawn(seed: int, time: datetime, members: int, states: int) -> np.ndarray:
 
 
 def added(background: np.ndarray, additive: Additive, experiment: Experiment, time: datetime, members: np.ndarray,
-          space: StateSpace) -> np.ndarray:  # fmt: skip
-    """`background` (members, channel, column) of these `members` with their draws; `space` has the channels of it.
+          space: StateSpace, humidity_below_hpa: float = 0.0) -> tuple[np.ndarray, int]:  # fmt: skip
+    """`background` (members, channel, column) of these `members` with their draws, `space` has the channels of it; and
+    how many negative humidities were set to 0.  What stands at and above `humidity_below_hpa` is kept.
 
     Raises UserError where there are fewer states than members in the experiment.
     """
     climate = Climatology.find(experiment, additive.states, experiment.members, "[inflation.additive] states")
     pairs = drawn(experiment.seed, time, experiment.members, len(climate))
-    return background + perturbations(climate, space, pairs, members, additive.scale)
+    kept = humidity.kept(space, humidity_below_hpa)
+    with_draws = background + perturbations(climate, space, pairs, members, additive.scale)
+    with_draws[:, kept] = background[:, kept]
+    found, clipped = humidity.not_negative(with_draws, humidity.humid(space) & ~kept)
+    return found, int(clipped.sum())
 
 
 def perturbations(climate: Climatology, space: StateSpace, pairs: np.ndarray, mine: np.ndarray,

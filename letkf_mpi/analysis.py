@@ -10,7 +10,7 @@ for any number of ranks.  `departures.nc` is written last: its presence says tha
 import argparse
 import logging
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -20,17 +20,18 @@ from functools import cached_property
 import numpy as np
 
 from contracts import config, frozen, observations, paths, program, static, times
-from contracts.observations import Departures
+from contracts.observations import Departures, Observations
 from contracts.state import StateSpace
 from contracts.static import Static
-from letkf_mpi import additive, departures, files, memory, service, summary, tiles
+from letkf_mpi import additive, departures, files, memory, service, summary, tile_kernel, tiles
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
+from letkf_mpi.departures import FirstGuess, Used
 from letkf_mpi.layouts import Layouts, Members, part_of
 from letkf_mpi.localization import Neighbours
 from letkf_mpi.node_memory import NodeMemory
 from letkf_mpi.obsoperator import ObservationOperator
 from letkf_mpi.parallel import World, guarded, nothing
+from letkf_mpi.solvers import lanes
 from letkf_mpi.static_states import StaticStates
 from letkf_mpi.update import ColumnsAnalysis, Diagnostics, LocalAnalysis, analysis_levels
 
@@ -71,9 +72,11 @@ class Analyst:
 
     def size(self, nobs: int) -> memory.Size:
         """What decides the memory of an analysis with `nobs` observations."""
+        chosen = self.settings.analysis
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
                            analysis_levels(self.space).size, nobs, self.world.size, self.world.largest_node,
-                           Layouts.group_bytes)  # fmt: skip
+                           Layouts.group_bytes, chosen.static.size if chosen.static else 0,
+                           chosen.solver.needs_noise)  # fmt: skip
 
     def at(self, time: datetime) -> None:
         """Make the analysis of `time` and keep its log; raises UserError where inputs or results do not fit."""
@@ -101,18 +104,13 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             inflation = node.shared(lambda: files.read_inflation(settings, space, time))
             alpha = node.shared(lambda: files.read_alpha(settings, space, time))
             channels = mine.of(len(space.channels))
-            background = world.together(lambda: with_additive_inflation(
-                analyst, time, files.read_members(out.files.background, mine.members, space, time, channels)))
+            background = world.together(
+                lambda: files.read_members(out.files.background, mine.members, space, time, channels))
+            background = with_additive_inflation(analyst, time, background)
         with phase("H(x)"):
             H = ObservationOperator.of(table.select(mine.of(len(table))), space, analyst.static,
                                        settings.analysis.max_height_difference_m)  # fmt: skip
-            whole = members.whole(background)
-            hxb = members.gather(H.apply(whole), len(table))
-            ground = members.gather(H.ground_pressure(whole), len(table))
-            flag = members.whole(H.flag[None])[0]
-            del whole
-            guess = world.at_root(lambda: departures.first_guess(table, hxb, ground, flag, settings.background_check,
-                                                                 seed))  # fmt: skip
+            guess = compare(analyst, H, table, background, seed)
             climate = analyst.static_states
             Y_static = climate.observed(table, analyst.static) if climate else None
             used = node.shared(lambda: guess.used(settings.analysis.solver.needs_noise, Y_static))
@@ -135,37 +133,68 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             del X
         with phase("H(x)"):
             hxa = members.gather(H.apply(analysis), len(table))
-
-        def write(disk: paths.Disk) -> Departures:
-            """What this rank writes: members, the last rank statistics of the grid; meanwhile rank 0 counts."""
-            if mine.writes:
-                out.members(analysis, mine.members, disk)
-            if world.rank == world.last:
-                out.statistics(diagnostics, disk)
-                if settings.relaxation.is_carried:
-                    out.alpha(diagnostics, disk)
-            return guess.with_analysis(hxa) if world.is_root else nothing()
-
-        with phase("write"), ExitStack() as flushing:
-            disk = flushing.enter_context(paths.side_by_side())
-            final = world.together(lambda: write(disk))
-            world.together(flushing.close)
+        with phase("write"):
+            final = write(analyst, out, analysis, diagnostics, lambda: guess.with_analysis(hxa))
             world.at_root(lambda: observations.write(out.files.departures, final, source, experiment.name))
-        peaks = world.of_each_rank(memory.peak())
-        told = world.of_last(lambda: summary.analysis_lines(diagnostics, local.levels))
-        if world.is_root:
-            for line in (*summary.observations_table(final), *told, summary.balance_line(seconds, plan.work),
-                         memory.peak_line(peaks), phase.line()):  # fmt: skip
-                log.info("%s", line)
+        tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
 def with_additive_inflation(analyst: Analyst, time: datetime, background: np.ndarray) -> np.ndarray:
     """`background` (my members, my channels, column) with its draws, where [inflation.additive] asks for them."""
-    experiment, mine, chosen = analyst.settings.experiment, analyst.members.mine, analyst.settings.inflation.additive
-    if chosen is None or not background.size:
+    world, settings, mine = analyst.world, analyst.settings, analyst.members.mine
+    chosen, below_hpa = settings.inflation.additive, settings.analysis.humidity_below_hpa
+    if chosen is None:
         return background
     part = StateSpace(analyst.space.grid, analyst.space.channels[mine.of(len(analyst.space.channels))])
-    return additive.added(background, chosen, experiment, time, mine.members, part)
+    found, clipped = world.together(lambda: additive.added(background, chosen, settings.experiment, time, mine.members,
+                                                           part, below_hpa))  # fmt: skip
+    total = sum(world.of_each_rank(clipped))
+    if world.is_root:
+        log.info("additive inflation: %d negative humidities set to 0", total)
+    return found
+
+
+def compare(analyst: Analyst, H: ObservationOperator, table: Observations, background: np.ndarray,
+            seed: tuple[int, ...]) -> FirstGuess:  # fmt: skip
+    """The fate of every observation from `background` (my members, my channels, column), on rank 0."""
+    members, check = analyst.members, analyst.settings.background_check
+    whole = members.whole(background)
+    hx, ground = (members.gather(observed(whole), len(table)) for observed in (H.apply, H.ground_pressure))
+    flag = members.whole(H.flag[None])[0]
+    return analyst.world.at_root(lambda: departures.first_guess(table, hx, ground, flag, check, seed))
+
+
+def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics: Diagnostics,
+          final: Callable[[], Departures]) -> Departures:  # fmt: skip
+    """All files but the last: members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`."""
+    world, mine, settings = analyst.world, analyst.members.mine, analyst.settings
+
+    def of_this_rank(disk: paths.Disk) -> Departures:
+        if mine.writes:
+            out.members(analysis, mine.members, disk)
+        if world.rank == world.last:
+            out.statistics(diagnostics, disk)
+            if settings.analysis.solver.has_signal:
+                out.signal(diagnostics, disk)
+            if settings.relaxation.is_carried:
+                out.alpha(diagnostics, disk)
+        return final() if world.is_root else nothing()
+
+    with ExitStack() as flushing:
+        disk = flushing.enter_context(paths.side_by_side())
+        table = world.together(lambda: of_this_rank(disk))
+        world.together(flushing.close)
+    return table
+
+
+def tell(world: World, phase: summary.Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
+         balance: str) -> None:  # fmt: skip
+    """The end of the log."""
+    peaks = world.of_each_rank(memory.peak())
+    told = world.of_last(lambda: summary.analysis_lines(diagnostics, levels))
+    if world.is_root:
+        for line in (*summary.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
+            log.info("%s", line)
 
 
 def expect_memory(analyst: Analyst, nobs: int) -> None:
@@ -220,6 +249,8 @@ def local_analyses(world: World, local: LocalAnalysis, plan: Plan, X: np.ndarray
         _put(analyse_tile(columns, X[:, :, here], inflation[:, columns], alpha[:, columns]), X, told, here)
 
     threads, reported = local.settings.analysis.threads, start
+    if mine:
+        local.prepare()
     with ThreadPoolExecutor(threads) as pool:  # for one thread not used: handing over costs more than a small tile
         each = map if threads == 1 else pool.map
         for number, _ in enumerate(each(analyse_one, range(len(mine)))):
@@ -247,6 +278,8 @@ def main(world: World, arguments: Sequence[str]) -> None:
     chosen = world.shared(lambda: _parse(arguments))
     settings = world.shared(lambda: config.load(chosen.experiment, Settings))
     experiment, analyst = settings.experiment, Analyst(world, settings)
+    instructions = world.of_each_rank(world.together(lambda: tile_kernel.instructions(settings)))
+    world.together(lambda: lanes.refuse_mixed(instructions))
     if chosen.follow:
         world.at_root(lambda: frozen.refuse_other(chosen.experiment, experiment))
         service.follow(world, experiment, PROGRAM, analyst.at)

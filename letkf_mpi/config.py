@@ -50,3 +50,9 @@ class Settings(Section, frozen=True):
     inflation: Inflation = Constant()
     relaxation: Relaxation = Rtpp()
     background_check: BackgroundCheck = BackgroundCheck()
+
+    def __post_init__(self):
+        if self.analysis.solver.needs_static and self.inflation.is_carried:
+            raise ValueError('[inflation] method "adaptive" learns from the spread of the ensemble alone, and solver '
+                             f'"{self.analysis.solver.__struct_config__.tag}" has static perturbations too: take '
+                             'method "constant"')  # fmt: skip

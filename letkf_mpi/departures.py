@@ -120,6 +120,7 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
         (table.pressure > ground_pressure.mean(axis=1), Flag.below_ground),
         (~(error > 0), Flag.missing_error),
         (~np.isfinite(table.value), Flag.out_of_range),
+        (~np.isfinite(hx).all(axis=1), Flag.no_model_field),
         (check.rejects(d, error, spread), Flag.gross_error),
     ]
     conditions, flags = zip(*reasons, strict=True)

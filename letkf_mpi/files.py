@@ -20,7 +20,7 @@ from letkf_mpi.config import Inflation, Relaxation, Settings
 from letkf_mpi.update import Diagnostics, analysis_levels
 
 log = logging.getLogger(__name__)
-_ALPHA = "relaxation_alpha"
+_ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"
 
 
 def next_time(experiment: Experiment) -> datetime:
@@ -88,7 +88,7 @@ def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, 
 
 
 def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None:
-    """Stop where the analysis of the whole grid is no sane state; raises UserError naming channel and numbers.
+    """Stop where the analysis of the whole grid is no sane state; raises UserError naming channel or field and numbers.
 
     Channels without background spread, such as a constant field, are let through unless that is all of them.
     """
@@ -96,6 +96,11 @@ def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None
     before, after = analysis.background_spread @ area, analysis.spread @ area
     if not (before > 0).any():
         raise UserError("the background ensemble has no spread: all members are the same; start from different states")
+    for name in (*Diagnostics.BY_CHANNEL, *Diagnostics.BY_LEVEL):
+        lost = ~np.isfinite(getattr(analysis, name)).all(axis=0)
+        if lost.any():
+            raise UserError(f"{name} of the analysis is not finite in {lost.sum()} of {lost.size} columns; nothing was "
+                            "written; look for what is not finite in background and observations")
     for i, channel in enumerate(space.channels):
         low, high = VARIABLES[channel.variable].valid_range
         least, most = analysis.least[i].min(), analysis.most[i].max()
@@ -130,9 +135,12 @@ class Writer:
 
         self._field(self.files.inflation, "inflation", analysis.inflation, disk)
         for name, data in (("local_observation_count", analysis.count), ("local_weight_sum", analysis.weight),
-                           ("degrees_of_freedom_for_signal", analysis.signal),
                            ("relaxation_factor", analysis.relaxation)):  # fmt: skip
             self._field(self.files.field(name), name, data, disk)
+
+    def signal(self, analysis: Diagnostics, disk: Disk) -> None:
+        """Degrees of freedom for signal, of a solver that has them."""
+        self._field(self.files.field(_SIGNAL), _SIGNAL, analysis.signal, disk)
 
     def alpha(self, analysis: Diagnostics, disk: Disk) -> None:
         """α of an adaptive relaxation, which the next time reads."""

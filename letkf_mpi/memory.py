@@ -3,14 +3,16 @@
 For k members, n columns, C channels on L levels, p observations and P ranks, in single precision (4 bytes) for states:
 
     every rank     the program itself;  its members ⌈k/P⌉ 4 C n (with P > k one member and the part of it that was
-                   read);  its columns 4 k C n/P;  three buffers of the exchange;  what is told of its columns,
-                   8 (5 C + 4 L) n/P;  H: eight entries and weights an observation, and its values for its members;
+                   read);  its columns 4 k C n/P;  three buffers of the exchange;  what is told of its columns
+                   (`update.Diagnostics`);  H: eight entries and weights an observation, and its values for its members;
                    of each observation its taper on every level, twice 8 L p
     rank 0 too     all equivalents before, after and at the ground, 3 · 8 k p
     the last too   what is told of all columns
     once a node    observations, Y (p, k) and inflation
 
-The analysis of a tile overwrites its background, so that columns are held once.
+The analysis of a tile overwrites its background, so that columns are held once.  A static set of m states stands
+beside: on every rank its states 4 C n ⌈m/P⌉ and X_s at its columns, 8 m C n/P after 4 m C n/P; Y_s, 8 m p, twice on
+rank 0 and once on a node.  So does noise, 4 k p.
 """
 
 import resource
@@ -18,12 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.errors import UserError
+from letkf_mpi.update import Diagnostics
 
 _PROGRAM = 110e6  # bytes: Python with NumPy, netCDF4 and MPI, as measured
 _ROW = 220  # bytes of an observation in the table and in what the analysis sees of it, without Y
 _ENTRIES = 8 * (8 + 8)  # bytes of an observation's entries and weights in H
 _LOCAL = 100  # bytes of an observation in the local analyses of a rank, without its tapers on the levels
-_STATISTICS = 5  # fields (channel, column) that are told in double precision
 _GB = 1e9
 
 
@@ -39,11 +41,32 @@ class Size:
     ranks: int
     ranks_on_node: int
     group_bytes: int  # of one exchange
+    static: int = 0  # states of the static set
+    noise: bool = False  # whether each observation has draws
+
+    @property
+    def state(self) -> float:
+        """Bytes of one member."""
+        return 4.0 * self.channels * self.columns
 
     @property
     def ensemble(self) -> float:
         """Bytes of all members."""
-        return 4.0 * self.members * self.channels * self.columns
+        return self.members * self.state
+
+    @property
+    def static_set(self) -> float:
+        """Bytes of the states of the static set on a rank, whole and at its columns, in single and double precision."""
+        return self.state * (self._held_by_rank(self.static) + 3.0 * self.static / self.ranks)
+
+    @property
+    def ensemble_of_rank(self) -> float:
+        """Bytes of the members that a rank holds whole."""
+        return self.state * self._held_by_rank(self.members)
+
+    def _held_by_rank(self, states: int) -> int:
+        """How many of `states`; where ranks share one, a rank holds it and the part that it read."""
+        return -(-states // self.ranks) + (self.ranks > states > 0)
 
     @property
     def members_of_rank(self) -> int:
@@ -80,25 +103,25 @@ class Estimate:
 
 def estimate(size: Size) -> Estimate:
     """Memory of the analysis of this size."""
-    told = 8.0 * (_STATISTICS * size.channels + 4 * size.levels) * size.columns
+    told = float(Diagnostics.bytes_of(size.channels, size.levels)) * size.columns
     equivalents = 8.0 * size.observations
+    beside = equivalents * size.static + size.noise * 4.0 * size.observations * size.members
     rows = size.observations * min(1.0, size.members / size.ranks)
-    members = size.ensemble / size.members * (size.members_of_rank + (size.ranks > size.members))
     columns, exchange = size.ensemble / size.ranks, 3.0 * min(size.group_bytes, size.ensemble / size.ranks)
     operator = rows * (_ENTRIES + 3 * 8 * size.members_of_rank)
     local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told / size.ranks
-    each = _PROGRAM + members + columns + operator + max(exchange, local)
-    first = 3 * equivalents * size.members + size.observations * _ROW
-    shared = size.observations * _ROW + equivalents * size.members + 8.0 * size.levels * size.columns
+    each = _PROGRAM + size.ensemble_of_rank + size.static_set + columns + operator + max(exchange, local)
+    first = 3 * equivalents * size.members + 2 * beside + size.observations * _ROW
+    shared = size.observations * _ROW + equivalents * size.members + beside + 8.0 * size.levels * size.columns
     return Estimate(each, first, told, shared, size.ranks_on_node)
 
 
 def peak() -> float:
-    """Bytes that this process held at most, shared memory that it touched included."""
+    """Bytes that this process held at most since it began, shared memory that it touched included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # Linux counts in kB
 
 
 def peak_line(peaks: Sequence[float]) -> str:
     """For the log, from the peak of each rank."""
     others = f", at most {max(peaks[1:]) / _GB:.2f} GB on the others" if len(peaks) > 1 else ""
-    return f"peak memory: {peaks[0] / _GB:.2f} GB on rank 0{others}"
+    return f"peak memory since the program began: {peaks[0] / _GB:.2f} GB on rank 0{others}"

@@ -22,6 +22,7 @@ from letkf_mpi.parallel import Agreed, World
 
 T = TypeVar("T")
 _WORTH_A_WINDOW = 2**20  # bytes
+_MOST_AT_ONCE = 2**30  # bytes of one broadcast: MPI counts to 2^31
 _ALIGNMENT = 64  # bytes, so that no array shares a line of the cache with another
 _FOLDER = Path("/dev/shm")  # where the windows live, on Linux
 log = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 class NodeMemory:
     """Windows that last as long as the block; arrays in them must not be used after it."""
 
-    def __init__(self, world: World, least_bytes: int = _WORTH_A_WINDOW):
-        self._world, self._least_bytes = world, least_bytes
+    def __init__(self, world: World, least_bytes: int = _WORTH_A_WINDOW, most_at_once: int = _MOST_AT_ONCE):
+        self._world, self._least_bytes, self._most_at_once = world, least_bytes, most_at_once
         self._windows: list = []
 
     def __enter__(self) -> "NodeMemory":
@@ -67,8 +68,8 @@ class NodeMemory:
             raw = array.raw()
             memory[first : first + raw.nbytes] = raw
         receivers = world.comm if window is None else world.leaders
-        if receivers:
-            receivers.Bcast(memory)
+        for first in range(0, size if receivers else 0, self._most_at_once):
+            receivers.Bcast(memory[first : first + self._most_at_once])
         if window is not None:
             window.Sync()
             world.node.Barrier()

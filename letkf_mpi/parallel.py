@@ -1,8 +1,8 @@
 """MPI: the one place that knows of ranks.
 
 A step run `together` that fails with a UserError fails on all ranks: its sentence is told once and all end with
-status 1.  An exception that one rank has alone is printed with the rank and aborts the job, because the other ranks
-would wait for ever.
+status 1.  An exception that one rank has alone, Ctrl-C too, is printed with the rank and aborts the job, because the
+other ranks would wait for ever.
 """
 
 import logging
@@ -161,6 +161,10 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
         if world.is_root:
             logging.getLogger(name).error("%s", error)
         sys.exit(program.FAILED)
+    except KeyboardInterrupt:
+        logging.getLogger(name).error("rank %d of %d: interrupted; run the same command again to resume", world.rank,
+                                      world.size)  # fmt: skip
+        world.comm.Abort(program.INTERRUPTED)
     except Exception as error:
         story = str(error) if isinstance(error, UserError) else "\n" + traceback.format_exc()
         logging.getLogger(name).error("rank %d of %d: %s", world.rank, world.size, story)

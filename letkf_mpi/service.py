@@ -3,6 +3,10 @@
 The process, its libraries and all that the times share stay alive, so that a time costs no start-up.  Nothing is
 kept in memory from one time to the next that decides a result: a service that was killed and started again, or one
 process for each time, give the same bits.
+
+Observations are waited for in mode "realtime" too: who makes them writes a table when their time is up, an empty one
+if need be, because only there is it known how long to wait.  A damaged table, and a missing one where a time is asked
+for by name, is taken as empty in that mode (`files.read_observations`).
 """
 
 from collections.abc import Callable

@@ -32,7 +32,9 @@ class StaticSet(Section, frozen=True):
     def perturbations(self, X: np.ndarray, axis: int) -> np.ndarray:
         """Scaled deviations, in double precision, from the mean over the states, which lie along `axis`."""
         whole = X.astype(np.float64)
-        return self.scale * (whole - whole.mean(axis=axis, keepdims=True))
+        whole -= whole.mean(axis=axis, keepdims=True)  # in place: the set is often larger than the ensemble
+        whole *= self.scale
+        return whole
 
 
 @dataclass(frozen=True)

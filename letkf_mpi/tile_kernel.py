@@ -19,12 +19,22 @@ from letkf_mpi.solvers import Letkf, lanes
 from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations, TileAnalysis
 
 
-def serves(settings: Settings) -> bool:
-    """Whether the kernel is wanted, knows the methods chosen, and is there."""
+def wanted(settings: Settings) -> bool:
+    """Whether the kernel is asked for and knows the methods chosen."""
     solver, relaxation, inflation = settings.analysis.solver, settings.relaxation, settings.inflation
     knows = (isinstance(relaxation, NoRelaxation | Rtpp | Rtps) and isinstance(inflation, Constant | Adaptive)
              and settings.localization.nearest is None)  # fmt: skip
-    return isinstance(solver, Letkf) and solver.kernel == "compiled" and knows and lanes.compiled() is not None
+    return isinstance(solver, Letkf) and solver.kernel == "compiled" and knows
+
+
+def serves(settings: Settings) -> bool:
+    """Whether it is wanted and there."""
+    return wanted(settings) and lanes.compiled() is not None
+
+
+def instructions(settings: Settings) -> str:
+    """How this process will solve: by the kernel with which instructions, or in NumPy; raises UserError as it would."""
+    return lanes.chosen_instructions() if serves(settings) else "NumPy"
 
 
 def method(settings: Settings) -> Method:

@@ -13,12 +13,12 @@ that it knows; every other method point by point through `solve(LocalProblem) ->
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
-from contracts.constants import HECTOPASCAL
 from contracts.state import StateSpace
-from letkf_mpi import tile_kernel
+from letkf_mpi import humidity, tile_kernel
 from letkf_mpi.config import Settings
 from letkf_mpi.departures import Used
 from letkf_mpi.localization import Neighbours
@@ -36,7 +36,8 @@ class Diagnostics:
 
     (channel, column): `mean`, `spread`, `least` and `most` over the members as written, `background_spread`;
     (level, column): `inflation` for the next time, `count` of local observations and `weight`, the sum of their
-    tapers, degrees of freedom for `signal`, `relaxation` factor on the spread and its `alpha` for the next time;
+    tapers, degrees of freedom for `signal` (0 of a solver without them), `relaxation` factor on the spread and its
+    `alpha` for the next time;
     `clipped` (column,) negative humidities set to 0.
     """
 
@@ -52,6 +53,15 @@ class Diagnostics:
     relaxation: np.ndarray
     clipped: np.ndarray
     alpha: np.ndarray
+
+    BY_CHANNEL: ClassVar = ("mean", "spread", "least", "most", "background_spread")
+    BY_LEVEL: ClassVar = ("inflation", "count", "weight", "signal", "relaxation", "alpha")
+
+    @classmethod
+    def bytes_of(cls, channels: int, levels: int) -> int:
+        """Of one column."""
+        by_column = len(fields(cls)) - len(cls.BY_CHANNEL) - len(cls.BY_LEVEL)
+        return 8 * (len(cls.BY_CHANNEL) * channels + len(cls.BY_LEVEL) * levels + by_column)
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Diagnostics":
         """The same with every array changed."""
@@ -147,10 +157,16 @@ class LocalAnalysis:
         """The compiled kernel, where it serves."""
         if not tile_kernel.serves(self.settings):
             return None
-        humidity = np.where(self._kept, HUMIDITY["kept"], np.where(self._humid, HUMIDITY["not_negative"], 0))
+        humid = np.where(humidity.humid(self.space), HUMIDITY["not_negative"], HUMIDITY["none"])
+        treated = np.where(self._kept, HUMIDITY["kept"], humid)
         groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
         return TileKernel.of(self.space.grid, self.used, self.settings, self.vertical_taper,
-                             tile_kernel.channels(groups, humidity))  # fmt: skip
+                             tile_kernel.channels(groups, treated))  # fmt: skip
+
+    def prepare(self) -> None:
+        """Make what tiles share, before they are analysed by several threads that would each make it."""
+        if len(self.used) and self.kernel is None:
+            _ = self.groups, self.neighbours, self.vertical_taper
 
     def tile(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
              alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
@@ -181,7 +197,7 @@ class LocalAnalysis:
                     increment[group.channels, j] = local @ weights.mean
                     Xa[:, group.channels, j] = (local @ weights.perturbations).T
                     share = group.channels.size / self.channels_at[level].size
-                    signal[level, j] += share * part.degrees_of_freedom_for_signal
+                    signal[level, j] += share * weights.signal
                     next_alpha[level, j] += share * self.settings.relaxation.update(alpha[level, j], part, weights)
                 adapted[level, j] = self.settings.inflation.update(problem)
                 count[level, j], weight[level, j] = problem.p, problem.taper.sum()
@@ -228,21 +244,14 @@ class LocalAnalysis:
             yield (near, problem) if seen.all() else (near[seen], problem.select(seen))
 
     @cached_property
-    def _humid(self) -> np.ndarray:
-        """(channel,) bool"""
-        return np.array([channel.variable in ("specific_humidity", "2m_specific_humidity")
-                         for channel in self.space.channels])  # fmt: skip
-
-    @cached_property
     def _kept(self) -> np.ndarray:
         """(channel,) humidity at and above the configured level, bool."""
-        return self._humid & (self.space.pressure <= self.settings.analysis.humidity_below_hpa * HECTOPASCAL)
+        return humidity.kept(self.space, self.settings.analysis.humidity_below_hpa)
 
     def _respect_humidity(self, analysis: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keep the background's humidity above the configured level, and none below 0; count those (column,)."""
         analysis = np.where(self._kept[:, None], background, analysis)
-        negative = (self._humid & ~self._kept)[:, None] & (analysis < 0)
-        return np.where(negative, 0.0, analysis), negative.sum(axis=(0, 1))
+        return humidity.not_negative(analysis, humidity.humid(self.space) & ~self._kept)
 
     def _mean_ratio(self, relaxed: np.ndarray, unrelaxed: np.ndarray) -> np.ndarray:
         """(level, column) spread after / before relaxation, mean over the channels that have spread (1 if none)."""

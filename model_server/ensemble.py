@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -15,13 +14,14 @@ from model_server import restart
 from model_server.models.base import Batch, ForecastModel
 
 
-def refuse_missing(paths: Sequence[Path], what: str) -> None:
-    """Raises ContractError that names the first missing file and counts them."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise ContractError(
-            f"{missing[0]}: no such file; expected {what} of {len(paths)} members, {len(missing)} missing"
-        )
+def refuse_missing(ensemble: EnsembleFolder, count: int, what: str) -> None:
+    """Raises ContractError that names the first missing member and counts them."""
+    missing = [path for path in ensemble.members(count) if not path.exists()]
+    if not missing:
+        return
+    if ensemble.tidied.exists():
+        raise ContractError(f"{missing[0]}: the members of {what} are no longer kept ([retention])")
+    raise ContractError(f"{missing[0]}: no such file; expected {what} of {count} members, {len(missing)} missing")
 
 
 def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -38,7 +38,7 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
     if not todo:
         log.info("%s: complete already", source.folder / "forecast")
         return
-    ensemble.refuse_missing(source.analysis.members(experiment.members), f"the analysis {times.name(start)}")
+    ensemble.refuse_missing(source.analysis, experiment.members, f"the analysis {times.name(start)}")
     batches = list(_batches(settings, model, start))
     leads = [lead for lead in folders if lead <= todo[-1]]
     for lead in progress.reported(leads, f"forecast from {times.name(start)}, steps", log):

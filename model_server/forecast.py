@@ -75,7 +75,7 @@ def write_background(settings: config.Settings, model: ForecastModel, time: date
     todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
     if todo:
         analysis = experiment.folder.at(time).analysis
-        ensemble.refuse_missing(analysis.members(experiment.members), f"the analysis {times.name(time)}")
+        ensemble.refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
     members = _members(settings, model, time, steps)
     ensemble.write_statistics(target, members, model.space, valid, experiment.name)
     log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))

@@ -39,7 +39,7 @@ def free(settings: config.Settings) -> None:
     steps = steps_to_next(model, settings)
     start, *later = [time for time in experiment.times() if time <= todo[-1]]
     first = experiment.folder.at(start).background
-    ensemble.refuse_missing(first.members(experiment.members), f"the first background {times.name(start)}")
+    ensemble.refuse_missing(first, experiment.members, f"the first background {times.name(start)}")
     numbers = range(1, experiment.members + 1)
     batches = [
         ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.batch)

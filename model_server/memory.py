@@ -1,20 +1,36 @@
 """How many members fit into the memory of this computer together."""
 
+import math
 import os
-from math import prod
 from pathlib import Path
 
 COPIES = 16  # of a member's float32 fields: as read, normalised, stepped, in float64 for mean and spread, a restart
+GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it
 SHARE = 0.5  # of what is free; the rest is for the other programs of the cycle
 
 
 def members_that_fit(shape: tuple[int, ...]) -> int:
     """Members of `shape` (channel, lat, lon) that half of the free memory holds, at least one."""
-    return max(1, int(SHARE * free() / (COPIES * 4 * prod(shape))))
+    return max(1, int(SHARE * free() / (COPIES * 4 * math.prod(shape))))
 
 
-def free() -> int:
-    """Bytes that can be had without swapping; all of the memory where the system does not say."""
+def free() -> float:
+    """Bytes that can be had without swapping, within the limit of a container."""
+    return min(_of_the_computer(), _of_the_group(GROUP))
+
+
+def _of_the_group(folder: Path) -> float:
+    """Bytes left of the limit of a control group, version 2, whose cached files can be given up; else infinite."""
+    try:
+        limit, used = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(0, int(limit) - int(used) + int(counts["inactive_file"])) if limit != "max" else math.inf
+    except (OSError, ValueError, KeyError):
+        return math.inf
+
+
+def _of_the_computer() -> int:
+    """Bytes; all of the memory where the system does not say what is available."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

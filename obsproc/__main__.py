@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from contracts import config, frozen, observations, program, times
@@ -33,6 +34,7 @@ def make(arguments: Sequence[str]) -> None:
         "python -m obsproc",
         "Make observations.nc of one analysis time from PREPBUFR, WMO BUFR or a list, or, in a twin experiment, from\n"
         "the truth; with --follow of all times that have none, in order, by one process.\n"
+        "In real time it waits for files that are still to come, until [observations] cutoff_hours after the time.\n"
         "To look into a PREPBUFR file: python -m obsproc inspect --help\n"
         "What became of each observation: python -m obsproc account --help\n"
         "To write PREPBUFR or IODA files, or read IODA: python -m obsproc encode --help, ... ioda --help",
@@ -48,17 +50,32 @@ def make(arguments: Sequence[str]) -> None:
         frozen.refuse_other(given.experiment, settings.experiment)
         follow(settings)
     else:
+        refuse_early(settings, given.time)
         make_one(settings, given.time)
 
 
+def refuse_early(settings: Settings, time: datetime) -> None:
+    """Raises UserError where files are still to come: what is made without them would never be made again."""
+    if not is_due(settings, time):
+        raise UserError(f"{times.name(time)}: not all of its observation files have arrived; run again when they have, "
+                        "or after [observations] cutoff_hours = "
+                        f"{settings.observations.cutoff_hours:g} to go on without them")
+
+
 def follow(settings: Settings) -> None:
-    """Write observations.nc of all times that have none. It waits for nobody; raises Stopped if asked to end."""
+    """Write observations.nc of all times that have none, each when it is due; raises Stopped if asked to end."""
     experiment = settings.experiment
     with Follower(experiment, log.name) as follower:
         for time in experiment.times():
-            follower.wait(lambda: True, f"the turn of {times.name(time)}")
             if not experiment.folder.at(time).observations.exists():
+                follower.wait(partial(is_due, settings, time), f"the observation files of {times.name(time)}")
                 make_one(settings, time)
+
+
+def is_due(settings: Settings, time: datetime) -> bool:
+    """Whether the observations of `time` can be made now; only in real time they may have to wait."""
+    waits = settings.experiment.mode == "realtime" and settings.observations.source != "synthetic"
+    return not waits or pipeline.has_arrived(settings.observations, time, datetime.now(UTC))
 
 
 def make_one(settings: Settings, time: datetime) -> None:

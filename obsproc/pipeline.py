@@ -6,14 +6,15 @@
 What crowds is thinned afterwards, whatever the source (`thinning`).
 
 In a research experiment a missing or damaged file stops the run. In real time the analysis goes on with what is there:
-the file, or the messages of it that are damaged, are named in the log and left out.
+the file, or the messages of it that are damaged, are named in the log and left out. A file that may still come is
+waited for, until a cut-off.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from contracts import config, observations
@@ -22,6 +23,7 @@ from contracts.observations import Observations, Source
 from obsproc import errors, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
+from obsproc.config import Observations as Chosen
 from obsproc.config import Settings
 from obsproc.prepbufr import Candidates
 
@@ -54,6 +56,12 @@ def observe(settings: Settings, time: datetime) -> tuple[Observations, Source]:
     source = Source(time, chosen.window(time), tuple(file.name for file in files),
                     tuple(file.sha256 for file in files), chosen.slot_seconds)
     return table, source
+
+
+def has_arrived(chosen: Chosen, time: datetime, now: datetime) -> bool:
+    """Whether all files of `time` are there, or none is waited for any longer. Files must appear whole, by rename."""
+    cutoff = time + timedelta(hours=chosen.cutoff_hours)
+    return now >= cutoff or all(config.file_of(pattern, time).is_file() for pattern in chosen.files)
 
 
 def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) -> Observations:

@@ -43,6 +43,25 @@ tidy_up_to() {
     done
 }
 
+# Beside the run its status is kept true.  Who tells it holds no lock: the lock says whether anything is at work.
+start_status() {
+    [[ -n $TELL_STATUS ]] || return 0
+    "${ON_DEATH_OF_PARENT[@]}" "$PYTHON" -m verify status "$EXPERIMENT" --follow {LOCK}>&- &>/dev/null </dev/null &
+    TELLER=$!
+}
+
+# end_status: the last word is said when nothing is at work any more.
+end_status() {
+    [[ -n $TELLER ]] || return 0
+    kill "$TELLER" 2>/dev/null || true
+    wait "$TELLER" || true
+    exec {LOCK}>&-
+    "$PYTHON" -m verify status "$EXPERIMENT" &>/dev/null || true
+}
+
+end_services() { :; }  # services.sh has some
+at_exit() { end_services; end_status; }
+
 first=${TIMES%% *}
 has_analysis "$first" || ensemble_complete "$FOLDER/$first/background" ||
     die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with; run: run/prepare.sh $EXPERIMENT"
@@ -53,9 +72,15 @@ declare -A NEXT=()
 for ((i = 0; i + 1 < ${#all_times[@]}; i++)); do NEXT[${all_times[i]}]=${all_times[i + 1]}; done
 NEXT[${all_times[-1]}]=$(add_hours "${all_times[-1]}" "$STEP_HOURS")
 
-total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0
+total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0 TELLER=
 say "$NAME: $total cycles, $MEMBERS members, $room"
+STOP=$FOLDER/stop
+rm -f "$STOP"
+trap at_exit EXIT
+start_status
 if [[ ${2:-} == --services ]]; then
+    ((${#ON_DEATH_OF_PARENT[@]})) ||
+        say "there is no setpriv (util-linux): if this script is killed its services go on; touch $STOP ends them"
     # shellcheck source=run/services.sh
     source "$CHECKOUT/run/services.sh"
 else

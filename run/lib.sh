@@ -1,5 +1,5 @@
 # What the scripts of the corridor share: environment, one date function, the runner of a step.
-# Sourced, never run.  Needs bash >= 5, coreutils and flock (util-linux).
+# Sourced, never run.  Needs bash >= 5, coreutils and util-linux (flock; setpriv for --services).
 # shellcheck shell=bash
 
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,13 +28,15 @@ add_hours() { date -u -d "${1:0:8} ${1:8:2}:00 UTC + $2 hours" +%Y%m%d%H; }
 # Microseconds; the difference of two is a duration.
 clock() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 seconds_since() { local us=$(( $(clock) - $1 )); printf '%d.%d' $((us / 1000000)) $((us % 1000000 / 100000)); }
+# The line above the words of a run in a file that keeps those of earlier runs too.
+dated_line() { printf '# begun %(%Y-%m-%dT%H:%M:%SZ)T\n' -1; }
 duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 
 # The code's version: the commit, "-dirty" where files were changed since, or unknown without git.
 code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
 
 # load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE RESTARTS
-# KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
+# TELL_STATUS KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
 load_experiment() {
     EXPERIMENT=$1
     local settings
@@ -80,13 +82,16 @@ ensemble_complete() {
     done
 }
 
-# tidy TIME: remove the members of a finished cycle, which nothing reads any more; the mark comes first, so that a kill
-# between the two leaves members too many and none missing.
+# tidy TIME: remove the members of a finished cycle, which nothing reads any more, but not the first background, with
+# which the free ensemble begins; the mark comes first, so that a kill between the two leaves members too many and none
+# missing.
 tidy() {
-    local ensemble
+    local ensemble members
     [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]] && return
     for ensemble in "$FOLDER/$1"/{background,analysis}; do
-        [[ -e $ensemble/mean.nc ]] || continue
+        [[ -e $ensemble/mean.nc && $ensemble != "$FOLDER/${TIMES%% *}/background" ]] || continue
+        members=("$ensemble"/m[0-9]*.nc)
+        [[ -e $ensemble/.tidied && ! -e ${members[0]} && ! -e $ensemble/.restart ]] && continue
         : >"$ensemble/.tidied"
         rm -rf "$ensemble"/m[0-9]*.nc "$ensemble/.restart"
     done

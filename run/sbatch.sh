@@ -14,4 +14,5 @@ set -euo pipefail
 # Slurm runs a copy of this script, so the checkout is where the job was submitted from.
 cd "${CHECKOUT:-$SLURM_SUBMIT_DIR}"
 export MACHINE=slurm RANKS=${RANKS:-$SLURM_NTASKS}
-exec run/cycle.sh "${1:?usage: sbatch run/sbatch.sh EXPERIMENT.toml}"
+: "${1:?usage: sbatch run/sbatch.sh EXPERIMENT.toml [--services]}"
+exec run/cycle.sh "$@"

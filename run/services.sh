@@ -5,9 +5,8 @@
 # hand and ends; the lock that it holds keeps a second run away until then.
 # shellcheck shell=bash
 
-STOP=$FOLDER/stop
 STOP_SECONDS=60  # for the step in hand; then a service is killed, which costs no more than that step
-declare -A SERVICE=() DEATHS=()  # process id and number of deaths by name
+declare -A SERVICE=() DEATHS=() DUE=()  # by name: process id, deaths within this cycle, when it is started again
 exec {NEVER}<> <(:)  # nothing is ever written there: reading with a time-out sleeps without starting a process
 
 start_service() {
@@ -30,17 +29,25 @@ buried() {
     unset "SERVICE[$1]"
 }
 
-# revive: start again what died; a service that ends with status 0 has reached the last time or was asked to.
+# revive: start again what died, after a second, after its next death two, four, … up to a minute; a service that ends
+# with status 0 has reached the last time or was asked to.
 revive() {
-    local name
+    local name wait
     for name in "${!SERVICE[@]}"; do
         if ! buried "$name" || ((STATUS == 0)); then continue; fi
         DEATHS[$name]=$((${DEATHS[$name]:-0} + 1))
         if ((DEATHS[$name] > RESTARTS)); then
             tail -n 20 "$FOLDER/log/$name.out" >&2
-            die "service $name ended with status $STATUS, $((DEATHS[$name])) times; its words: $FOLDER/log/$name.out"
+            die "service $name ended with status $STATUS, ${DEATHS[$name]} times within a cycle; its words:" \
+                "$FOLDER/log/$name.out"
         fi
-        say "service $name ended with status $STATUS; started again, ${DEATHS[$name]} of at most $RESTARTS times"
+        wait=$((DEATHS[$name] > 6 ? 60 : 1 << (DEATHS[$name] - 1)))
+        say "service $name ended with status $STATUS; started again in $wait s, ${DEATHS[$name]} of at most $RESTARTS times"
+        DUE[$name]=$((SECONDS + wait))
+    done
+    for name in "${!DUE[@]}"; do
+        ((SECONDS >= DUE[$name])) || continue
+        unset "DUE[$name]"
         start_service "$name"
     done
 }
@@ -96,36 +103,38 @@ skip_finished() {
 # A departures file says that the analysis is complete; where members are missing it is not.
 remove_incomplete() {
     local time
-    for time in "${all_times[@]:number}"; do has_analysis "$time" || rm -f "$FOLDER/$time/departures.nc"; done
+    for time in "${all_times[@]:number}"; do
+        [[ ! -e $FOLDER/$time/departures.nc ]] || has_analysis "$time" || rm -f "$FOLDER/$time/departures.nc"
+    done
 }
 
-rm -f "$STOP"
 skip_finished
 if ((number < total)); then
     remove_incomplete
     mkdir -p "$FOLDER/log"
-    rm -f "$FOLDER"/log/*.out
     began=$(($(clock) / 1000)) last=$(($(clock) / 1000))
     asked=0  # a signal only leaves its status here: what is done about it is not done in the middle of something else
-    trap end_services EXIT
     trap 'asked=130' INT
     trap 'asked=143' TERM HUP
-    for service in observations analysis forecast verify; do start_service "$service"; done
+    for service in observations analysis forecast verify; do
+        dated_line >>"$FOLDER/log/$service.out"
+        start_service "$service"
+    done
     while ((number < total)); do
         if finished "${all_times[number]}"; then
             number=$((number + 1)) now=$(($(clock) / 1000))
             cycle_done "$(in_seconds $((now - last)))" "$(by_stage "${all_times[number - 1]}")"
-            last=$now
+            last=$now DEATHS=()
             continue
         fi
         ((asked == 0)) || { say "stopped by a signal; the same command goes on"; exit "$asked"; }
         revive
-        if ((${#SERVICE[@]} == 0)) && ! finished "${all_times[number]}"; then
+        if ((${#SERVICE[@]} + ${#DUE[@]} == 0)) && ! finished "${all_times[number]}"; then
             [[ ! -e $STOP ]] || { say "stopped by $STOP; the same command goes on"; exit 130; }
             die "all services have ended and ${all_times[number]} is not complete; their words: $FOLDER/log/*.out"
         fi
         pause
     done
     end_services
-    trap - EXIT INT TERM HUP
+    trap - INT TERM HUP
 fi

@@ -16,7 +16,7 @@ at_once=1 free=() experiments=()
 while (($#)); do
     case $1 in
         -h | --help) usage; exit 0 ;;
-        -j) at_once=${2:-}; shift ;;
+        -j) at_once=${2:-}; shift $(($# > 1)) ;;
         --free) free=(free) ;;
         *) experiments+=("$1") ;;
     esac
@@ -32,7 +32,8 @@ for experiment in "${experiments[@]}"; do
     eval "$settings"
     mkdir -p "$FOLDER"
     LOG[$experiment]=$FOLDER/sweep.log
-    if "$CHECKOUT/run/prepare.sh" "$experiment" "${free[@]}" >"$FOLDER/sweep.log" 2>&1 </dev/null; then
+    dated_line >>"$FOLDER/sweep.log"
+    if "$CHECKOUT/run/prepare.sh" "$experiment" "${free[@]}" >>"$FOLDER/sweep.log" 2>&1 </dev/null; then
         ready+=("$experiment")
     else
         failed+=("$experiment")
@@ -74,5 +75,9 @@ done
 while ((${#RUNNING[@]})); do reap; done
 
 say ""
-"$PYTHON" -m verify compare "${experiments[@]}"
+readable=()
+for experiment in "${experiments[@]}"; do
+    if [[ -n ${LOG[$experiment]:-} ]]; then readable+=("$experiment"); fi
+done
+((${#readable[@]} == 0)) || "$PYTHON" -m verify compare "${readable[@]}" || failed+=("the table of them")
 ((${#failed[@]} == 0)) || die "failed: ${failed[*]}; the same command tries again"

@@ -4,6 +4,7 @@ Members are read by groups of variables, so that memory stays flat whatever the 
 members x channels of the group x columns.
 """
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from contracts.state import StateSpace
 from verify import scores
 
 GIB = 2**30
+log = logging.getLogger("verify")
 
 
 def ensembles(folder: ExperimentFolder, time: datetime) -> dict[str, EnsembleFolder]:
@@ -27,9 +29,12 @@ def ensembles(folder: ExperimentFolder, time: datetime) -> dict[str, EnsembleFol
 
 def score(ensemble: EnsembleFolder, members: int, truth: Path, space: StateSpace, time: datetime,
           weights: np.ndarray, memory_gib: float) -> dict[str, np.ndarray]:  # fmt: skip
-    """Scores (region, channel) of one ensemble; crps is NaN where only its mean and spread were kept."""
+    """Scores (region, channel) of one ensemble; crps is NaN where only its mean and spread were kept, or still are."""
     parts: list[dict[str, np.ndarray]] = []
-    kept = ensemble.member(members).exists() or not ensemble.spread.exists()
+    tidied = ensemble.tidied.exists()
+    if tidied:
+        log.warning("%s: its members are no longer kept ([retention]), so it has no CRPS", ensemble.folder)
+    kept = not tidied and (ensemble.member(members).exists() or not ensemble.spread.exists())
     for group in groups(space, members if kept else 2, memory_gib * GIB):
         y = state.read(truth, group, time).data.astype(np.float64)
         if kept:

@@ -35,6 +35,7 @@ from verify.config import Settings
 CONTRACT = "status/1"
 STAGES = ("observations", "analysis", "forecast", "verify")
 SHOWN = 20  # cycles in status.json
+BEGUN = "# begun "  # run/services.sh writes such a line above the words of each run
 
 State = Literal["complete", "running", "STALLED", "stopped", "not begun"]
 Found = dict[str, float | None]  # by stage the time at which its product was complete, in seconds since 1970
@@ -177,9 +178,11 @@ def _errors(settings: Settings, found: dict[datetime, Found]) -> dict[str, str]:
 
 
 def last_error(path: Path) -> str:
-    """The last error that a program told on its terminal, as one line; empty where it told none."""
+    """The last error that a program told on its terminal since it was begun, as one line; empty where it told none."""
     lines = path.read_text(errors="replace").splitlines()
     for line in reversed(lines):
+        if line.startswith(BEGUN):
+            break
         if found := re.search(r"Z [\w.]+ ERROR (.*)|^(\w*(?:Error|Exception)\b.*)", line):
             return found[1] or found[2]
     return ""

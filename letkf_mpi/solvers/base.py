@@ -3,7 +3,8 @@
     xᵃ_i = x̄ + X (w̄ + W_i)
 
 A solver is a frozen settings struct with `solve(problem) -> Weights`.  It knows nothing of grids, files or ranks.
-What it wants beside the plain problem it says by `needs_noise`, `needs_static`.
+What it wants beside the plain problem it says by `needs_noise`, `needs_static`; whether its weights have the degrees of
+freedom for signal by `has_signal`.
 """
 
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from contracts.config import Section
 
 
 class Solver(Section, frozen=True):
-    """Settings of a method; what it needs to be given."""
+    """Settings of a method; what it needs to be given, and tells."""
 
     needs_noise = False  # draws that belong to the observations
     needs_static = False  # static perturbations
+    has_signal = False  # it has a gain, and tells its degrees of freedom for signal
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,6 @@ class LocalProblem:
     def rinv(self) -> np.ndarray:
         """(p,) tapered precision R⁻¹ρ."""
         return self.taper / self.variance
-
-    @property
-    def degrees_of_freedom_for_signal(self) -> float:
-        """tr(H K) of the Kalman gain K of the inflated ensemble: how many numbers the observations determine.
-
-        With A = (k−1)/β I + Yᵀ (R⁻¹ρ) Y it is k − (k−1)/β tr A⁻¹ (Rodgers 2000, Inverse Methods, Eq. 2.80).
-        """
-        scaled = np.sqrt(self.inflation / (self.k - 1) * self.rinv)[:, None] * self.Y
-        eigenvalues = np.linalg.eigvalsh(scaled.T @ scaled)
-        return float((eigenvalues / (1.0 + eigenvalues)).sum())
 
     def select(self, which: np.ndarray) -> "LocalProblem":
         """The same problem with some of its observations, by mask (p,)."""
@@ -82,7 +74,11 @@ class Weights:
     """`mean` w̄ (k,); `perturbations` W (k, k), of which member i uses column i.
 
     With m static perturbations, k + m rows: of the ensemble's perturbations first, then of the static ones.
+    `signal`, of a solver that has it: degrees of freedom for signal tr(H K) of its gain K, how many numbers the
+    observations determine (Rodgers 2000, Inverse Methods, Eq. 2.80).  It is Σ γ/(1+γ) over the eigenvalues γ of the
+    background covariance in observation space, in units of R/ρ.
     """
 
     mean: np.ndarray
     perturbations: np.ndarray
+    signal: float = 0.0

@@ -28,6 +28,7 @@ class Hybrid(Solver, frozen=True, tag_field="method", tag="hybrid"):
     share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.2
 
     needs_static = True
+    has_signal = True
 
     def solve(self, problem: LocalProblem) -> Weights:
         """Weights (k + m,) and (k + m, k) of one local problem, whose `static` (p, m) are observed perturbations."""
@@ -44,7 +45,8 @@ class Hybrid(Solver, frozen=True, tag_field="method", tag="hybrid"):
         gamma = np.maximum(gamma, 0.0)  # rounding
         mean = V @ ((V.T @ (tapered.T @ problem.d)) / (1.0 + gamma))
         contraction = V @ (_modified(gamma)[:, None] * (V.T @ (tapered.T @ (root * problem.Y))))
-        return Weights(scale * mean, unchanged - scale[:, None] * contraction)
+        signal = (gamma / (1.0 + gamma)).sum()
+        return Weights(scale * mean, unchanged - scale[:, None] * contraction, float(signal))
 
 
 def _modified(gamma: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ in double precision, so that it stays below 5e-6; `python -m letkf_mpi.accuracy`
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -41,7 +42,7 @@ def compiled() -> ModuleType | None:
     try:
         from letkf_mpi import _lanes
     except ImportError as error:
-        log.warning("local analyses without the compiled kernel, 20 to 50 times slower (%s); install a C compiler and "
+        log.warning("local analyses without the compiled kernel, 20 to 40 times slower (%s); install a C compiler and "
                     "install again, or set kernel = \"reference\" in [analysis.solver]", error)  # fmt: skip
         return None
     return _lanes
@@ -53,13 +54,22 @@ def instructions() -> tuple[str, ...]:
     return tuple(kernel.instructions()) if kernel else ()
 
 
-def _chosen_instructions() -> str:
+def chosen_instructions() -> str:
+    """The fastest that this machine can run, or what the environment names; raises UserError where that cannot run."""
     known = instructions()
     chosen = os.environ.get(INSTRUCTIONS) or known[0]
     if chosen not in known:
         raise UserError(f"{INSTRUCTIONS}: expected one of {', '.join(known)}, which this machine has, got {chosen!r}; "
                         "unset it to have the fastest")  # fmt: skip
     return chosen
+
+
+def refuse_mixed(of_ranks: Sequence[str]) -> None:
+    """Raises UserError where the ranks' instruction sets differ: the bits would depend on who solves which tile."""
+    if len(set(of_ranks)) > 1:
+        got = ", ".join(f"{name} on {of_ranks.count(name)} rank(s)" for name in sorted(set(of_ranks)))
+        raise UserError(f"the analysis has other bits on other processors, and the fastest instructions are {got}: set "
+                        f"{INSTRUCTIONS} to one that all have")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ class Lanes:
         if kernel is None:
             raise RuntimeError("the compiled kernel is not there")
         self._kernel, self._method = kernel, method.packed
-        self._instructions = _chosen_instructions()
+        self._instructions = chosen_instructions()
         self._shape = vertical.shape[0], channels.number.size
         self._members = observations.Y.shape[1]
         self._shared = self._kernel.prepare(

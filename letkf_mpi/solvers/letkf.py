@@ -24,6 +24,8 @@ class Letkf(Solver, frozen=True, tag_field="method", tag="letkf"):
     kernel: Literal["compiled", "reference"] = "compiled"  # the reference is NumPy, point by point
     precision: Literal["float32", "float64"] = "float32"  # of the compiled kernel
 
+    has_signal = True
+
     def solve(self, problem: LocalProblem) -> Weights:
         """Weights of one local problem."""
         if problem.p == 0:
@@ -34,7 +36,8 @@ class Letkf(Solver, frozen=True, tag_field="method", tag="letkf"):
         A.flat[:: k + 1] += (k - 1) / problem.inflation
         eigenvalues, V = np.linalg.eigh(A)
         mean = V @ ((V.T @ (tapered.T @ problem.d)) / eigenvalues)
-        return Weights(mean, (V * np.sqrt((k - 1) / eigenvalues)) @ V.T)
+        signal = (1.0 - (k - 1) / (problem.inflation * eigenvalues)).sum()
+        return Weights(mean, (V * np.sqrt((k - 1) / eigenvalues)) @ V.T, float(signal))
 
     def _without_observations(self, problem: LocalProblem) -> Weights:
         k, root = problem.k, np.sqrt(problem.inflation)

@@ -31,6 +31,7 @@ class PerturbedObservations(Solver, frozen=True, tag_field="method", tag="pertur
     share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 
     needs_noise = True
+    has_signal = True
 
     def solve(self, problem: LocalProblem) -> Weights:
         """Weights of one local problem, whose `noise` (p, k) are standard normal: ε before its mean is taken out."""
@@ -46,4 +47,5 @@ class PerturbedObservations(Solver, frozen=True, tag_field="method", tag="pertur
         root = np.sqrt((1.0 - self.share**2) / eigenvalues + self.share**2 / (beta * eigenvalues**2))
         E = (problem.noise - problem.noise.mean(axis=1, keepdims=True)) / np.sqrt(problem.rinv)[:, None]
         perturbations = (V * root) @ V.T + self.share * (covariance @ (tapered.T @ E))
-        return Weights(covariance @ (tapered.T @ problem.d), perturbations)
+        signal = (1.0 - 1.0 / (beta * eigenvalues)).sum()
+        return Weights(covariance @ (tapered.T @ problem.d), perturbations, float(signal))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from contracts import paths, times
 from contracts.constants import HOUR
+from contracts.errors import UserError
 from model_server import progress
 from model_server.models import climax
 from model_server.models.base import Batch
@@ -38,13 +39,20 @@ class FreeRun:
 
     def days_inside(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """(channel,) days until the first mean outside low … high; infinite where all lie inside."""
-        outside = (self.means < low) | (self.means > high)
+        outside = ~((self.means >= low) & (self.means <= high))  # so that NaN is outside
         first = np.where(outside.any(axis=0), outside.argmax(axis=0), np.inf)
         return first * self.step_hours / 24
 
 
 def report(settings: Settings, free_days: int) -> str:
-    """Write skill.csv and drift.csv into the folder of the training; returns what they say, in Markdown."""
+    """Write skill.csv and drift.csv into the folder of the training; returns what they say, in Markdown.
+
+    Raises UserError where the state lacks a field that is followed.
+    """
+    missing = set(FOLLOWED) - {channel.name for channel in settings.space.channels}
+    if missing:
+        raise UserError(f"[state] has no {' and no '.join(sorted(missing))}, whose global means tell how far the free "
+                        "run drifts; score weights of a state that has them")  # fmt: skip
     trainer = loop.prepared(settings)
     path = settings.folder / f"{settings.experiment.name}.safetensors"
     model = climax.model_of(climax.load(path), settings.space, CPU, str(path))

@@ -72,8 +72,10 @@ def test_every_experiment_of_ours_can_be_read(path):
     ('base = "nowhere.toml"', "no experiment file can be read there"),
     ('base = "above.toml"', "do they name one another"),
     ('base = "below.toml"\nmembers = 3', "members: stands in no section"),
+    ('base = "loose.toml"', "loose.toml: run: stands in no section"),
 ])  # fmt: skip
 def test_a_base_that_is_none_is_refused(above, text, words):
     above.write_text(text)
+    (above.parent / "loose.toml").write_text("run = 3\n" + BELOW.replace("[run]", "[retention]"))
     with pytest.raises(UserError, match=words):
         base.complete(above)

@@ -29,6 +29,18 @@ class Choice(config.Section, frozen=True):
     inflation: Plain | Clever = Plain()
 
 
+class Parts(config.Section, frozen=True):
+    solver: Plain | Clever = Clever()
+    static: Plain | None = None
+    other: Plain | Clever | None = None
+
+
+class Nested(config.Section, frozen=True):
+    experiment: config.Experiment
+    inflation: Plain | Clever = Plain()
+    analysis: Parts = Parts()
+
+
 class Settings(config.Section):
     experiment: config.Experiment
     grid: config.GridSettings = config.GridSettings()
@@ -75,6 +87,21 @@ def test_a_choice_between_sections_is_made_by_its_method():
         config.decode(text.replace("memory", "memroy"), Choice, "twin.toml")
     with pytest.raises(UserError, match=r"twin.toml: \[inflation\]"):
         config.decode(text.replace("memory", "factor"), Choice, "twin.toml")
+    with pytest.raises(UserError, match=r"\[inflation\] method: expected one of plain, clever, got 'clevr'"):
+        config.decode(text.replace('"clever"', '"clevr"'), Choice, "twin.toml")
+
+
+def test_a_choice_that_names_no_method_is_the_default():
+    def decoded(text: str) -> Nested:
+        return config.decode(EXPERIMENT + text, Nested, "twin.toml")
+
+    assert decoded("[inflation]\nfactor = 2.0\n").inflation == Plain(factor=2.0)
+    assert decoded("[analysis.solver]\nmemory = 3.0\n").analysis.solver == Clever(memory=3.0)
+    assert decoded("[analysis.static]\nfactor = 2.0\n").analysis.static == Plain(factor=2.0)
+    with pytest.raises(UserError, match=r"\[analysis.solver\]: unknown setting 'memroy'; known: method, fac"):
+        decoded("[analysis.solver]\nmemroy = 3.0\n")
+    with pytest.raises(UserError, match=r"\[analysis.other\] method: expected one of plain, clever, got ''"):
+        decoded("[analysis.other]\nmemory = 3.0\n")
 
 
 def test_an_environment_variable_that_is_not_set_is_named(monkeypatch):

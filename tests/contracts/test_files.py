@@ -1,5 +1,7 @@
 """Files: write then read is the identity; what does not fit is refused with the file's name and a sentence."""
 
+import errno
+import os
 from dataclasses import fields
 
 import netCDF4
@@ -219,6 +221,24 @@ def test_a_disk_that_refuses_is_named(tmp_path):
     with pytest.raises(UserError, match="m.nc.*could not be written"), paths.side_by_side() as disk:
         state.write(tmp_path / "m.nc", builders.random_state(builders.space()), disk=disk)
     assert [path.name for path in tmp_path.iterdir()] == ["m.nc"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_flush_that_fails_names_the_file_and_leaves_nothing(tmp_path, monkeypatch, beside):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as fsync: without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    words = "m.nc: could not be written .No space left on device.; check the space"
+    with (pytest.raises(UserError, match=words), paths.side_by_side() as disk,
+          paths.atomic(tmp_path / "m.nc", disk if beside else None) as partial):  # fmt: skip
+        partial.write_text("whole")
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_the_block_itself_are_the_callers(tmp_path):
+    with pytest.raises(FileNotFoundError), paths.side_by_side() as disk, paths.atomic(tmp_path / "m.nc", disk):
+        (tmp_path / "nowhere").read_text()
 
 
 def test_a_forecast_says_when_it_began_and_how_far_it_has_run(tmp_path):

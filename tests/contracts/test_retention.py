@@ -62,6 +62,15 @@ def test_finished_times_need_no_more_room(experiment):
     assert retention.need(experiment, Retention()) == pytest.approx(before * 11 / 12)
 
 
+def test_before_the_folder_is_there_the_disk_is_that_of_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path / "not" / "yet"))
+    made = Experiment(name="room", start=START, end=START, members=MEMBERS)
+    assert "GiB free" in retention.check_disk(made, Retention())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORK", "work")
+    assert "GiB free" in retention.check_disk(made, Retention())
+
+
 def test_a_disk_too_small_is_refused_unless_told_otherwise(experiment, monkeypatch):
     usage = shutil._ntuple_diskusage(total=10**9, used=10**9 - 10, free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)

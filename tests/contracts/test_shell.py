@@ -77,6 +77,7 @@ def test_an_experiment_goes_on_only_as_it_was_begun(tmp_path):
         frozen.freeze(TEXT.replace("1.1", "1.2"), path, "code")
     with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says its default"):
         frozen.freeze(TEXT.replace("factor = 1.1", ""), path, "code")
-    longer = TEXT.replace("1989-01-02", "1989-01-09") + "[run]\nranks = 5\n"
+    longer = TEXT.replace("1989-01-02", "1989-01-09") + "[run]\nranks = 5\n[retention]\nmembers_hours = 6\n"
+    longer += "[model]\nbatch = 4\n[analysis]\nthreads = 2\n"
     frozen.freeze(longer, path, "code")
     assert longer.strip() in path.read_text()

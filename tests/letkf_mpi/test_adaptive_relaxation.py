@@ -56,8 +56,8 @@ def test_rtps_with_the_estimate_has_the_spread_asked_for(share):
     assert trace(local, rtps(local.Y.T[:, None], Ya.T[:, None], alpha)[:, 0].T) == pytest.approx(target)
 
 
-@pytest.mark.parametrize(("method", "estimate"), METHODS)
-def test_it_settles_where_the_analysis_has_the_spread_of_its_error(method, estimate):
+@pytest.mark.parametrize("estimate", [rtpp_estimate, rtps_estimate])
+def test_it_settles_where_the_analysis_has_the_spread_of_its_error(estimate):
     """Innovations drawn from Y Yᵀ/(k−1) + R: the optimal analysis needs no relaxation; from more, it does."""
     rng = np.random.default_rng(0)
     found = {}
@@ -91,8 +91,8 @@ def test_smoothing_and_bounds(method, estimate):
         method(initial=0.2, minimum=0.5)
 
 
-@pytest.mark.parametrize(("method", "estimate"), METHODS)
-def test_it_stays_without_observations_or_without_spread(method, estimate):
+@pytest.mark.parametrize("method", [AdaptiveRtpp, AdaptiveRtps])
+def test_it_stays_without_observations_or_without_spread(method):
     local = problem()
     nothing, flat = rows(local, slice(0)), problem(Y=0 * local.Y)
     assert method().update(0.8, nothing, Letkf().solve(nothing)) == 0.8

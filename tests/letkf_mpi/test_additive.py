@@ -65,6 +65,26 @@ def made(folder):
     return case.make(folder / "made")
 
 
+def test_humidity_that_is_kept_gets_no_draws_and_none_becomes_negative(tmp_path):
+    experiment = made(tmp_path).settings.experiment
+    climate(tmp_path / "made" / "nature", 6)
+    members, chosen = np.arange(4), additive.Additive(states="nature/*.nc", scale=0.5)
+    background = np.stack([builders.random_state(SPACE, 50 + i).data for i in range(4)])
+    background = background.reshape(4, len(SPACE.channels), -1)
+    humid = SPACE.index("specific_humidity")  # at 500, 850, 925 hPa
+    background[:, humid] *= 0.03
+    background[:, humid[0], 0] = -1e-6  # as a model may leave it
+
+    pairs = additive.drawn(experiment.seed, TIME, 4, 6)
+    eta = additive.perturbations(Climatology.find(experiment, "nature/*.nc", 4, ""), SPACE, pairs, members, 0.5)
+    found, clipped = additive.added(background, chosen, experiment, TIME, members, SPACE, 500.0)
+    others = np.setdiff1d(np.arange(len(SPACE.channels)), humid)
+    assert np.array_equal(found[:, humid[0]], background[:, humid[0]])
+    assert np.array_equal(found[:, others], background[:, others] + eta[:, others])
+    assert np.array_equal(found[:, humid[1:]], np.maximum(background[:, humid[1:]] + eta[:, humid[1:]], 0))
+    assert found.dtype == np.float32 and clipped == (background[:, humid[1:]] + eta[:, humid[1:]] < 0).sum() > 0
+
+
 def test_files_are_found_in_the_order_of_their_names(tmp_path):
     experiment = made(tmp_path).settings.experiment
     climate(tmp_path / "made" / "nature", 5)

@@ -5,13 +5,14 @@ import pytest
 
 from contracts.variables import Quantity
 from letkf_mpi.adaptive_relaxation import AdaptiveRtpp
-from letkf_mpi.config import Analysis
+from letkf_mpi.config import Analysis, Settings
+from letkf_mpi.inflation import Adaptive, Constant
 from letkf_mpi.localization import Localization
 from letkf_mpi.relaxation import Rtpp
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
 from letkf_mpi.static_set import StaticColumns, StaticSet
 from letkf_mpi.update import LocalAnalysis, analysis_levels
-from tests.letkf_mpi.test_update import ALL, SPACE, K, ensemble, used, with_settings
+from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble, used, with_settings
 
 LEVELS = analysis_levels(SPACE)
 REFERENCE = with_settings(analysis=Analysis(solver=Letkf(kernel="reference")))
@@ -61,6 +62,13 @@ def test_limited_to_the_nearest_it_is_the_analysis_of_those_alone():
 def test_perturbed_observations_without_noise_are_the_letkf():
     settings = with_settings(analysis=Analysis(solver=PerturbedObservations(share=0.0)))
     close(analyse(with_draws(used()), settings), analyse(used()))
+
+
+def test_adaptive_inflation_is_refused_where_the_ensemble_is_not_all_of_the_covariance():
+    hybrid = Analysis(solver=Hybrid(), static=STATIC)
+    with pytest.raises(ValueError, match='method "adaptive" learns from .* and solver "hybrid" has static'):
+        Settings(BASE.experiment, analysis=hybrid, inflation=Adaptive())
+    assert Settings(BASE.experiment, analysis=hybrid, inflation=Constant()).inflation == Constant()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.7])

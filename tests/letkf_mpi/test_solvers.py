@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from letkf_mpi.solvers import Letkf, LocalProblem
+from letkf_mpi.solvers import Hybrid, Letkf, LocalProblem, PerturbedObservations
 
 
 def problem(p: int = 7, k: int = 5, inflation: float = 1.0, seed: int = 0, **changed) -> LocalProblem:
@@ -82,6 +82,19 @@ def test_two_equal_observations_are_one_of_half_the_variance():
     twice = rows(one, [0, 1, 2, 3, 4, 5, 0])
     halved = LocalProblem(one.Y, one.d, one.variance * np.where(np.arange(6) == 0, 0.5, 1.0), one.taper, 1.0)
     close(Letkf().solve(twice), Letkf().solve(halved))
+
+
+@pytest.mark.parametrize("inflation", [1.0, 1.3])
+@pytest.mark.parametrize("solver", [Letkf(), PerturbedObservations(), Hybrid(share=0.0), Hybrid(share=0.4)])
+def test_degrees_of_freedom_for_signal_are_the_trace_of_the_gain(solver, inflation):
+    """tr(H K) with the dense gain of the background covariance that the solver has, the tapered one as R/ρ."""
+    static = problem(seed=3, k=8).Y if solver.needs_static else None
+    local = problem(inflation=inflation, noise=np.zeros((7, 5)), static=static)
+    P = inflation * local.Y @ local.Y.T / 4
+    if static is not None:
+        P = (1 - solver.share) * P + solver.share * static @ static.T / 7
+    assert solver.has_signal
+    assert solver.solve(local).signal == pytest.approx(np.trace(P @ np.linalg.inv(P + np.diag(1 / local.rinv))))
 
 
 def test_a_perfect_observation_is_fitted():

@@ -58,6 +58,24 @@ def test_a_free_run_leaves_the_climate_on_the_first_day_outside():
     assert scored.stay(run, low, high, 1)[1].endswith("for all 1 days")
 
 
+def test_a_free_run_that_blew_up_has_left_the_climate():
+    run = FreeRun(np.array([[1.0, 1.0], [1.0, np.inf], [np.nan, np.nan]]), step_hours=12)
+    np.testing.assert_array_equal(run.days_inside(np.zeros(2), np.full(2, 2.0)), [1.0, 0.5])
+
+
+@pytest.mark.parametrize("days", ["0", "-3"])
+def test_a_free_run_of_no_days_is_refused(trained, days):
+    with pytest.raises(UserError, match=f"--free-days must be at least 1, got {days}"):
+        skill.main([str(trained), "--free-days", days])
+
+
+def test_a_state_without_the_fields_that_are_followed_is_refused(trained):
+    other = trained.with_name("other.toml")
+    other.write_text(trained.read_text().replace("levels_hpa = [500", "levels_hpa = [550"))
+    with pytest.raises(UserError, match=r"\[state\] has no geopotential_500 and no temperature_500"):
+        skill.main([str(other)])
+
+
 def test_the_table_names_what_is_below_persistence():
     scores = [Score(6, "temperature_500", kind, rmse, acc)
               for kind, rmse, acc in (("forecast", 0.3, 0.9), ("persistence", 1.0, 0.5), ("climatology", 2.0, 0.0))]

@@ -13,6 +13,7 @@ from contracts.state import StateSpace
 from model_server import config, spectral
 from model_server.forecast import forecast, model_of
 from model_server.models.base import Batch
+from model_server.models.filtered import filtered
 from model_server.spectral import Filter
 from tests import builders
 
@@ -100,6 +101,23 @@ def test_every_model_can_have_it_and_a_member_keeps_its_bits_whatever_it_is_batc
         found = state.read(folder.at(later).background.member(number), settings.space, later).data
         np.testing.assert_array_equal(found, expected.state(before).astype(np.float32))
         assert np.abs(found - before).max() > 1.0
+
+
+def test_a_model_with_a_state_of_its_own_takes_the_filter_up_as_it_does_an_analysis(speedy):
+    filtering = filtered(speedy, config.SpectralFilter(truncation=10))
+    assert filtering.keeps_restart
+    batch = speedy.cold_start(builders.TIME)
+    plain = speedy.step(batch)
+    sigma = spectral.response(10, 16, 2.0)
+    data = Filter.of(speedy.space, sigma).state(plain.data[0]).astype(np.float32)[None]
+    assert np.abs(data - plain.data).max() > 0.1
+    first = filtering.step(batch)
+    np.testing.assert_array_equal(first.data, data)
+    analysed = speedy.step(Batch(plain.time, data, plain.restart))
+    second = filtering.step(first)
+    for name, array in analysed.restart[0].items():
+        np.testing.assert_array_equal(second.restart[0][name], array, err_msg=name)
+    assert any((second.restart[0][name] != array).any() for name, array in speedy.step(plain).restart[0].items())
 
 
 def test_filtering_the_change_leaves_a_model_that_changes_nothing_as_it_is(persistence, tmp_path):

@@ -462,6 +462,36 @@ end = 1990-01-08T18:00:00Z
 """
 
 
+def test_a_disturbance_has_the_strength_and_the_patterns_it_says():
+    """Variance one over many fields, half of it smooth, each field with a strength of its own; the same each time."""
+    noise = samples.disturbance((40, 30, 32, 64), 1, 0, 2, 3)
+    assert noise.std() == pytest.approx(1.0, abs=0.05)
+    strength = noise.std(axis=(-2, -1)).ravel()
+    assert strength.mean() == pytest.approx(np.sqrt(2 / np.pi), abs=0.05)  # of |N(0, 1)|
+    unit = noise / noise.std(axis=(-2, -1), keepdims=True)
+    neighbours = (unit * np.roll(unit, 1, axis=-1)).mean()
+    assert neighbours == pytest.approx(0.5 * np.exp(-1 / (4 * samples.SMOOTH**2)), abs=0.03)
+    np.testing.assert_array_equal(noise, samples.disturbance((40, 30, 32, 64), 1, 0, 2, 3))
+    assert (noise != samples.disturbance((40, 30, 32, 64), 1, 0, 2, 4)).all()
+
+
+def test_a_phase_may_be_added_to_a_finished_training(settings):
+    """It goes on from the weights that were best, here with noise, and does not begin anew."""
+    small = settings("longer")
+    train.write_shards(small)
+    loop.train(small)
+    more = small.folder.parent.parent / "longer.toml"
+    more.write_text(more.read_text() + "[[training.phases]]\nepochs = 1\nnoise = 3.0\nlearning_rate = 1e-4\n")
+    longer = config.load(more)
+    loop.train(longer)
+    rows = table(longer.folder / "curves.csv")
+    assert [row["phase"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["training_loss"]) > float(rows[1]["training_loss"])  # it began with noise
+    more.write_text(more.read_text().replace("learning_rate = 4e-3", "learning_rate = 3e-3"))
+    with pytest.raises(UserError, match="is a training with phases"):
+        loop.train(config.load(more))
+
+
 def test_no_sample_reaches_from_one_period_into_another(settings):
     """Two runs may meet in time; the step from the one into the other never was."""
     small = settings("periods", more=PERIODS)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 from contracts.errors import UserError
 from letkf_mpi import analysis
@@ -24,15 +25,26 @@ def die_after_one_member(self, X, members, disk):
     die()
 
 
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def linger(self, *arguments):
+    time.sleep(1.0)
+    return tile(self, *arguments)
+
+
 def refuse(*_, **__):
     raise UserError("one rank alone found a fault that you can mend")
 
 
-write = Writer.members
+write, tile = Writer.members, LocalAnalysis.tile
 FAULTS = {
     "killed in a tile": (LocalAnalysis, "tile", die),
     "killed while writing": (Writer, "members", die_after_one_member),
     "exception in a tile": (LocalAnalysis, "tile", fail),
+    "interrupted in a tile": (LocalAnalysis, "tile", interrupt),
+    "slow in a tile": (LocalAnalysis, "tile", linger),
     "refusal in a tile": (LocalAnalysis, "tile", refuse),
 }
 

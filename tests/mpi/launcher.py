@@ -20,9 +20,10 @@ def alone(*arguments: object, timeout: float = 120.0, **environment: str) -> sub
 
 
 def start(ranks: int, *arguments: object) -> subprocess.Popen:
-    """Start such a job and let it run; what it says goes to its `stderr`."""
+    """Start such a job in a session of its own and let it run; what it says goes to its `stderr`."""
     command = [str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, arguments)]
-    return subprocess.Popen(command, env=_environment({}), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=_environment({}), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)  # fmt: skip
 
 
 def _run(command: list[str], timeout: float, environment: dict[str, str]) -> subprocess.CompletedProcess:

@@ -53,6 +53,17 @@ def test_more_ranks_than_columns(tmp_path):
     assert case.contents(made.files) == expected
 
 
+def test_threads_change_no_bit(twenty):
+    made, expected, _ = twenty
+    shutil.rmtree(made.files.analysis.folder)
+    made.files.departures.unlink()
+    text = made.toml.read_text()
+    made.toml.write_text(text + "[analysis]\nthreads = 2\n")
+    analyse(made, ranks=2)
+    made.toml.write_text(text)
+    assert case.contents(made.files) == expected
+
+
 def test_products_are_complete_and_consistent(twenty):
     made, _, _ = twenty
     members = np.stack([state.read(path, made.space, TIME).data for path in made.files.analysis.members(20)])

@@ -1,21 +1,25 @@
 """Whatever goes wrong: one clear sentence, non-zero exit, nothing hangs, no half-written file under its name."""
 
+import os
 import shutil
+import signal
 import subprocess
+import time
 
 import netCDF4
 import numpy as np
 import pytest
 
-from contracts import state
+from contracts import program, state
 from contracts.grid import Grid
 from contracts.netcdf import open_to_read
 from contracts.state import StateSpace
+from letkf_mpi.solvers import lanes
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
 from tests.letkf_mpi.case import NOW
-from tests.mpi.launcher import alone, mpirun
+from tests.mpi.launcher import alone, mpirun, start
 
 PROGRAM = ("-m", "letkf_mpi.analysis")
 
@@ -72,6 +76,47 @@ def test_an_exception_on_one_rank_ends_all(fresh, rank):
     assert job.returncode != 0
     assert f"rank {rank} of 3" in job.stderr and "ZeroDivisionError: made to fail in a tile" in job.stderr
     assert not fresh.files.analysis.folder.exists() and not fresh.files.departures.exists()
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_ctrl_c_that_reaches_one_rank_alone_ends_all(fresh, rank):
+    job = mpirun(3, "-m", "tests.mpi.faulty", "interrupted in a tile", rank, fresh.toml, NOW, timeout=60)
+    assert job.returncode == program.INTERRUPTED
+    assert f"rank {rank} of 3: interrupted; run the same command again" in job.stderr and "Traceback" not in job.stderr
+    assert not fresh.files.departures.exists()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_job_and_running_again_gives_the_same_bits(finished, fresh, times):
+    """The terminal gives the signal to mpiexec and all ranks at once."""
+    job = start(3, "-m", "tests.mpi.faulty", "slow in a tile", 1, fresh.toml, NOW)
+    log = fresh.files.log("analysis")
+    while not log.exists() or "memory: about" not in log.read_text():
+        assert job.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    for _ in range(times):
+        os.killpg(job.pid, signal.SIGINT)
+        time.sleep(0.2)
+    job.communicate(timeout=60)
+    assert job.returncode != 0 and not fresh.files.departures.exists() and whole_files(fresh)
+    assert mpirun(3, *PROGRAM, fresh.toml, NOW).returncode == 0
+    assert case.contents(fresh.files) == finished[1]
+
+
+MIXED = ("import os; from letkf_mpi import analysis, parallel; world = parallel.World(); "
+         "os.environ['LETKF_INSTRUCTIONS'] = '{}' if world.rank == 2 else 'baseline'; "
+         "parallel.guarded(analysis.main, analysis.PROGRAM)")  # fmt: skip
+
+
+@pytest.mark.skipif(len(lanes.instructions()) < 2, reason="this machine has one set of instructions")
+def test_ranks_that_would_solve_with_other_instructions_are_refused_at_the_start(fresh):
+    fastest = lanes.instructions()[0]
+    job = mpirun(3, "-c", MIXED.format(fastest), fresh.toml, NOW, timeout=60)
+    refused(job, f"{fastest} on 1 rank(s)", "baseline on 2 rank(s)", "set LETKF_INSTRUCTIONS to one that all have")
+    job = mpirun(3, "-c", MIXED.format("altivec"), fresh.toml, NOW, timeout=60)
+    refused(job, "LETKF_INSTRUCTIONS: expected one of", "got 'altivec'")
+    assert not fresh.files.log("analysis").exists()
 
 
 def test_a_fault_of_one_rank_alone_is_told_in_its_sentence(fresh):

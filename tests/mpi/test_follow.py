@@ -113,7 +113,12 @@ def terminate(made, job):
     job.terminate()
 
 
-@pytest.mark.parametrize("ask", [stop_file, terminate])
+def interrupt(made, job):
+    """As Ctrl-C in a terminal does, to mpiexec and all ranks."""
+    os.killpg(job.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("ask", [stop_file, terminate, interrupt])
 def test_it_sleeps_while_it_waits_and_ends_when_asked(made, ask):
     with serving(made) as job:
         wait_for(made.files.departures, job)

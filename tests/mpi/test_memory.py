@@ -45,7 +45,8 @@ def test_the_estimate_is_near_the_peak(large):
     assert job.returncode == 0, job.stderr
     each, first, last = numbers(r"about ([\d.]+) GB on each rank, ([\d.]+) GB more on rank 0, ([\d.]+) GB more on the",
                                 job.stderr)  # fmt: skip
-    peaks = numbers(r"peak memory: ([\d.]+) GB on rank 0, at most ([\d.]+) GB on the others", job.stderr)
+    peaks = numbers(r"peak memory since the program began: ([\d.]+) GB on rank 0, at most ([\d.]+) GB on the others",
+                    job.stderr)  # fmt: skip
     for expected, measured in zip((each + first, each + last), peaks, strict=True):
         assert measured / 1.4 < expected < 1.4 * measured
     assert peaks[0] > 0.2  # the ensemble is most of it
@@ -57,7 +58,11 @@ def test_every_part_of_the_estimate_grows_with_what_it_is_made_of():
     small = memory.estimate(plain)
     more_members, more_observations = (memory.estimate(Size(**vars(plain) | change))
                                        for change in ({"members": 40}, {"observations": 20_000}))  # fmt: skip
+    hybrid, noisy = (memory.estimate(Size(**vars(plain) | change)) for change in ({"static": 100}, {"noise": True}))
     ensemble = 4 * 20 * 38 * 2048
     assert more_members.each - small.each > 2 * ensemble / 4  # as much again by member and by column
     assert more_observations.shared - small.shared > 8 * 20 * 10_000  # Y
+    assert hybrid.each - small.each == 5 * ensemble * (1 + 1 + 2) / 4  # whole, and in single and double precision
+    assert hybrid.shared - small.shared == 8 * 100 * 10_000  # Y_s
+    assert noisy.shared - small.shared == 4 * 20 * 10_000 and hybrid.first > small.first
     assert more_observations.first > small.first and more_observations.node > small.node

@@ -38,12 +38,12 @@ def check_where(here: bool, gathered: np.ndarray | None, expected: np.ndarray) -
 
 
 def check_node_memory(world: World) -> None:
-    """What rank 0 has stands on every rank, read-only, also without shared memory and without any array."""
+    """What rank 0 has stands on every rank, read-only, also without shared memory, in pieces and without any array."""
     rng = np.random.default_rng(0)
     table = builders.observations(rng.standard_normal(1001), station=b"ABC", report=np.arange(1001))
     matrix = rng.standard_normal((7, 100)).T
-    for least_bytes in (0, 2**40):
-        with NodeMemory(world, least_bytes) as node:
+    for least_bytes, most_at_once in ((0, 2**30), (2**40, 2**30), (2**40, 1000)):
+        with NodeMemory(world, least_bytes, most_at_once) as node:
             assert node.shared(lambda: {"no": "array"} if world.is_root else None) == {"no": "array"}
             found, view, nothing = node.shared(lambda: (table, matrix, np.empty(0)))
             for column in fields(table):

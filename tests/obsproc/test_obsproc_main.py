@@ -4,6 +4,8 @@ import json
 import logging
 import subprocess
 import sys
+import time as clock
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from contracts import observations, state, static, times
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import accounts
+from obsproc import accounts, pipeline
 from obsproc.__main__ import main
 from obsproc.bufr.messages import scan
+from obsproc.config import Observations as Chosen
 from tests import builders
 
 CYCLE = "1989010112"
@@ -170,6 +173,75 @@ def test_observing_all_times_ends_when_asked(twin):
     done = run(path, "--follow")
     assert done.returncode == 0 and "stopped by" in done.stderr
     assert not (folder / CYCLE).exists()
+
+
+LIST = "quantity,value,lat,lon,time,elevation\ntemperature_2m,280,50,10,{time:%Y-%m-%dT%H:%M:%SZ},0\n"
+
+
+@pytest.fixture
+def now(tmp_path):
+    """An experiment in real time: its files, its folder, its times: one long past, two to come."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    cycles = [hour + timedelta(hours=hours) for hours in (-24, 6, 36)]
+    path = tmp_path / "experiment.toml"
+    path.write_text(f"""
+        [experiment]
+        name = "now"
+        start = {cycles[0]:%Y-%m-%dT%H:%M:%SZ}
+        end = {cycles[-1]:%Y-%m-%dT%H:%M:%SZ}
+        step_hours = 30
+        work = "{tmp_path}"
+        mode = "realtime"
+        [observations]
+        source = "table"
+        files = ["{tmp_path}/a%Y%m%d%H.csv", "{tmp_path}/b%Y%m%d%H.csv"]""")
+    return path, tmp_path / "now", cycles
+
+
+def arrive(path, time):
+    path.with_suffix(".part").write_text(LIST.format(time=time))
+    path.with_suffix(".part").rename(path)
+
+
+def test_in_real_time_files_are_waited_for_and_none_is_lost(now, tmp_path):
+    path, folder, cycles = now
+    products = [folder / times.name(cycle) / "observations.nc" for cycle in cycles]
+    process = subprocess.Popen([sys.executable, "-m", "obsproc", path, "--follow"], stderr=subprocess.PIPE, text=True)
+    try:
+        appears(products[0])
+        assert not len(observations.read(products[0])[0])  # past the cut-off: nobody waits for its files
+        arrive(tmp_path / f"a{times.name(cycles[1])}.csv", cycles[1])
+        clock.sleep(1.0)
+        assert not products[1].exists()
+        arrive(tmp_path / f"b{times.name(cycles[1])}.csv", cycles[1])
+        appears(products[1])
+        assert len(observations.read(products[1])[0]) == 2
+        clock.sleep(0.5)
+        assert not products[2].exists()
+        (folder / "stop").touch()
+        assert process.wait(60) == 0 and "stopped by" in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+    done = run(path, times.name(cycles[2]))
+    assert done.returncode == 1 and "not all of its observation files have arrived" in done.stderr
+    assert not products[2].exists()
+
+
+def appears(path):
+    until = clock.monotonic() + 60
+    while not path.exists():
+        assert clock.monotonic() < until, f"{path} does not appear"
+        clock.sleep(0.02)
+
+
+def test_from_the_cut_off_on_no_file_is_waited_for(tmp_path):
+    chosen = Chosen(files=(f"{tmp_path}/%H.csv",), cutoff_hours=2.0)
+    cutoff = TIME + timedelta(hours=2)
+    assert not pipeline.has_arrived(chosen, TIME, cutoff - timedelta(seconds=1))
+    assert pipeline.has_arrived(chosen, TIME, cutoff)
+    (tmp_path / "12.csv").touch()
+    assert pipeline.has_arrived(chosen, TIME, TIME)
 
 
 @pytest.mark.parametrize("arguments", [[], [CYCLE, "--follow"]])

@@ -3,6 +3,7 @@
 Everything is smooth on the sphere and follows from the seed; nothing needs more than seconds.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -190,8 +191,18 @@ def data(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def nothing_half_written(made: Experiment) -> None:
-    """Every file under a final name can be read in full."""
+    """Every file under a final name was finished by its writer and can be read in full."""
     assert data(made.folder)
+    for path in made.folder.rglob("*.nc"):
+        with netCDF4.Dataset(path) as dataset:
+            assert getattr(dataset, "complete", None) == "yes", path
+
+
+def told(made: Experiment) -> tuple[str, str, str]:
+    """What status.json says: the state, that of the first stage that is not done, and the reason."""
+    status = json.loads((made.folder / "status.json").read_text())
+    stages = [stage["state"] for cycle in status["cycles"] for stage in cycle["stages"].values()]
+    return status["state"], next((state for state in stages if state != "done"), "done"), status["reason"]
 
 
 def resumes_to_the_same(made: Experiment, finished, after: str = "") -> None:

@@ -24,6 +24,7 @@ from tests.system.experiment import (
     nothing_half_written,
     processes_of,
     resumes_to_the_same,
+    told,
     until,
 )
 from verify import score_file
@@ -47,6 +48,7 @@ def test_it_runs_and_learns(finished):
         assert f"figures/{name}" in done.stdout
     assert "temperature_500" in done.stdout
     assert not list(made.folder.rglob("*.part"))
+    assert told(made) == ("complete", "done", "")
 
 
 def test_the_forecast_of_persistence_is_the_analysis(finished):
@@ -95,6 +97,23 @@ def test_killed_within_each_stage_it_ends_with_the_same_bits(fresh, finished, st
     kill(process)
     nothing_half_written(fresh)
     resumes_to_the_same(fresh, finished)
+
+
+def test_beside_the_run_its_status_is_told_unless_switched_off(fresh, finished):
+    (fresh.folder / "stop").touch()  # left by an earlier run
+    process = fresh.start()
+    until(lambda: process.poll() is not None or (fresh.folder / "status.json").exists(), "a status")
+    assert told(fresh)[0] == "running"
+    process.communicate(timeout=experiment.CYCLE_LIMIT_S)
+    assert not (fresh.folder / "stop").exists()
+    assert told(fresh) == ("complete", "done", "")
+    assert not processes_of(fresh)
+
+    made = copy(finished[0].work, fresh.work / "silent")
+    (made.folder / "status.json").unlink()
+    made.path.write_text(made.path.read_text() + "[run]\nstatus = false\n")
+    assert made.run().returncode == 0
+    assert not (made.folder / "status.json").exists()
 
 
 def test_the_same_experiment_is_not_run_twice_at_once(fresh):
@@ -175,6 +194,8 @@ def test_a_damaged_member_is_named_and_made_again(fresh, finished, damage, words
     assert f"{member(fresh)}: " in done.stderr
     assert words in done.stderr
     assert not (fresh.folder / TIMES[0] / "departures.nc").exists()
+    state, stage, reason = told(fresh)
+    assert (state, stage) == ("STALLED", "failed") and words in reason
     member(fresh).unlink()
     assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
     resumes_to_the_same(fresh, finished)

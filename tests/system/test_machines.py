@@ -34,8 +34,8 @@ def words(launchers, tmp_path, **environment):
 def test_slurm_starts_the_analysis_on_its_ranks_and_the_forecast_once(launchers, tmp_path):
     done = words(launchers, tmp_path, MACHINE="slurm", RANKS="32", SLURM_JOB_ID="7", SLURM_CPUS_ON_NODE="64")
     assert done.stdout.splitlines() == [
-        "srun --mpi=pmi2 --ntasks=32 --cpus-per-task=1 --kill-on-bad-exit=1 analysis",
-        "srun --ntasks=1 --cpus-per-task=64 forecast",
+        "srun --mpi=pmi2 --ntasks=32 --cpus-per-task=1 --kill-on-bad-exit=1 --overlap analysis",
+        "srun --ntasks=1 --cpus-per-task=64 --overlap forecast",
     ], done.stderr
 
 

@@ -22,8 +22,7 @@ def test_members_of_finished_cycles_go_and_all_else_stays(fresh, finished, after
     done = fresh.run(after=after)
     assert done.returncode == 0, done.stdout + done.stderr
     kept, whole = data(fresh.folder), data(finished[0].folder)
-    gone = {f"{TIMES[0]}/{kind}/m{number:04d}.nc" for kind in ("background", "analysis")
-            for number in range(1, MEMBERS + 1)}  # fmt: skip
+    gone = {f"{TIMES[0]}/analysis/m{number:04d}.nc" for number in range(1, MEMBERS + 1)}
     assert whole.keys() - kept.keys() == gone
     for file in kept:
         assert all(kept[file][name].tobytes() == whole[file][name].tobytes() for name in whole[file]), file
@@ -34,11 +33,28 @@ def test_members_of_finished_cycles_go_and_all_else_stays(fresh, finished, after
     assert data(fresh.folder).keys() == kept.keys()
 
 
-def test_a_tidied_experiment_is_not_prepared_again(fresh):
+def test_a_tidied_experiment_still_has_what_it_and_its_free_ensemble_begin_with(fresh):
+    short_memory(fresh, "false")
+    first = fresh.folder / TIMES[0] / "background" / "m0001.nc"
+    before = first.stat().st_mtime_ns
+    assert fresh.run().returncode == 0
+    for command in ("initial", "free"):
+        done = fresh.program("model_server", command, str(fresh.path))
+        assert done.returncode == 0, done.stderr
+    assert (fresh.folder / "free" / TIMES[1] / "mean.nc").exists()
+    assert first.stat().st_mtime_ns == before
+
+
+def test_where_members_are_no_longer_kept_it_says_so(fresh):
     short_memory(fresh, "false")
     assert fresh.run().returncode == 0
-    assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
-    assert not (fresh.folder / TIMES[0] / "background" / "m0001.nc").exists()
+    done = fresh.program("model_server", "forecast", str(fresh.path), TIMES[0], "--steps", "2")
+    assert done.returncode == 1
+    assert f"the members of the analysis {TIMES[0]} are no longer kept ([retention])" in done.stderr
+    (fresh.folder / TIMES[0] / "scores.nc").unlink()
+    done = fresh.program("verify", "scores", str(fresh.path), TIMES[0])
+    assert done.returncode == 0
+    assert "analysis: its members are no longer kept ([retention]), so it has no CRPS" in done.stderr
 
 
 def test_members_of_the_first_of_a_month_stay(fresh, finished):
@@ -48,8 +64,12 @@ def test_members_of_the_first_of_a_month_stay(fresh, finished):
 
 
 def test_an_experiment_that_the_disk_cannot_hold_is_refused_before_it_begins(fresh):
-    # 500 years of 6-hourly cycles of this small model need more than any disk that runs tests.
-    fresh.path.write_text(fresh.path.read_text().replace("end = 1989-01-01", "end = 2489-01-01"))
+    # A model that keeps a TiB for itself, in a file with a hole that takes no room; ten years of it are 14 PiB.
+    restart = fresh.folder / TIMES[0] / "background" / ".restart" / "m0001.npz"
+    restart.parent.mkdir()
+    with restart.open("wb") as file:
+        file.truncate(2**40)
+    fresh.path.write_text(fresh.path.read_text().replace("end = 1989-01-01", "end = 1999-01-01"))
     done = fresh.run()
     assert done.returncode == 1
     assert "GiB more and the disk has" in done.stderr

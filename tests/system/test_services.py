@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,17 +14,18 @@ from tests.system.experiment import (
     CYCLES,
     RANKS,
     Experiment,
+    copy,
     data,
     nothing_half_written,
     processes_of,
     resumes_to_the_same,
     same,
+    told,
     until,
 )
 
 SERVICES = "--services"
 TIMES = ["1989010100", "1989010106"]
-PROGRAMS = 3 + RANKS
 GONE_S = 30  # within which all services have ended after their driver
 
 
@@ -31,11 +33,16 @@ def gone(made: Experiment) -> None:
     until(lambda: not processes_of(made), "the end of all services", GONE_S)
 
 
+def all_at_work(made: Experiment) -> bool:
+    """Those whose work lasts: the others may have ended before the last of these has begun."""
+    return len(processes_of(made, "letkf_mpi.analysis")) == RANKS and len(processes_of(made, "model_server")) == 1
+
+
 @pytest.fixture
 def running(fresh):
     """A run with services, all of them at work; killed in the end, whatever became of the test."""
     process = fresh.start(after=SERVICES)
-    until(lambda: process.poll() is not None or len(processes_of(fresh)) == PROGRAMS, "all services")
+    until(lambda: process.poll() is not None or all_at_work(fresh), "all services")
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -56,6 +63,7 @@ def test_services_end_with_the_bits_of_one_process_per_step(fresh, finished):
     assert "temperature_500" in done.stdout
     assert not processes_of(fresh)
     assert not (fresh.folder / "stop").exists()
+    assert told(fresh) == ("complete", "done", "")
     again = fresh.run(after=SERVICES)
     assert again.returncode == 0
     assert f"{CYCLES} cycles complete already" in again.stdout
@@ -78,7 +86,7 @@ def test_a_service_that_died_is_started_again(fresh, running, finished, module):
     os.kill(processes_of(fresh, module)[-1], signal.SIGKILL)
     out, err = ended(running)
     assert running.returncode == 0, out + err
-    assert "started again, 1 of at most 3 times" in out
+    assert "started again in 1 s, 1 of at most 3 times" in out
     same(data(fresh.folder), data(finished[0].folder))
 
 
@@ -90,6 +98,56 @@ def test_a_service_that_dies_again_and_again_ends_the_run(fresh):
     assert done.stdout.count("started again") >= 1
     assert "is no readable NetCDF file" in done.stderr
     assert not processes_of(fresh)
+    state, stage, reason = told(fresh)
+    assert (state, stage) == ("STALLED", "failed") and "is no readable NetCDF file" in reason
+
+    again = fresh.run(after=SERVICES)
+    assert again.returncode == 1
+    words = (fresh.folder / "log" / "observations.out").read_text().splitlines()
+    assert sum(line.startswith("# begun 2") for line in words) == 2  # those of the first run are kept
+
+
+DIES_ONCE_A_TIME = """
+import os, runpy, sys, time
+from pathlib import Path
+folder, times = Path(os.environ["WORK"]) / "tiny", ["1989010100", "1989010106"]
+for before, now in zip([None, *times], times):
+    died = folder / f"died.{now}"
+    if not died.exists():
+        while before and not (folder / before / "scores.nc").exists():
+            time.sleep(0.05)
+        time.sleep(1)  # until the end of the cycle was seen
+        died.touch()
+        sys.exit("dead")
+    if not (folder / now / "departures.nc").exists():
+        while not (folder / now / "observations.nc").exists() or not (folder / now / "background/spread.nc").exists():
+            time.sleep(0.05)
+        sys.argv = ["analysis", sys.argv[1], now]
+        runpy.run_module("letkf_mpi.analysis", run_name="__main__")
+"""
+
+
+def test_deaths_are_counted_within_a_cycle(fresh):
+    """A service that dies now and then does not end a run of months."""
+    (fresh.work / "dies.py").write_text(DIES_ONCE_A_TIME)
+    text = fresh.path.read_text().replace('mode = "research"', 'mode = "research"\nanalysis = "dies"')
+    fresh.path.write_text(text + "[run]\nrestarts = 1\n")
+    done = fresh.run(before=f'export RANKS=1 PYTHONPATH="{fresh.work}"', after=SERVICES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("started again in 1 s, 1 of at most 1 times") == 2
+
+
+def test_without_setpriv_it_says_what_that_means(fresh, finished, tmp_path):
+    made, folder = copy(finished[0].work, tmp_path / "whole"), tmp_path / "bin"
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        for program in Path(place).iterdir():
+            if program.name != "setpriv" and not (folder / program.name).is_symlink():
+                (folder / program.name).symlink_to(program)
+    done = made.run(before=f'PATH="{folder}"', after=SERVICES)
+    assert done.returncode == 0, done.stderr
+    assert "there is no setpriv (util-linux)" in done.stdout
+    assert "no setpriv" not in made.run(after=SERVICES).stdout
 
 
 def test_the_stop_file_ends_it_and_it_goes_on(fresh, running, finished):

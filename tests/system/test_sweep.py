@@ -64,11 +64,20 @@ def test_a_sweep_ends_in_one_table_and_resumes(packed):
 
 
 def test_one_that_fails_stops_none_of_the_others(packed):
-    good, bad = variant(packed, 2000.0), variant(packed, 3000.0)
+    good, bad, unreadable = variant(packed, 2000.0), variant(packed, 3000.0), variant(packed, 4000.0)
     bad.write_text(bad.read_text().replace("tiny.h5", "nothing.h5"))
-    done = sweep(packed, bad, good)
+    unreadable.write_text("this is no experiment")
+    done = sweep(packed, bad, unreadable, good)
     assert done.returncode == 1
     assert f"{bad}  could not be prepared" in done.stdout
     assert "nothing.h5: no such file" in done.stdout
     assert re.search(rf"\| {good.stem} +\| {CYCLES} of {CYCLES} +\|", done.stdout)
-    assert str(bad) in done.stderr
+    assert f"failed: {bad} {unreadable}; the same command tries again" in done.stderr
+    sweep(packed, bad)
+    assert (packed.work / bad.stem / "sweep.log").read_text().count("nothing.h5: no such file") == 2
+
+
+@pytest.mark.parametrize("arguments", [["-j"], ["x.toml", "-j"], ["-j", "x.toml"], []])
+def test_what_it_cannot_understand_is_answered_with_its_use(packed, arguments):
+    done = sweep(packed, *arguments)
+    assert done.returncode == 2 and "run/sweep.sh [-j N]" in done.stdout

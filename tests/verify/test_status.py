@@ -134,6 +134,7 @@ def test_a_damaged_file_of_scores_is_a_warning(settings):
      "ZeroDivisionError: division by zero"),
     ("2026-01-01T00:00:00Z letkf_mpi.analysis ERROR b.nc: is damaged\n", "b.nc: is damaged"),
     ("2026-01-01T00:00:00Z obsproc WARNING Error marks are many\n", ""),
+    ("2026-01-01T00:00:00Z verify ERROR of the run before\n# begun 2026-01-02T00:00:00Z\nall is well\n", ""),
 ])  # fmt: skip
 def test_the_last_error_is_found(tmp_path, written, error):
     path = tmp_path / "x.out"

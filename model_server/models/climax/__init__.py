@@ -8,8 +8,8 @@ The state's channels must be fields that the card says the network predicts; wha
 the constant fields that come with the weights.  Members go through the network `at_once` at a time, the last group
 filled up with copies, so that each product has the same shape and a member the same bits whatever it is batched with.
 On a CPU one member at a time fills a core, and members run side by side, one thread each.  On GPUs a pass carries as
-many as memory allows, up to 20, and the passes go round the GPUs; `at_once` pins the number where bits must be those of
-another machine.
+many as the card's memory allows, up to 20, and the passes go round the GPUs; `at_once` pins the number where bits must
+be those of another machine, or where others fill the card.
 """
 
 import logging
@@ -143,6 +143,7 @@ def shared_out(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torc
         lanes = tuple(_lane(checkpoint, channels, device, at_once, options.precision) for device in devices)
     except ValueError as error:
         raise UserError(f"{whose}: {error}; check [state]") from None
+    log.info("%s: members to a pass: %d, on %s", card.name, at_once, ", ".join(map(str, devices)))
     return ClimaXModel(
         space=space,
         name=f"climax-{card.name}",

@@ -1,7 +1,7 @@
 """How many members go through the network in one pass on a GPU.
 
-The number is one of a few, so that small changes of what is free do not change the shapes of the products, and with
-them the last bits: 20 members on any card that holds them.
+The number decides the shapes of the products, and with them the last bits.  It follows from all of the card's memory,
+not from what happens to be free, and is one of a few: 20 members on any card that holds them, at each start the same.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from model_server.models.climax.network import Architecture
 
 PASSES = (20, 10, 5, 2, 1)
 FLOAT = 4  # bytes
-SHARE = 0.5  # of the free memory; the rest is for the libraries' work space and for others
+SHARE = 0.5  # of the memory; the rest is for the libraries' work space and for others
 
 
 def members_of_a_pass(size: Architecture, devices: Sequence[torch.device]) -> int:
-    """As many as half of the free memory of the fullest device holds, at least one."""
-    free = min(torch.cuda.mem_get_info(device)[0] for device in devices)
-    return fitting(size, SHARE * free)
+    """As many as half of the memory of the smallest device holds, at least one."""
+    total = min(torch.cuda.mem_get_info(device)[1] for device in devices)
+    return fitting(size, SHARE * total)
 
 
 def fitting(size: Architecture, room: float) -> int:

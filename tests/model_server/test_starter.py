@@ -1,0 +1,38 @@
+"""Our experiment files find the weights and the packed states that they name, and these fit them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from contracts import times
+from model_server import config, starter
+from model_server.forecast import model_of
+from model_server.models.climax import ClimaXModel
+from model_server.training import shards
+
+FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
+
+
+def ours(names: Callable[[config.Settings], object]) -> list:
+    """Those of our experiment files that name something."""
+    return [pytest.param(settings, id=path.stem) for path in sorted(FOLDER.rglob("*.toml"))
+            if names(settings := config.load(path))]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", ours(lambda settings: settings.model.options.get("checkpoint")))
+def test_the_weights_that_an_experiment_names_make_its_model(settings):
+    model = model_of(settings)
+    assert isinstance(model, ClimaXModel) or settings.model.spectral_filter
+    assert model.space == settings.space and not settings.experiment.step % model.time_step
+
+
+@pytest.mark.parametrize("settings", ours(lambda settings: settings.nature.packed))
+def test_the_packed_states_that_an_experiment_names_are_those_it_begins_with(settings):
+    experiment, first = settings.experiment, settings.initial.first or settings.nature_start
+    path = starter.find(settings.nature.packed, ".h5")
+    with shards.opened(path, settings.space) as file:
+        held = set(file["time"][:].tolist())
+    begin = [first + number * timedelta(hours=settings.initial.every_hours) for number in range(experiment.members)]
+    assert {times.to_seconds(time) for time in [*begin, *experiment.times()]} <= held
