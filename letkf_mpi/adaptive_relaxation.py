@@ -78,8 +78,17 @@ class _Field(Section, frozen=True):
         """(level,) α of the first time."""
         return np.full(levels.shape, self.initial)
 
-    def _smoothed(self, alpha: float, estimate: float) -> float:
-        return float(np.clip(alpha + self.smoothing * (estimate - alpha), self.minimum, self.maximum))
+    def estimate(self, traces: Traces) -> float:
+        """α_o of the method."""
+        raise NotImplementedError
+
+    def update(self, alpha: float, problem: LocalProblem, weights: Weights) -> float:
+        """α of the next time at one point."""
+        traces = Traces.of(problem, weights)
+        if not traces.tell:
+            return alpha
+        smoothed = alpha + self.smoothing * (self.estimate(traces) - alpha)
+        return float(np.clip(smoothed, self.minimum, self.maximum))
 
 
 class AdaptiveRtpp(_Field, frozen=True, tag_field="method", tag="adaptive_rtpp"):
@@ -89,10 +98,8 @@ class AdaptiveRtpp(_Field, frozen=True, tag_field="method", tag="adaptive_rtpp")
         """Perturbations (member, channel, column) with `alpha` (channel, column)."""
         return rtpp(Xb, Xa, alpha)
 
-    def update(self, alpha: float, problem: LocalProblem, weights: Weights) -> float:
-        """α of the next time at one point."""
-        traces = Traces.of(problem, weights)
-        return self._smoothed(alpha, rtpp_estimate(traces)) if traces.tell else alpha
+    def estimate(self, traces: Traces) -> float:
+        return rtpp_estimate(traces)
 
 
 class AdaptiveRtps(_Field, frozen=True, tag_field="method", tag="adaptive_rtps"):
@@ -102,10 +109,8 @@ class AdaptiveRtps(_Field, frozen=True, tag_field="method", tag="adaptive_rtps")
         """Perturbations (member, channel, column) with `alpha` (channel, column)."""
         return rtps(Xb, Xa, alpha)
 
-    def update(self, alpha: float, problem: LocalProblem, weights: Weights) -> float:
-        """α of the next time at one point."""
-        traces = Traces.of(problem, weights)
-        return self._smoothed(alpha, rtps_estimate(traces)) if traces.tell else alpha
+    def estimate(self, traces: Traces) -> float:
+        return rtps_estimate(traces)
 
 
 def rtps_estimate(traces: Traces) -> float:

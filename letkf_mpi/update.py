@@ -10,7 +10,7 @@ The plain LETKF goes through the compiled kernel tile by tile (`tile_kernel`), w
 that it knows; every other method point by point through `solve(LocalProblem) -> Weights`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
@@ -82,14 +82,6 @@ class ColumnsAnalysis:
         exact, mean, perturbations = _decompose(written)
         return cls(written, Diagnostics(mean=mean, spread=spread(perturbations), least=exact.min(axis=0),
                                         most=exact.max(axis=0), background_spread=spread(Xb), **others))  # fmt: skip
-
-    @classmethod
-    def join(cls, tiles: Sequence["ColumnsAnalysis"]) -> "ColumnsAnalysis":
-        """Tiles side by side."""
-        X = np.concatenate([tile.X for tile in tiles], axis=-1)
-        told = {f.name: np.concatenate([getattr(tile.diagnostics, f.name) for tile in tiles], axis=-1)
-                for f in fields(Diagnostics)}  # fmt: skip
-        return cls(X, Diagnostics(**told))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The record of a training: curves.csv, scores.csv and curves.png, written anew from the whole record each time."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,21 @@ class Record:
 
 def write(folder: Path, record: Record) -> None:
     """The three files, each by rename."""
-    _table(folder / "curves.csv", [field.name for field in fields(Epoch)], [asdict(epoch) for epoch in record.epochs])
+    write_table(folder / "curves.csv", [field.name for field in fields(Epoch)], map(astuple, record.epochs))
     rows = [
-        {"phase": epoch.phase, "epoch": epoch.epoch} | asdict(score)
+        (epoch.phase, epoch.epoch, *astuple(score))
         for epoch, scores in zip(record.epochs, record.scores, strict=True)
         for score in scores
-    ] + [{"phase": "", "epoch": ""} | asdict(score) for score in record.references]
-    _table(folder / "scores.csv", ["phase", "epoch", *(field.name for field in fields(Score))], rows)
+    ] + [("", "", *astuple(score)) for score in record.references]
+    write_table(folder / "scores.csv", ["phase", "epoch", *(field.name for field in fields(Score))], rows)
     _picture(folder / "curves.png", record)
 
 
-def _table(path: Path, columns: Sequence[str], rows: Sequence[dict]) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """A CSV file with a line of names, by rename."""
     with paths.atomic(path) as partial, open(partial, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
+        writer = csv.writer(stream)
+        writer.writerow(columns)
         writer.writerows(rows)
 
 

@@ -1,16 +1,14 @@
 """Scores of finished weights in the test period, and how far a free run stays inside the climate."""
 
-import csv
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import paths, times
+from contracts import times
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from model_server import progress
@@ -19,7 +17,7 @@ from model_server.models.base import Batch
 from model_server.models.climax import ClimaXModel
 from model_server.training import loop
 from model_server.training.config import Settings
-from model_server.training.curves import SHOWN
+from model_server.training.curves import SHOWN, write_table
 from model_server.training.shards import Series
 from model_server.training.validation import REFERENCES, Score
 
@@ -59,10 +57,10 @@ def report(settings: Settings, free_days: int) -> str:
     assert settings.test is not None
     test = loop.validation_of(trainer.series, settings, trainer.statistics, settings.test)
     scores = [*test.scores(stepped(model), CPU), *test.references()]
-    _write(settings.folder / "skill.csv", [field.name for field in fields(Score)], map(astuple, scores))
+    write_table(settings.folder / "skill.csv", [field.name for field in fields(Score)], map(astuple, scores))
     run = free_run(model, trainer.series, int(test.windows[0, 0]), free_days)
     drift = [(number * run.step_hours / 24, *means) for number, means in enumerate(run.means)]
-    _write(settings.folder / "drift.csv", ["day", *FOLLOWED], drift)
+    write_table(settings.folder / "drift.csv", ["day", *FOLLOWED], drift)
     seen = trainer.series.seconds[test.windows[:, 0]]
     title = f"{len(seen)} forecasts from {times.name(times.from_seconds(seen[0]))} on"
     low, high = climate(trainer.series, np.unique(trainer.windows[0])[::SAMPLED])
@@ -129,10 +127,3 @@ def stay(run: FreeRun, low: np.ndarray, high: np.ndarray, days: int) -> list[str
                                              f"{high_:.5g} for all {days} days")
         for name, low_, high_, inside in zip(FOLLOWED, low, high, run.days_inside(low, high), strict=True)
     ]  # fmt: skip
-
-
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
-    with paths.atomic(path) as partial, open(partial, "w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(rows)

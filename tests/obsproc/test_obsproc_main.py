@@ -107,17 +107,20 @@ def test_running_again_gives_the_same_table(real):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
 
 
+TWIN = """
+    [grid]
+    nlat = 8
+    nlon = 16
+    [state]
+    levels_hpa = [500, 850, 925]
+    [observations]
+    source = "synthetic"
+    [synthetic]
+    truth = "nature/%Y%m%d%H.nc" """
+
+
 def test_a_twin_experiment_observes_its_truth(tmp_path):
-    path, product = experiment(tmp_path, """
-        [grid]
-        nlat = 8
-        nlon = 16
-        [state]
-        levels_hpa = [500, 850, 925]
-        [observations]
-        source = "synthetic"
-        [synthetic]
-        truth = "nature/%Y%m%d%H.nc" """)
+    path, product = experiment(tmp_path, TWIN)
     truth = builders.random_state(builders.space(), time=TIME)
     state.write(tmp_path / "nature" / f"{CYCLE}.nc", truth)
     static.write(tmp_path / "test" / "static.nc", builders.flat_static(truth.space.grid))
@@ -131,16 +134,7 @@ def test_a_twin_experiment_observes_its_truth(tmp_path):
 @pytest.fixture
 def twin(tmp_path):
     """A twin experiment whose truth is there at its first two times of three; its file and its folder."""
-    path, product = experiment(tmp_path, """
-        [grid]
-        nlat = 8
-        nlon = 16
-        [state]
-        levels_hpa = [500, 850, 925]
-        [observations]
-        source = "synthetic"
-        [synthetic]
-        truth = "nature/%Y%m%d%H.nc" """)
+    path, product = experiment(tmp_path, TWIN)
     for cycle in ("1989010106", CYCLE):
         truth = builders.random_state(builders.space(), time=times.parse(cycle))
         state.write(tmp_path / "nature" / f"{cycle}.nc", truth)
