@@ -29,6 +29,7 @@ from model_server.normalization import CONSTANTS, LATITUDE, Moments
 
 CONTRACT = "climax-card/1"
 CONSTANT_PREFIX = "constants."
+CLIMATOLOGY = "climatology"
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
@@ -56,6 +57,17 @@ class GridCard(Section, frozen=True):
     latitude: Literal["ascending", "descending"] = "ascending"
 
 
+class Damping(Section, frozen=True):
+    """[damping] How much of an anomaly from the climatology the step carries on by itself; the network gives the rest.
+
+    Of an anomaly of total wavenumber n exp(-n(n+1) / N(N+1)) is carried on, N the `truncation`, and of a channel in
+    `factor` that much times it.
+    """
+
+    truncation: Positive
+    factor: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
+
+
 class Card(Section, frozen=True):
     """All that the weights do not say of themselves. Names are those of channels (`temperature_850`) and constants."""
 
@@ -68,6 +80,7 @@ class Card(Section, frozen=True):
     lead_scale: PositiveFloat  # the network is given lead_hours / lead_scale
     predicts: Literal["tendency", "field"]
     normalization: dict[str, Moments]
+    damping: Damping | None = None  # where the network predicts tendencies
     contract: Literal["climax-card/1"] = "climax-card/1"
     about: str = ""  # data, seed and command that made the weights
     warning: str = ""  # said whenever the weights are loaded
@@ -83,6 +96,10 @@ class Card(Section, frozen=True):
         unscaled = [name for name in self.outputs if self.normalization[name].tendency_std is None]
         if self.predicts == "tendency" and unscaled:
             raise ValueError(f"a tendency needs its tendency_std, missing for {', '.join(unscaled)}")
+        if self.damping is not None:
+            if self.predicts != "tendency":
+                raise ValueError("damping belongs to a network that predicts the tendency; remove [damping]")
+            _refuse_names("damping of", tuple(self.damping.factor), self.outputs, empty=True)
 
     @property
     def fed_back(self) -> tuple[str, ...]:
@@ -96,11 +113,13 @@ class Card(Section, frozen=True):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`weights` by upstream name; `constants` (lat, lon), ascending latitude, for those inputs that need them."""
+    """`weights` by upstream name; `constants` (lat, lon), ascending latitude, for those inputs that need them;
+    `climatology` (output, lat, lon), in SI units, ascending latitude, where the card has a damping."""
 
     card: Card
     weights: Mapping[str, np.ndarray]
     constants: Mapping[str, np.ndarray]
+    climatology: np.ndarray | None = None
 
     def __post_init__(self):
         grid = self.card.horizontal
@@ -110,6 +129,10 @@ class Checkpoint:
             found = self.constants[name]
             if found.shape != grid.shape or not np.isfinite(found).all():
                 raise ValueError(f"the constant {name} must be finite on {grid.shape}, got {found.shape}")
+        if self.card.damping is not None:
+            expected, shape = (len(self.card.outputs), *grid.shape), np.shape(self.climatology)
+            if self.climatology is None or shape != expected or not np.isfinite(self.climatology).all():
+                raise ValueError(f"the damping needs a climatology with the weights, finite on {expected}, got {shape}")
 
     @cached_property
     def constant_inputs(self) -> dict[str, np.ndarray]:
@@ -133,6 +156,8 @@ def write(path: Path, checkpoint: Checkpoint, dtype: Literal["float16", "float32
         CONSTANT_PREFIX + name: np.ascontiguousarray(checkpoint.constants[name], np.float32)
         for name in checkpoint.constant_inputs if name != LATITUDE
     }  # fmt: skip
+    if checkpoint.climatology is not None:
+        constants[CLIMATOLOGY] = np.ascontiguousarray(checkpoint.climatology, np.float32)
     content = save(tensors | constants)
     card = msgspec.structs.replace(checkpoint.card, sha256=hashlib.sha256(content).hexdigest())
     try:
@@ -170,8 +195,9 @@ def read(path: Path) -> Checkpoint:
         name.removeprefix(CONSTANT_PREFIX): tensors.pop(name)
         for name in list(tensors) if name.startswith(CONSTANT_PREFIX)
     }  # fmt: skip
+    climatology = tensors.pop(CLIMATOLOGY, None)
     try:
-        return Checkpoint(card, tensors, constants)
+        return Checkpoint(card, tensors, constants, climatology)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -207,7 +233,8 @@ def refuse_mismatch(whose: str, expected: Mapping[str, tuple[int, ...]], found: 
 def to_toml(card: Card) -> str:
     """The card as TOML; reading it back gives the same card to the last bit."""
     table = msgspec.to_builtins(card)
-    sections = {name: table.pop(name) for name in ("grid", "network", "normalization")}
+    sections = {name: table.pop(name) for name in ("grid", "network", "damping", "normalization")}
+    sections = {name: content for name, content in sections.items() if content is not None}
     lines = [f"{name} = {_value(value)}" for name, value in table.items()]
     for section, content in sections.items():
         lines += ["", f"[{section}]", *(f"{_key(name)} = {_value(value)}" for name, value in content.items())]
@@ -228,8 +255,8 @@ def _value(value: object) -> str:
     return json.dumps(value)
 
 
-def _refuse_names(what: str, names: tuple[str, ...], allowed: tuple[str, ...] | None) -> None:
-    if not names or len(set(names)) != len(names):
+def _refuse_names(what: str, names: tuple[str, ...], allowed: tuple[str, ...] | None, empty: bool = False) -> None:
+    if not (names or empty) or len(set(names)) != len(names):
         raise ValueError(f"{what} must name fields, each once")
     unknown = [name for name in names if allowed is not None and name not in allowed]
     if unknown:

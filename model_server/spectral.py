@@ -29,6 +29,23 @@ def response(truncation: int, order: int, strength: float) -> np.ndarray:
     return np.exp(-strength * (np.arange(truncation + 1) / truncation) ** order)
 
 
+def diffusion(grid: Grid, truncation: int) -> np.ndarray:
+    """exp(-n(n+1) / N(N+1)), what diffusion leaves of each degree n that the grid tells apart, N the `truncation`."""
+    n = np.arange(most_degrees(grid) + 1)
+    return np.exp(-n * (n + 1) / (truncation * (truncation + 1)))
+
+
+def most_degrees(grid: Grid) -> int:
+    """The highest degree whose harmonics the grid tells apart."""
+    nlat, nlon = grid.shape
+    return min(nlat, nlon // 2) - 1
+
+
+def operators(grid: Grid, sigma: np.ndarray) -> np.ndarray:
+    """F_m (m, lat, lat) for `sigma` (n,) from degree 0 on."""
+    return np.stack([_operator(grid, m, sigma) for m in range(len(sigma))])
+
+
 @dataclass(frozen=True)
 class Filter:
     """The filter for states of `space`; `operators` (m, lat, lat) are the F_m."""
@@ -39,11 +56,10 @@ class Filter:
     @classmethod
     def of(cls, space: StateSpace, sigma: np.ndarray) -> "Filter":
         """With `sigma` (n,) from degree 0 on; raises ValueError where the grid cannot tell its harmonics apart."""
-        nlat, nlon = space.grid.shape
-        most = min(nlat, nlon // 2) - 1
+        most = most_degrees(space.grid)
         if len(sigma) - 1 > most:
             raise ValueError(f"a truncation of {len(sigma) - 1} is more than the {space.grid} resolves, {most}")
-        return cls(space, np.stack([_operator(space.grid, m, sigma) for m in range(len(sigma))]))
+        return cls(space, operators(space.grid, sigma))
 
     def state(self, data: np.ndarray) -> np.ndarray:
         """`data` (channel, lat, lon) filtered, float64, winds as vectors."""

@@ -10,6 +10,8 @@ import msgspec
 from contracts import config
 from contracts.errors import UserError
 from model_server import config as server_config
+from model_server import starter
+from model_server.checkpoint import Damping
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -35,6 +37,7 @@ class Phase(config.Section, frozen=True):
     epochs: Positive = 20
     samples: Positive | None = None  # of an epoch, other ones each time; default: all there are
     noise: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # added to the first state, in tendency standard deviations
+    mixing: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # share of a difference of two other states, added likewise
     learning_rate: PositiveFloat = 5e-4
     warmup_steps: NotNegative = 500
     final_fraction: Fraction = 0.01  # of the learning rate, where the cosine ends
@@ -70,6 +73,8 @@ class Training(config.Section, frozen=True):
     memory_gb: PositiveFloat = 6.0  # shards up to this size are held in memory
 
     predicts: Literal["tendency", "field"] = "tendency"
+    damping: Damping | None = None  # of what the step carries on by itself, where the network predicts the tendency
+    begin: str = ""  # weights to begin with: a name that comes with the code, or a path; default: drawn from the seed
     batch: Positive = 16
     phases: tuple[Phase, ...] = PHASES
     optimiser: Literal["adamw", "muon"] = "adamw"
@@ -133,6 +138,12 @@ class Settings(server_config.Settings, frozen=True, kw_only=True):
     @property
     def shards_folder(self) -> Path:
         return self._in_work(self.training.shards)
+
+    @property
+    def begin(self) -> Path | None:
+        """Weights to begin with, a relative path in the work folder; raises UserError on an unknown bare name."""
+        chosen = self.training.begin
+        return self._in_work(str(starter.find(chosen, ".safetensors"))) if chosen else None
 
     @property
     def folder(self) -> Path:

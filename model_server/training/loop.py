@@ -25,6 +25,7 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from model_server import checkpoint as checkpoints
 from model_server.checkpoint import Card, Checkpoint, GridCard, NetworkCard
+from model_server.models import climax
 from model_server.models.climax import collapsed, stepping
 from model_server.models.climax.network import ClimaX, initialise, parameter_count
 from model_server.models.climax.stepping import Stepping
@@ -81,6 +82,14 @@ class Trainer:
         seed = self.settings.experiment.seed
         noise = samples.disturbance(tuple(fields.shape), seed, place.phase, place.epoch, place.batch)
         return self.tendency * torch.from_numpy(noise).to(self.device)
+
+    def mixed_in(self, place: Place, fields: Tensor) -> Tensor:
+        """Parts of differences between states of the batch, with weights as a local analysis has them."""
+        ln_p = np.log([channel.pressure for channel in self.settings.space.channels])
+        size, *_, nlat, nlon = fields.shape
+        weights = samples.mixing(size, ln_p, (nlat, nlon), self.settings.experiment.seed, place.phase, place.epoch,
+                                 place.batch)  # fmt: skip
+        return torch.from_numpy(weights).to(self.device) * (fields.roll(1, 0) - fields.roll(3, 0))
 
     def batches(self, place: Place) -> list[np.ndarray]:
         """All batches of the epoch of `place`."""
@@ -145,7 +154,7 @@ def prepared(settings: Settings) -> Trainer:
         )
     return Trainer(
         settings=settings, series=series, statistics=known, card=card,
-        stepping=Stepping.of(card, statistics.constants(series), channels, device),
+        stepping=Stepping.of(card, statistics.constants(series), channels, device, climatology_of(card, known)),
         weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
         tendency=torch.tensor([[[known.moments[name].tendency_std]] for name in channels], device=device),
         device=device, windows=windows, validation=unseen,
@@ -178,18 +187,33 @@ def card_of(settings: Settings, known: Statistics) -> Card:
         grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
         inputs=(*channels, *CONSTANTS), outputs=channels,
         lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE, predicts=settings.training.predicts,
-        normalization=known.moments,
+        damping=settings.training.damping, normalization=known.moments,
         about=f"trained by python -m model_server train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
     )  # fmt: skip
 
 
+def climatology_of(card: Card, known: Statistics) -> np.ndarray | None:
+    """The mean of all training data (output, lat, lon), where the card needs it."""
+    return known.climatology.coefficients[0] if card.damping is not None else None
+
+
 def fresh(trainer: Trainer) -> Training:
-    """A network with weights drawn from the experiment's seed, and its optimiser."""
+    """A network with the weights to begin with, or ones drawn from the experiment's seed, and its optimiser."""
     network = ClimaX(stepping.architecture(trainer.card))
     initialise(network, torch.Generator().manual_seed(trainer.settings.experiment.seed))
+    if trainer.settings.begin is not None:
+        begin_with(trainer.settings.begin, network, trainer.card)
     network.to(trainer.device)
     return Training(network, optimiser_of(network, trainer.settings))
+
+
+def begin_with(path: Path, network: ClimaX, card: Card) -> None:
+    """Take the weights at `path`; raises UserError where they are of other fields or another network."""
+    found = climax.load(path)
+    if found.card.network != card.network:
+        raise UserError(f"[training] begin = {str(path)!r}: is no network of [network] and [state]; make them agree")
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
 
 
 def optimiser_of(network: ClimaX, settings: Settings) -> Optimiser:
@@ -221,6 +245,8 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
     advance, fields = trainer.step(training.network), truth[0]
     if phase.noise:
         fields = fields + phase.noise * trainer.disturbance(place, fields)
+    if phase.mixing:
+        fields = fields + phase.mixing * trainer.mixed_in(place, truth[0])
     loss = torch.zeros((), device=trainer.device)
     for expected in truth[1:]:
         fields = advance(fields)
@@ -267,7 +293,8 @@ def close_epoch(trainer: Trainer, training: Training, weights: Path) -> None:
 def publish(trainer: Trainer, best: dict[str, Tensor], weights: Path) -> None:
     """Weights and card, ready to serve."""
     arrays = {name: tensor.numpy() for name, tensor in best.items()}
-    content = Checkpoint(trainer.card, arrays, statistics.constants(trainer.series))
+    content = Checkpoint(trainer.card, arrays, statistics.constants(trainer.series),
+                         climatology_of(trainer.card, trainer.statistics))  # fmt: skip
     checkpoints.write(weights, content, trainer.settings.training.weights)
 
 

@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from model_server.training.shards import Series
 
-SMOOTH = 2.0  # grid lengths, of the smooth half of a disturbance
+SMOOTH = 2.0  # grid lengths, of the smooth half of a disturbance and of weights of mixing
+MIXING = 1  # tells its random numbers from those of noise
 
 
 def order(count: int, seed: int, phase: int, epoch: int) -> np.ndarray:
@@ -43,6 +44,28 @@ def disturbance(shape: tuple[int, ...], seed: int, phase: int, epoch: int, batch
     smooth = gaussian_filter(smooth, SMOOTH, axes=(-2, -1), mode=("nearest", "wrap"))
     pattern = rough + smooth / smooth.std(axis=(-2, -1), keepdims=True)
     return (pattern * np.abs(rng.standard_normal((*shape[:-2], 1, 1))) / np.sqrt(2)).astype(np.float32)
+
+
+def mixing(members: int, ln_p: np.ndarray, horizontal: tuple[int, int], seed: int, phase: int, epoch: int,
+           batch: int) -> np.ndarray:  # fmt: skip
+    """Weights of other states to be mixed in, float32 (B, channel, lat, lon), smooth as those of a local analysis.
+
+    White noise smoothed over grid lengths and correlated over `ln_p` (channel,) as exp(-½ d²), of variance one, times a
+    strength of its own for each state, |N(0, 1)|.
+    """
+    rng = np.random.default_rng((seed, phase, epoch, batch, MIXING))
+    smooth = gaussian_filter(rng.standard_normal((members, len(ln_p), *horizontal)), SMOOTH, axes=(-2, -1),
+                             mode=("nearest", "wrap"))  # fmt: skip
+    smooth /= smooth.std(axis=(-2, -1), keepdims=True)
+    root = _root(np.exp(-0.5 * (ln_p[:, None] - ln_p) ** 2))
+    weights = np.einsum("cd,bdyx->bcyx", root, smooth)
+    return (weights * np.abs(rng.standard_normal((members, 1, 1, 1)))).astype(np.float32)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def read_ahead(series: Series, pieces: list[np.ndarray]) -> Iterator[np.ndarray]:

@@ -30,73 +30,9 @@ from tests import builders
 from tests.model_server import climax_builders as made
 from tests.model_server.climax_builders import START, STEP
 from tests.model_server.conftest import command
+from tests.model_server.training_case import STATES, TRAINING, experiment_file
 
 SIX_HOURS = 6 * 3600
-STATES = 96
-TRAINING = """
-[experiment]
-name = "{name}"
-start = 1990-01-01T00:00:00Z
-end = 1990-01-16T18:00:00Z
-seed = 3
-[grid]
-nlat = 8
-nlon = 16
-[state]
-levels_hpa = [500, 850]
-on_levels = ["geopotential", "temperature"]
-at_surface = ["2m_temperature"]
-[network]
-patch = 2
-embed_dim = 32
-depth = 1
-heads = 4
-[training]
-validation_start = 1990-01-17T06:00:00Z
-validation_end = 1990-01-24T18:00:00Z
-batch = 8
-days_per_shard = 10
-leads_hours = [6, 12]
-validation_samples = 6
-threads = 1
-{more}
-[[training.phases]]
-epochs = {epochs}
-learning_rate = 4e-3
-warmup_steps = 5
-[[training.phases]]
-rollout = 2
-epochs = 1
-learning_rate = 1e-4
-warmup_steps = 0
-"""
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """A work folder with a nature run of moving waves."""
-    folder = tmp_path_factory.mktemp("work")
-    made.nature_run(folder / "nature", made.small_space(), STATES)
-    return folder
-
-
-@pytest.fixture
-def settings(work, monkeypatch):
-    """settings(name, epochs, more) -> of an experiment file in the work folder."""
-    monkeypatch.setenv("WORK", str(work))
-
-    def load(name: str = "small", epochs: int = 1, more: str = "") -> config.Settings:
-        return config.load(experiment_file(work, name, epochs, more))
-
-    return load
-
-
-def experiment_file(work, name: str, epochs: int, more: str = ""):
-    path = work / f"{name}.toml"
-    path.write_text(TRAINING.format(name=name, epochs=epochs, more=more))
-    return path
-
-
 def when(first: int, last: int) -> list[datetime]:
     return [START + n * STEP for n in range(first, last)]
 

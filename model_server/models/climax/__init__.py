@@ -154,7 +154,7 @@ def shared_out(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torc
 
 
 def _lane(checkpoint: Checkpoint, channels: list[str], device: torch.device, at_once: int, precision: str) -> Lane:
-    steps = Stepping.of(checkpoint.card, checkpoint.constant_inputs, channels, device)
+    steps = Stepping.of(checkpoint.card, checkpoint.constant_inputs, channels, device, checkpoint.climatology)
     network = stepping.build(checkpoint).to(device)
     return Lane(device, Forward(network, steps.lead, steps.token, steps.output), steps, at_once, precision)
 

@@ -2,7 +2,11 @@
 
     inputs = (x - mean) / std, then the constant fields, in the order of the card
     next   = x + tendency_std · y     if the network predicts the tendency
+    next   = c + D(x - c) + tendency_std · y   if it predicts what damping leaves of the tendency to it
     next   = mean + std · y           if it predicts the field
+
+D takes small scales out of the anomaly from the climatology c, by spherical harmonics: what no atmosphere has, noise
+that the analysis left between its stations, is then not carried on for ever, because the network never gives it back.
 
 Training and forecasts share this one definition.
 """
@@ -14,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_server import normalization
+from model_server import normalization, spectral
 from model_server.checkpoint import Card, Checkpoint
 from model_server.models.climax.network import Architecture, ClimaX, Layout
 from model_server.normalization import CONSTANTS
@@ -32,10 +36,11 @@ class Stepping:
     scale: Tensor  # what the network's output is multiplied with
     token: tuple[int, ...]  # number of each input among the network's tokens
     output: tuple[int, ...]  # number of each channel among the head's fields
+    damped: "Damped | None" = None
 
     @classmethod
     def of(cls, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
-           device: torch.device | str = "cpu") -> "Stepping":  # fmt: skip
+           device: torch.device | str = "cpu", climatology: np.ndarray | None = None) -> "Stepping":  # fmt: skip
         """Raises ValueError where the card cannot carry `channels` forward."""
         _refuse_open_loop(card, channels)
         fields = [(constants[name] - card.normalization[name].mean) / card.normalization[name].std
@@ -55,6 +60,7 @@ class Stepping:
             scale=torch.tensor(scale, device=device),
             token=tuple(card.network.tokens.index(name) for name in card.inputs),
             output=tuple(card.network.head.index(name) for name in channels),
+            damped=None if climatology is None else Damped.of(card, climatology, channels, device),
         )
 
     def inputs(self, fields: Tensor) -> Tensor:
@@ -65,6 +71,8 @@ class Stepping:
     def next(self, fields: Tensor, output: Tensor) -> Tensor:
         """Fields and the network's output for them (B, channel, lat, lon) -> fields one step later."""
         change = self._turned(output) * self.scale
+        if self.damped is not None:
+            return change + self.damped(fields)
         return change + (fields if self.card.predicts == "tendency" else self.mean)
 
     @property
@@ -74,6 +82,33 @@ class Stepping:
 
     def _turned(self, fields: Tensor) -> Tensor:
         return fields.flip(-2) if self.card.grid.latitude == "descending" else fields
+
+
+@dataclass(frozen=True)
+class Damped:
+    """What is carried on of fields: the climatology, and of the anomaly what the card's damping leaves of it."""
+
+    climatology: Tensor  # (channel, lat, lon)
+    factor: Tensor  # (channel, 1, 1)
+    operators: Tensor  # (m, lat, lat), for each zonal wavenumber
+
+    @classmethod
+    def of(cls, card: Card, climatology: np.ndarray, channels: Sequence[str], device: torch.device | str) -> "Damped":
+        """`climatology` (output, lat, lon) in the order of the card; raises ValueError for too many wavenumbers."""
+        assert card.damping is not None
+        rows = [card.outputs.index(name) for name in channels]
+        factor = np.array([card.damping.factor.get(name, 1.0) for name in channels], np.float32)[:, None, None]
+        operators = spectral.operators(card.horizontal, spectral.diffusion(card.horizontal, card.damping.truncation))
+        return cls(*(torch.tensor(array, dtype=torch.float32, device=device)
+                     for array in (climatology[rows], factor, operators)))  # fmt: skip
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        """(B, channel, lat, lon)"""
+        spectrum = torch.fft.rfft(fields - self.climatology, dim=-1)[..., : len(self.operators)]
+        parts = torch.view_as_real(spectrum)  # (B, channel, lat, m, 2)
+        passed = torch.einsum("mij,bcjmr->bcimr", self.operators, parts).contiguous()
+        smooth = torch.fft.irfft(torch.view_as_complex(passed), n=fields.shape[-1], dim=-1)
+        return self.climatology + self.factor * smooth
 
 
 def architecture(card: Card) -> Architecture:

@@ -1,0 +1,46 @@
+"""A training that takes seconds: a network of one block learns waves that move east."""
+
+STATES = 96  # of the nature run
+TRAINING = """
+[experiment]
+name = "{name}"
+start = 1990-01-01T00:00:00Z
+end = 1990-01-16T18:00:00Z
+seed = 3
+[grid]
+nlat = 8
+nlon = 16
+[state]
+levels_hpa = [500, 850]
+on_levels = ["geopotential", "temperature"]
+at_surface = ["2m_temperature"]
+[network]
+patch = 2
+embed_dim = 32
+depth = 1
+heads = 4
+[training]
+validation_start = 1990-01-17T06:00:00Z
+validation_end = 1990-01-24T18:00:00Z
+batch = 8
+days_per_shard = 10
+leads_hours = [6, 12]
+validation_samples = 6
+threads = 1
+{more}
+[[training.phases]]
+epochs = {epochs}
+learning_rate = 4e-3
+warmup_steps = 5
+[[training.phases]]
+rollout = 2
+epochs = 1
+learning_rate = 1e-4
+warmup_steps = 0
+"""
+
+
+def experiment_file(work, name: str, epochs: int, more: str = ""):
+    path = work / f"{name}.toml"
+    path.write_text(TRAINING.format(name=name, epochs=epochs, more=more))
+    return path
