@@ -1,7 +1,8 @@
 """`python -m contracts EXPERIMENT.toml`: what the corridor, a shell script, needs to know of an experiment.
 
 Prints lines that a POSIX shell can evaluate, checks the names of all sections, and with `--freeze CODE` keeps the
-experiment file as it was run in the experiment's folder, with the version of the code (`frozen`).
+experiment file as it was run in the experiment's folder, with the version of the code (`frozen`).  With `--disk`,
+`--check` or `--redo` it does that instead; the last belongs to `run/cycle.sh`, which lets nothing else run meanwhile.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from contracts import base, config, frozen, netcdf, program, retention, times
+from contracts import base, check, config, frozen, netcdf, program, redo, retention, times
 from contracts.errors import UserError
 from contracts.retention import Retention
 
@@ -40,18 +41,38 @@ def main(arguments: Sequence[str]) -> None:
     program.add_experiment(parser)
     parser.add_argument("--freeze", metavar="CODE",
                         help="keep the file in the experiment's folder, as run with this code")  # fmt: skip
-    parser.add_argument("--disk", action="store_true",
-                        help="say instead how much room the experiment needs, fail if it is not there")  # fmt: skip
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--disk", action="store_true",
+                         help="say how much room the experiment needs, fail if it is not there")  # fmt: skip
+    instead.add_argument("--check", action="store_true", help="read every file of the experiment, name damaged ones")
+    instead.add_argument("--redo", nargs="*", metavar=("STAGE", "TIME"),
+                         help="remove what a stage made at a time, and all that depends on it; without words finish a "
+                         "removal that was interrupted")  # fmt: skip
     chosen = parser.parse_args(arguments)
     settings = config.load(chosen.experiment, Settings)
     if chosen.disk:
         print(retention.check_disk(settings.experiment, settings.retention))
+        return
+    if chosen.check:
+        print(check.check(settings.experiment))
+        return
+    if chosen.redo is not None:
+        print(_redo(settings.experiment, chosen.redo))
         return
     if chosen.freeze is not None:
         version = f"{netcdf.version()}, {chosen.freeze}"
         frozen.freeze(base.complete(chosen.experiment), settings.experiment.folder.settings, version)
     for name, value in shell_variables(settings).items():
         print(f"{name}={shlex.quote(value)}")
+
+
+def _redo(experiment: config.Experiment, words: Sequence[str]) -> str:
+    if not words:
+        return redo.finish(experiment)
+    if len(words) != 2:
+        raise UserError(f"--redo: expected a stage, one of {', '.join(redo.STAGES)}, and a time such as 2016010106, "
+                        f"got {' '.join(words)!r}")  # fmt: skip
+    return redo.redo(experiment, words[0], times.parse(words[1]))
 
 
 def shell_variables(settings: Settings) -> dict[str, str]:
@@ -73,6 +94,7 @@ def shell_variables(settings: Settings) -> dict[str, str]:
         "RESTARTS": str(settings.run.restarts),
         "TELL_STATUS": "yes" if settings.run.status else "",
         "KEEP_HOURS": "" if settings.retention.members_hours is None else str(settings.retention.members_hours),
+        "CYCLE_KIB": str(retention.cycle_kib(experiment, settings.retention)),
         "KEEP_MONTHLY": "yes" if settings.retention.monthly else "",
     }
 

@@ -25,8 +25,8 @@ from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 
-SECTIONS = ("experiment", "grid", "state", "observations", "thinning", "synthetic", "model", "nature",
-            "initial", "network", "training", "analysis", "localization", "inflation", "relaxation",
+SECTIONS = ("experiment", "grid", "state", "slots", "observations", "realtime", "thinning", "synthetic", "model",
+            "nature", "initial", "network", "training", "analysis", "localization", "inflation", "relaxation",
             "background_check", "verify", "run", "retention")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)

@@ -1,7 +1,7 @@
 """The experiment file as it was begun: a resumed run has the same bits only with the same settings.
 
 `experiment.toml` in the experiment's folder is the file as it was run, under a line for each version of the code
-that ran it.  What no state depends on may change.
+that ran it.  What no state depends on may change, and when observations are waited for.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from contracts.errors import UserError
 
 _VERSION_LINE = "# run with "
 _MAY_CHANGE = {"experiment": {"end", "mode", "work"}, "nature": {"end"}, "model": {"batch"}, "analysis": {"threads"}}
-_SECTIONS_MAY_CHANGE = {"retention", "run", "verify"}
+_SECTIONS_MAY_CHANGE = {"realtime", "retention", "run", "verify"}
 
 
 def freeze(text: str, path: Path, version: str) -> None:

@@ -50,26 +50,35 @@ def create(path: Path, contract: str, attributes: Mapping[str, object],
 
 
 @contextmanager
-def open_to_read(path: Path, contract: str) -> Iterator[netCDF4.Dataset]:
-    """An existing dataset, complete and of the contract asked for; raises ContractError otherwise."""
+def open_to_read(path: Path, contract: str | None) -> Iterator[netCDF4.Dataset]:
+    """An existing dataset, complete and of the contract asked for, None for any; raises ContractError otherwise."""
     path = Path(path)
+    again = paths.made_again_by(path)
     if not path.exists():
-        raise ContractError(f"{path}: no such file; expected a {contract} file there")
+        raise ContractError(f"{path}: no such file; expected a {contract} file there{again}")
     try:
         dataset = netCDF4.Dataset(path, "r")
     except OSError as error:
-        raise ContractError(f"{path}: is no readable NetCDF file ({error}); remove it and make it again") from error
+        raise ContractError(f"{path}: is no readable NetCDF file ({error}); remove it and make it again"
+                            f"{again}") from error  # fmt: skip
     with dataset:
         dataset.set_auto_mask(False)
         found = getattr(dataset, "contract", None)
-        if found != contract:
+        if contract is not None and found != contract:
             raise ContractError(f"{path}: expected a file of contract {contract!r}, got {found!r}")
         if getattr(dataset, "complete", None) != "yes":
-            raise ContractError(f"{path}: was never finished by its writer; remove it and make it again")
+            raise ContractError(f"{path}: was never finished by its writer; remove it and make it again{again}")
         try:
             yield dataset
         except (OSError, RuntimeError, IndexError, KeyError) as error:
-            raise ContractError(f"{path}: is damaged ({error}); remove it and make it again") from error
+            raise ContractError(f"{path}: is damaged ({error}); remove it and make it again{again}") from error
+
+
+def read_whole(path: Path) -> None:
+    """Read all values of a file of any contract, for their checksums; raises ContractError where it is damaged."""
+    with open_to_read(path, None) as dataset:
+        for variable in dataset.variables.values():
+            variable[...]
 
 
 def add(dataset: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: np.ndarray,

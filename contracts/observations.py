@@ -12,10 +12,11 @@ For an analysis in four dimensions the window falls into slots around the cycle'
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
+import netCDF4
 import numpy as np
 
 from contracts import netcdf, times
@@ -26,6 +27,10 @@ from contracts.variables import Flag, Quantity
 CONTRACT = "observations/1"
 DEPARTURES_CONTRACT = "departures/1"
 OWN_UNITS = "units of its quantity"
+
+# What became of a file that was asked for.  damaged: read but for messages that are not sound; arriving: not whole yet,
+# so left out; late: of an earlier time, it came when the observations of that time were made already.
+Fate = Literal["read", "damaged", "refused", "arriving", "missing", "late"]
 
 
 def _column(dtype: str, long_name: str, units: str = "", default: Any = MISSING, **attributes: object) -> Any:
@@ -109,11 +114,19 @@ class Departures(Observations):
     background_rank: np.ndarray = _column("i2", "members of the background below the observed value", "1", default=-1)
 
 
+class Delivery(NamedTuple):
+    """A file that was asked for, and what became of it."""
+
+    file: str
+    fate: Fate
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a table came from: the cycle's time, the window around it, the input files with their sha256.
 
-    `slot_seconds` is the length of the slots that the window falls into.
+    `slot_seconds` is the length of the slots that the window falls into.  `deliveries` are all files that were asked
+    for, in the order of the settings, then the late ones; in real time `made` is what the clock showed then.
     """
 
     time: datetime
@@ -121,6 +134,8 @@ class Source:
     files: tuple[str, ...] = ()
     sha256: tuple[str, ...] = ()
     slot_seconds: int = HOUR
+    deliveries: tuple[Delivery, ...] = ()
+    made: datetime | None = None
 
     def slot(self, time: np.ndarray) -> np.ndarray:
         """The slot (nobs,) of times (nobs,) in seconds since 1970; slot 0 is centred on the cycle's time."""
@@ -149,7 +164,10 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "")
         "slot_seconds": np.int64(source.slot_seconds),
         "source_files": "\n".join(source.files),
         "source_sha256": "\n".join(source.sha256),
+        "source_deliveries": "\n".join(f"{delivery.fate} {delivery.file}" for delivery in source.deliveries),
     }
+    if source.made is not None:
+        attributes["made"] = np.float64(source.made.timestamp())
     with netcdf.create(path, contract, attributes) as dataset:
         dataset.createDimension("obs", len(table))
         dataset.createDimension("text", 8)
@@ -174,6 +192,12 @@ def read_departures(path: Path) -> tuple[Departures, Source]:
     return table, source
 
 
+def read_source(path: Path) -> Source:
+    """Where the observations of a file came from, without its rows; raises ContractError where it does not fit."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        return _source(dataset)
+
+
 def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observations, Source]:
     with netcdf.open_to_read(path, contract) as dataset:
         columns = {}
@@ -186,17 +210,25 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
             if values.ndim == 2:
                 values = np.ascontiguousarray(values).view(f"S{values.shape[1]}").reshape(-1)
             columns[column.name] = values
-        start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
-        files, sums = (tuple(filter(None, dataset.getncattr(name).split("\n")))
-                       for name in ("source_files", "source_sha256"))
-        source = Source(times.parse(dataset.cycle_time), (start, end), files, sums,
-                        int(getattr(dataset, "slot_seconds", HOUR)))
+        source = _source(dataset)
     try:
         table = kind(**columns)
     except ValueError as error:
         raise ContractError(f"{path}: {error}") from error
     _check_codes(path, table)
     return table, source
+
+
+def _source(dataset: netCDF4.Dataset) -> Source:
+    start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
+    files, sums, told = (tuple(filter(None, getattr(dataset, name, "").split("\n")))
+                         for name in ("source_files", "source_sha256", "source_deliveries"))  # fmt: skip
+    deliveries = [line.partition(" ") for line in told]
+    made = getattr(dataset, "made", None)
+    return Source(times.parse(dataset.cycle_time), (start, end), files, sums,
+                  int(getattr(dataset, "slot_seconds", HOUR)),
+                  tuple(Delivery(file, cast(Fate, fate)) for fate, _, file in deliveries),
+                  None if made is None else datetime.fromtimestamp(float(made), UTC))  # fmt: skip
 
 
 def _check_codes(path: Path, table: Observations) -> None:

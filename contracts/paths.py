@@ -4,6 +4,7 @@ One folder per valid time holds everything about that time:
 
     <work>/<experiment>/experiment.toml  static.nc
                         2016010106/observations.nc  background/m0001.nc …  analysis/m0001.nc …
+                                   background/slots/-0200/m0001.nc …     two hours earlier (`slots`)
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
                                    forecast/024h/mean.nc  spread.nc     an extended forecast, by lead
                         free/2016010106/mean.nc  spread.nc          the ensemble without any analysis
@@ -14,6 +15,7 @@ the disk one after the other (`side_by_side`).
 """
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,6 +48,12 @@ class EnsembleFolder:
     def members(self, count: int) -> list[Path]:
         """Paths of members 1 … count, in order."""
         return [self.member(number) for number in range(1, count + 1)]
+
+    def slot(self, offset: timedelta) -> "EnsembleFolder":
+        """The same members `offset` later, or earlier where it is negative; named by hours and minutes."""
+        hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
+        sign = "-" if offset < timedelta() else "+"
+        return EnsembleFolder(self.folder / "slots" / f"{sign}{hours:02d}{minutes:02d}")
 
     @property
     def tidied(self) -> Path:
@@ -121,12 +129,27 @@ class ExperimentFolder:
         """Its presence asks the services to end."""
         return self.folder / "stop"
 
+    @property
+    def clock(self) -> Path:
+        """When the simulated clock began, where the experiment has one."""
+        return self.folder / "clock.json"
+
     def at(self, time: datetime) -> TimeFolder:
         return TimeFolder(self.folder / times.name(time))
 
     def free(self, time: datetime) -> EnsembleFolder:
         """Ensemble that has run from the first background without any analysis."""
         return EnsembleFolder(self.folder / "free" / times.name(time))
+
+
+def made_again_by(path: Path) -> str:
+    """What makes a file of an experiment again once it is missing, to end a sentence with; empty for other files."""
+    folder = path.parent.parent if path.parent.name in ("background", "analysis") else path.parent
+    if not re.fullmatch(r"\d{10}", folder.name) or folder.parent.name == "free":
+        return ""
+    here = TimeFolder(folder)
+    seen = path.parent != folder or path in (here.observations, here.departures, here.scores)
+    return ": run/cycle.sh EXPERIMENT.toml" + ("" if seen else f" --redo analysis {folder.name}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ long experiment may let them go; `run/cycle.sh` does, and leaves the mark `Ensem
 of the first time stays: the free ensemble begins with it.
 """
 
+import math
 import shutil
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -16,7 +17,7 @@ from contracts.config import Experiment, Section
 from contracts.errors import UserError
 from contracts.paths import ExperimentFolder
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 OTHERS = 3e6  # bytes of a time's other files: 8000 observations, their departures, fields and scores
 
 
@@ -25,7 +26,7 @@ class Retention(Section, frozen=True):
 
     members_hours: Annotated[int, msgspec.Meta(ge=0)] | None = None  # older members are removed; default: all stay
     monthly: bool = True  # but those of 00 UTC on the first of each month stay
-    check_disk: bool = True  # refuse to start where the disk has less room than the experiment needs
+    check_disk: bool = True  # refuse to start without room for the experiment, and a cycle without room for it
 
     def keeps(self, time: datetime, now: datetime) -> bool:
         """Whether the members of `time` stay once the cycle of `now` is finished."""
@@ -44,6 +45,14 @@ def need(experiment: Experiment, retention: Retention) -> float:
     return max(kept, in_hand) * (ensemble + experiment.members * member) + len(left) * (4 * member + OTHERS)
 
 
+def cycle_kib(experiment: Experiment, retention: Retention) -> int:
+    """KiB that one more cycle will need; 0 where no ensemble is there yet, or where the disk is not to be looked at."""
+    member, ensemble = _sizes(experiment)
+    if not (retention.check_disk and member):
+        return 0
+    return math.ceil((ensemble + (experiment.members + 4) * member + OTHERS) / 1024)
+
+
 def _sizes(experiment: Experiment) -> tuple[float, float]:
     """Bytes of one member file, and of a background with what the model keeps for itself."""
     folder: ExperimentFolder = experiment.folder
@@ -59,9 +68,14 @@ def check_disk(experiment: Experiment, retention: Retention) -> str:
     """A sentence on the room needed and free; raises UserError where it does not suffice."""
     folder = experiment.folder.folder
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    needed, free = need(experiment, retention) / GIB, shutil.disk_usage(there).free / GIB
+    needed, free = need(experiment, retention), shutil.disk_usage(there).free
     if retention.check_disk and needed > free:
-        raise UserError(f"{folder}: the experiment needs about {needed:.1f} GiB more and the disk has {free:.1f} free; "
-                        "make room, keep fewer members ([retention] members_hours), or set [retention] check_disk "
-                        "= false")  # fmt: skip
-    return f"about {needed:.1f} GiB more on the disk, {free:.1f} GiB free"
+        raise UserError(f"{folder}: the experiment needs about {_size(needed)} more and the disk has {_size(free)} "
+                        "free; make room, keep fewer members ([retention] members_hours), or set [retention] "
+                        "check_disk = false")  # fmt: skip
+    return f"about {_size(needed)} more on the disk, {_size(free)} free"
+
+
+def _size(size: float) -> str:
+    """`size` in bytes as people say it."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"

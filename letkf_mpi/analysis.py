@@ -9,13 +9,11 @@ for any number of ranks.  `departures.nc` is written last: its presence says tha
 
 import argparse
 import logging
-import time as clock
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, fields
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -23,21 +21,21 @@ from contracts import config, frozen, observations, paths, program, static, time
 from contracts.observations import Departures, Observations
 from contracts.state import StateSpace
 from contracts.static import Static
-from letkf_mpi import additive, departures, files, memory, service, summary, tile_kernel, tiles
+from contracts.variables import Flag
+from letkf_mpi import additive, departures, files, memory, own_time, service, summary, tempering, tile_kernel, tiles
+from letkf_mpi.columns import Columns, share_tiles
 from letkf_mpi.config import Settings
 from letkf_mpi.departures import FirstGuess, Used
-from letkf_mpi.layouts import Layouts, Members, part_of
-from letkf_mpi.localization import Neighbours
+from letkf_mpi.layouts import Layouts, Members
 from letkf_mpi.node_memory import NodeMemory
 from letkf_mpi.obsoperator import ObservationOperator
 from letkf_mpi.parallel import World, guarded, nothing
 from letkf_mpi.solvers import lanes
 from letkf_mpi.static_states import StaticStates
-from letkf_mpi.update import ColumnsAnalysis, Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.update import Diagnostics, LocalAnalysis, analysis_levels
 
 PROGRAM = "letkf_mpi.analysis"
 log = logging.getLogger(PROGRAM)
-_SECONDS_BETWEEN_REPORTS = 10.0
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,21 @@ class Analyst:
         """Columns of every tile of the grid."""
         return tiles.blocks(self.space.grid, self.settings.analysis.tile)
 
+    def operator(self, table: Observations) -> ObservationOperator:
+        """H of the rows of a table."""
+        return ObservationOperator.of(table, self.space, self.static, self.settings.analysis.max_height_difference_m)
+
+    def seed(self, time: datetime) -> tuple[int, int]:
+        """Of everything random at a time."""
+        return self.settings.experiment.seed, int(times.name(time))
+
     def size(self, nobs: int) -> memory.Size:
         """What decides the memory of an analysis with `nobs` observations."""
         chosen = self.settings.analysis
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
                            analysis_levels(self.space).size, nobs, self.world.size, self.world.largest_node,
-                           Layouts.group_bytes, chosen.static.size if chosen.static else 0,
-                           chosen.solver.needs_noise)  # fmt: skip
+                           Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
+                           chosen.is_tempered, chosen.time != "instant")  # fmt: skip
 
     def at(self, time: datetime) -> None:
         """Make the analysis of `time` and keep its log; raises UserError where inputs or results do not fit."""
@@ -93,8 +99,7 @@ class Analyst:
 def analyse(analyst: Analyst, time: datetime) -> None:
     """All files of the analysis of `time`."""
     world, settings, space, members = analyst.world, analyst.settings, analyst.space, analyst.members
-    experiment, mine = settings.experiment, analyst.members.mine
-    seed = (experiment.seed, int(times.name(time)))
+    experiment = settings.experiment
     phase, out = summary.Phases(), files.Writer(experiment.folder.at(time), space, time, experiment.name)
 
     with NodeMemory(world) as node:
@@ -103,34 +108,31 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             expect_memory(analyst, len(table))
             inflation = node.shared(lambda: files.read_inflation(settings, space, time))
             alpha = node.shared(lambda: files.read_alpha(settings, space, time))
-            channels = mine.of(len(space.channels))
-            background = world.together(
-                lambda: files.read_members(out.files.background, mine.members, space, time, channels))
-            background = with_additive_inflation(analyst, time, background)
+            background = read_background(analyst, time)
         with phase("H(x)"):
-            H = ObservationOperator.of(table.select(mine.of(len(table))), space, analyst.static,
-                                       settings.analysis.max_height_difference_m)  # fmt: skip
-            guess = compare(analyst, H, table, background, seed)
+            H = analyst.operator(table.select(members.mine.of(len(table))))
+            guess = compare(analyst, H, table, background, time)
             climate = analyst.static_states
             Y_static = climate.observed(table, analyst.static) if climate else None
             used = node.shared(lambda: guess.used(settings.analysis.solver.needs_noise, Y_static))
         with phase("share"):
-            plan = share_tiles(analyst, used)
+            plan = share_tiles(world, analyst.tiles, space.grid, settings, used)
         with phase("exchange"):
             layouts = Layouts(members, len(space.channels), plan.columns)
-            X = layouts.to_columns(background)
+            mine = Columns(plan.tiles[world.rank], layouts.to_columns(background), settings.analysis.threads)
             del background
             X_static = climate.at(plan.columns) if climate else None
         with phase("local analyses"):
-            local = LocalAnalysis(space, used, settings, seed, X_static)
-            diagnostics, took = local_analyses(world, local, plan, X, inflation, alpha)
+            local = LocalAnalysis(space, used, settings, analyst.seed(time), X_static)
+            observe = partial(observed_again, analyst, phase, layouts, mine, H, guess, len(table))
+            diagnostics = tempering.analyse(mine, local, inflation, alpha, observe)
         with phase("diagnostics"):
-            seconds = world.of_each_rank(took)
+            seconds = world.of_each_rank(mine.seconds)
             diagnostics = diagnostics.each(layouts.gather)
             world.at_last(lambda: files.check(diagnostics, space, settings.analysis.least_spread))
         with phase("exchange"):
-            analysis = members.whole(layouts.to_members(X))
-            del X
+            analysis = members.whole(layouts.to_members(mine.X))
+            del mine, observe
         with phase("H(x)"):
             hxa = members.gather(H.apply(analysis), len(table))
         with phase("write"):
@@ -139,29 +141,72 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
-def with_additive_inflation(analyst: Analyst, time: datetime, background: np.ndarray) -> np.ndarray:
-    """`background` (my members, my channels, column) with its draws, where [inflation.additive] asks for them."""
-    world, settings, mine = analyst.world, analyst.settings, analyst.members.mine
-    chosen, below_hpa = settings.inflation.additive, settings.analysis.humidity_below_hpa
-    if chosen is None:
-        return background
-    part = StateSpace(analyst.space.grid, analyst.space.channels[mine.of(len(analyst.space.channels))])
-    found, clipped = world.together(lambda: additive.added(background, chosen, settings.experiment, time, mine.members,
+def read_background(analyst: Analyst, time: datetime, offset: timedelta = timedelta()) -> np.ndarray:
+    """The background (my members, my channels, column) of the analysis of `time`, at the slot `offset` from it, with
+    the draws of additive inflation where the settings ask for them: the same at all slots."""
+    world, settings, space, mine = analyst.world, analyst.settings, analyst.space, analyst.members.mine
+    experiment, additive_inflation = settings.experiment, settings.inflation.additive
+    channels, folder = mine.of(len(space.channels)), experiment.folder.at(time).background
+    found = world.together(lambda: files.read_members(folder.slot(offset) if offset else folder, mine.members, space,
+                                                      time + offset, channels))  # fmt: skip
+    if additive_inflation is None:
+        return found
+    part, below_hpa = StateSpace(space.grid, space.channels[channels]), settings.analysis.humidity_below_hpa
+    found, clipped = world.together(lambda: additive.added(found, additive_inflation, experiment, time, mine.members,
                                                            part, below_hpa))  # fmt: skip
     total = sum(world.of_each_rank(clipped))
-    if world.is_root:
+    if world.is_root and not offset:
         log.info("additive inflation: %d negative humidities set to 0", total)
     return found
 
 
 def compare(analyst: Analyst, H: ObservationOperator, table: Observations, background: np.ndarray,
-            seed: tuple[int, ...]) -> FirstGuess:  # fmt: skip
+            time: datetime) -> FirstGuess:  # fmt: skip
     """The fate of every observation from `background` (my members, my channels, column), on rank 0."""
-    members, check = analyst.members, analyst.settings.background_check
+    members, settings = analyst.members, analyst.settings
     whole = members.whole(background)
     hx, ground = (members.gather(observed(whole), len(table)) for observed in (H.apply, H.ground_pressure))
-    flag = members.whole(H.flag[None])[0]
-    return analyst.world.at_root(lambda: departures.first_guess(table, hx, ground, flag, check, seed))
+    flag, drift = members.whole(H.flag[None])[0], None
+    if slots := analyst.world.shared(lambda: files.slots(settings, time)):
+        between = own_time.Between.of(table.time - times.to_seconds(time),
+                                      np.array([slot.total_seconds() for slot in slots]))  # fmt: skip
+        own = observe_at_slots(analyst, table, whole, between, time, slots)
+        flag = np.where(between.inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
+        if analyst.world.is_root:
+            hx, drift = own_time.compared(settings.analysis.time, hx, own)
+    return analyst.world.at_root(lambda: departures.first_guess(table, hx, ground, flag, settings.background_check,
+                                                                analyst.seed(time), drift))  # fmt: skip
+
+
+def observe_at_slots(analyst: Analyst, table: Observations, background: np.ndarray, between: own_time.Between,
+                     time: datetime, slots: Sequence[timedelta]) -> np.ndarray:  # fmt: skip
+    """H(x) (nobs, k) at the observations' own times, on rank 0; `background` (my members, channel, column)."""
+    members = analyst.members
+    mine = members.mine.of(len(table))
+    of_mine = table.select(mine)
+
+    def states(number: int) -> np.ndarray:
+        slot = slots[number]
+        return members.whole(read_background(analyst, time, slot)) if slot else background
+
+    return members.gather(own_time.equivalents(between.select(mine), len(slots), states,
+                                               lambda rows: analyst.operator(of_mine.select(rows))),
+                          len(table))  # fmt: skip
+
+
+@contextmanager
+def observed_again(analyst: Analyst, phase: summary.Phases, layouts: Layouts, mine: Columns, H: ObservationOperator,
+                   guess: FirstGuess, nobs: int) -> Iterator[Used]:  # fmt: skip
+    """What the next part of an analysis sees of the columns as they are; its arrays last as long as the block."""
+    members = analyst.members
+    with NodeMemory(analyst.world) as node:
+        with phase("exchange"):
+            analysis = members.whole(layouts.to_members(mine.X))
+        with phase("H(x)"):
+            hx = members.gather(H.apply(analysis), nobs)
+            del analysis
+            used = node.shared(lambda: guess.again(hx).used())
+        yield used
 
 
 def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics: Diagnostics,
@@ -174,8 +219,10 @@ def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics
             out.members(analysis, mine.members, disk)
         if world.rank == world.last:
             out.statistics(diagnostics, disk)
-            if settings.analysis.solver.has_signal:
+            if settings.analysis.solver.has_signal and not settings.analysis.is_tempered:
                 out.signal(diagnostics, disk)
+            if settings.localization.nearest is not None:
+                out.left_out(diagnostics, disk)
             if settings.relaxation.is_carried:
                 out.alpha(diagnostics, disk)
         return final() if world.is_root else nothing()
@@ -203,74 +250,6 @@ def expect_memory(analyst: Analyst, nobs: int) -> None:
     if analyst.world.is_root:
         log.info("%s", estimate)
     analyst.world.together(lambda: estimate.refuse_above(analyst.settings.analysis.memory_gb))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which tiles each rank analyses, as column numbers, and the `work` (rank,) that is expected of them."""
-
-    tiles: tuple[tuple[np.ndarray, ...], ...]  # of each rank
-    work: np.ndarray
-
-    @property
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """Columns of each rank, tile after tile."""
-        return tuple(np.concatenate([*mine, np.empty(0, dtype=np.intp)]) for mine in self.tiles)
-
-
-def share_tiles(analyst: Analyst, used: Used) -> Plan:
-    """Give tiles to ranks by the work that the observations around them promise; each rank counts for some of them."""
-    world, blocks, grid, settings = analyst.world, analyst.tiles, analyst.space.grid, analyst.settings
-    mine = part_of(slice(0, len(blocks)), world.rank, world.size)
-    centres = np.array([block[block.size // 2] for block in blocks[mine]], dtype=np.intp)
-    counted = Neighbours(used.lat, used.lon).counts(grid.column_lat[centres], grid.column_lon[centres],
-                                                    settings.localization.reach_km)  # fmt: skip
-    work = tiles.work(blocks, np.concatenate(world.of_each_rank(counted)), settings.experiment.members)
-    shares = tiles.share(work, world.size)
-    return Plan(tuple(tuple(blocks[tile] for tile in tiles_of_rank) for tiles_of_rank in shares),
-                np.array([work[list(tiles_of_rank)].sum() for tiles_of_rank in shares]))  # fmt: skip
-
-
-def local_analyses(world: World, local: LocalAnalysis, plan: Plan, X: np.ndarray,
-                   inflation: np.ndarray, alpha: np.ndarray) -> tuple[Diagnostics, float]:  # fmt: skip
-    """Analyse my tiles: `X` (member, channel, my columns), `inflation` and `alpha` (level, column) of the whole grid.
-
-    The analysis takes the place of the background in `X`, because a second ensemble is what memory is shortest of.
-    Returns what is told of my columns, and the seconds it took.
-    """
-    mine, start = plan.tiles[world.rank], clock.monotonic()
-    analyse_tile = local.tile if len(local.used) else local.unchanged
-    none = np.empty(0, dtype=np.intp)
-    told = _room_for(local.unchanged(none, X[:, :, none], inflation[:, none], alpha[:, none]).diagnostics, X.shape[-1])
-    ends = np.cumsum([columns.size for columns in mine])
-
-    def analyse_one(number: int) -> None:
-        columns, here = mine[number], slice(ends[number] - mine[number].size, ends[number])
-        _put(analyse_tile(columns, X[:, :, here], inflation[:, columns], alpha[:, columns]), X, told, here)
-
-    threads, reported = local.settings.analysis.threads, start
-    if mine:
-        local.prepare()
-    with ThreadPoolExecutor(threads) as pool:  # for one thread not used: handing over costs more than a small tile
-        each = map if threads == 1 else pool.map
-        for number, _ in enumerate(each(analyse_one, range(len(mine)))):
-            now = clock.monotonic()
-            if now - reported > _SECONDS_BETWEEN_REPORTS:
-                left = (now - start) / (number + 1) * (len(mine) - number - 1)
-                log.info("local analyses: %d of %d tiles of this rank, %.0f s left", number + 1, len(mine), left)
-                reported = now
-    return told, clock.monotonic() - start
-
-
-def _room_for(of_none: Diagnostics, columns: int) -> Diagnostics:
-    """Diagnostics of `columns`, shaped and typed as those of no column."""
-    return of_none.each(lambda part: np.empty((*part.shape[:-1], columns), part.dtype))
-
-
-def _put(done: ColumnsAnalysis, X: np.ndarray, told: Diagnostics, here: slice) -> None:
-    X[:, :, here] = done.X
-    for part in fields(told):
-        getattr(told, part.name)[..., here] = getattr(done.diagnostics, part.name)
 
 
 def main(world: World, arguments: Sequence[str]) -> None:

@@ -1,11 +1,13 @@
 """The sections of the experiment file that the analysis reads."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
 import msgspec
 
 from contracts import config
 from contracts.config import Section
+from contracts.slots import Slots
 from letkf_mpi.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps
 from letkf_mpi.departures import BackgroundCheck
 from letkf_mpi.inflation import Adaptive, Constant
@@ -17,6 +19,7 @@ from letkf_mpi.static_set import StaticSet
 Solver = Letkf | PerturbedObservations | Hybrid | ParticleFilter
 Inflation = Constant | Adaptive
 Relaxation = NoRelaxation | Rtpp | Rtps | AdaptiveRtpp | AdaptiveRtps
+Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Analysis(Section, frozen=True):
@@ -24,6 +27,8 @@ class Analysis(Section, frozen=True):
 
     solver: Solver = Letkf()
     static: StaticSet | None = None  # static perturbations, for the solvers that use them
+    time: Literal["instant", "fgat", "4d"] = "instant"  # of H(x); the others need [slots]
+    tempering: config.Positive | tuple[Fraction, ...] = 1  # parts of the likelihood, equal or as given
     humidity_below_hpa: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # at this pressure and above it (less) q is kept
     max_height_difference_m: Annotated[float, msgspec.Meta(gt=0)] = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse
@@ -32,11 +37,29 @@ class Analysis(Section, frozen=True):
     memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None  # of one node; an analysis that needs more is refused
 
     def __post_init__(self):
+        name = self.solver.__struct_config__.tag
         if self.solver.needs_static != (self.static is not None):
-            name = self.solver.__struct_config__.tag
             raise ValueError(f'solver "{name}" needs a section [analysis.static] that names states'
                              if self.static is None else
                              f'[analysis.static] is given, but solver "{name}" uses no static perturbations')
+        if not math.isclose(sum(self.fractions), 1.0, abs_tol=1e-9):
+            raise ValueError(f"tempering: expected a number of equal parts, or fractions whose sum is 1, "
+                             f"got {list(self.fractions)} with sum {sum(self.fractions):g}")  # fmt: skip
+        if self.is_tempered and not isinstance(self.solver, Letkf):
+            raise ValueError(f'tempering is known for solver "letkf" only: parts of what "{name}" does are not the '
+                             "whole of it")  # fmt: skip
+        if self.is_tempered and self.time == "4d":
+            raise ValueError('tempering evaluates H again after each part, and time = "4d" would need the analysis at '
+                             'all slots for that: take time = "fgat", or no tempering')  # fmt: skip
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Of the likelihood in each part; one of 1 where there is no tempering."""
+        return (1.0 / self.tempering,) * self.tempering if isinstance(self.tempering, int) else self.tempering
+
+    @property
+    def is_tempered(self) -> bool:
+        return len(self.fractions) > 1
 
 
 class Settings(Section, frozen=True):
@@ -45,6 +68,7 @@ class Settings(Section, frozen=True):
     experiment: config.Experiment
     grid: config.GridSettings = config.GridSettings()
     state: config.StateSettings = config.StateSettings()
+    slots: Slots | None = None
     analysis: Analysis = Analysis()
     localization: Localization = Localization()
     inflation: Inflation = Constant()
@@ -56,3 +80,9 @@ class Settings(Section, frozen=True):
             raise ValueError('[inflation] method "adaptive" learns from the spread of the ensemble alone, and solver '
                              f'"{self.analysis.solver.__struct_config__.tag}" has static perturbations too: take '
                              'method "constant"')  # fmt: skip
+        if self.analysis.is_tempered and self.relaxation.is_carried:
+            raise ValueError("[relaxation] an adaptive method learns from the weights of the whole analysis, which "
+                             'tempering makes in parts: take method "rtpp" or "rtps", or no tempering')  # fmt: skip
+        if self.analysis.time != "instant" and self.slots is None:
+            raise ValueError(f'[analysis] time = "{self.analysis.time}" compares observations with the background at '
+                             "slots: add a section [slots], for the model server too")  # fmt: skip

@@ -13,7 +13,7 @@ The rank of an observation among the members is uniform in 0 … k for a reliabl
 the observation's error added (Hamill 2001, MWR 129, 550).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -49,7 +49,7 @@ class Used:
 
     `pressure` is where they stand in vertical localisation.  `noise` (n, k) are standard normal draws for the methods
     that ask for them: those of a row of the table are the same whatever became of the other rows.  `static` (n, m) are
-    observed static perturbations.
+    observed static perturbations.  `message_type` serves limits on their number.
     """
 
     Y: np.ndarray
@@ -61,6 +61,7 @@ class Used:
     pressure: np.ndarray
     noise: np.ndarray | None = None
     static: np.ndarray | None = None
+    message_type: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.d.size
@@ -68,11 +69,16 @@ class Used:
 
 @dataclass(frozen=True)
 class FirstGuess:
-    """A table with final flags and the background's equivalents `hx` (nobs, k); draws come from `seed`."""
+    """A table with final flags and the background's equivalents `hx` (nobs, k); draws come from `seed`.
+
+    `drift` (nobs,) is what the background's mean changes from the analysis time to the observation's own, see
+    `own_time`.
+    """
 
     table: Observations
     hx: np.ndarray
     seed: tuple[int, ...] = ()
+    drift: np.ndarray | None = None
 
     def used(self, with_noise: bool = False, static: np.ndarray | None = None) -> Used:
         """What the analysis sees; `static` (nobs, m) observed static perturbations."""
@@ -82,7 +88,14 @@ class FirstGuess:
         return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2, table.quantity,
                     table.lat, table.lon, vertical_position(table),
                     self._draws(_PERTURBATION, len(self.table))[rows] if with_noise else None,
-                    None if static is None else static[rows])  # fmt: skip
+                    None if static is None else static[rows], table.message_type)  # fmt: skip
+
+    def again(self, hx: np.ndarray) -> "FirstGuess":
+        """The same rows with the same fates, and `hx` (nobs, k) of another ensemble at the analysis time."""
+        return replace(self, hx=self._drifted(hx))
+
+    def _drifted(self, hx: np.ndarray) -> np.ndarray:
+        return hx if self.drift is None else hx + self.drift[:, None]
 
     @property
     def rank(self) -> np.ndarray:
@@ -100,18 +113,20 @@ class FirstGuess:
         return np.random.default_rng((*self.seed, stream)).standard_normal((rows, self.hx.shape[1]), dtype=np.float32)
 
     def with_analysis(self, hx: np.ndarray) -> Departures:
-        """The rows of `departures.nc`, with the analysis' equivalents `hx` (nobs, k)."""
+        """The rows of `departures.nc`, with the analysis' equivalents `hx` (nobs, k) at the analysis time."""
         columns = {name: getattr(self.table, name) for name in Observations.__dataclass_fields__}
+        hx = self._drifted(hx)
         return Departures(**columns, background_mean=self.hx.mean(axis=1), background_spread=_spread(self.hx),
                           analysis_mean=hx.mean(axis=1), analysis_spread=_spread(hx),
                           background_rank=self.rank)  # fmt: skip
 
 
 def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray, operator_flag: np.ndarray,
-                check: BackgroundCheck, seed: tuple[int, ...] = ()) -> FirstGuess:  # fmt: skip
+                check: BackgroundCheck, seed: tuple[int, ...] = (),
+                drift: np.ndarray | None = None) -> FirstGuess:  # fmt: skip
     """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,).
 
-    `seed` of everything random here: the experiment's and the time.
+    `seed` of everything random here: the experiment's and the time.  `drift` (nobs,) as in `FirstGuess`.
     """
     spread, d = _spread(hx), table.value - hx.mean(axis=1)
     error = table.error.astype(np.float64)
@@ -130,7 +145,7 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
     condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag)
     flag = np.where(condemned, Flag.gross_error, flag)
     _account(table.flag, flag)
-    return FirstGuess(table.with_columns(flag=flag), hx, seed)
+    return FirstGuess(table.with_columns(flag=flag), hx, seed, drift)
 
 
 def _beside_a_gross_temperature(table: Observations, flag: np.ndarray) -> np.ndarray:

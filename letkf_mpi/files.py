@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from letkf_mpi.update import Diagnostics, analysis_levels
 
 log = logging.getLogger(__name__)
 _ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"
+_LEFT_OUT = "local_observations_left_out"
 
 
 def next_time(experiment: Experiment) -> datetime:
@@ -58,6 +59,19 @@ def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpa
         for x, member in zip(data, numbers, strict=True):
             x[...] = state.read(folder.member(member + 1), part, time).data.reshape(x.shape)
     return data
+
+
+def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
+    """Offsets of the slots at which the background of `time` is to be compared with observations; none where that is
+    done at the analysis time, as at the first time of an experiment, whose background is no forecast."""
+    if settings.analysis.time == "instant" or settings.slots is None:
+        return ()
+    experiment, slots = settings.experiment, settings.slots
+    first = experiment.folder.at(time).background.slot(slots.around[0]).member(1)
+    if time <= experiment.start and not first.exists():
+        log.warning("%s: no such file; H(x) of this first time is at the analysis time for all observations", first)
+        return ()
+    return slots.offsets
 
 
 def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
@@ -137,6 +151,10 @@ class Writer:
         for name, data in (("local_observation_count", analysis.count), ("local_weight_sum", analysis.weight),
                            ("relaxation_factor", analysis.relaxation)):  # fmt: skip
             self._field(self.files.field(name), name, data, disk)
+
+    def left_out(self, analysis: Diagnostics, disk: Disk) -> None:
+        """Observations within reach that were left out for nearer ones, where their number is limited."""
+        self._field(self.files.field(_LEFT_OUT), _LEFT_OUT, analysis.left_out, disk)
 
     def signal(self, analysis: Diagnostics, disk: Disk) -> None:
         """Degrees of freedom for signal, of a solver that has them."""

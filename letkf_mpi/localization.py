@@ -7,8 +7,9 @@
     both are 0 from r = 2√(10/3) on
 
 d_h is the great-circle distance (km), d_v = |ln p_obs − ln p|.  The cut-off follows from L, so nothing has to be
-kept consistent by hand.  The neighbour search is a k-d tree on the unit sphere in three dimensions: poles and the
-date line are no special places there, and the chord c of a great-circle distance d is c = 2 sin(d / 2R).
+kept consistent by hand.  The neighbour search is exact over poles and date line, which are no special places for unit
+vectors: points in order of latitude, of which a strip is multiplied with the centre.  A k-d tree takes as long for each
+search and half a second to import.
 
 Localisation between variables (Kang et al. 2011, JGR 116, D09110) names the observed quantities that may update a
 variable; the others do not exist for it.
@@ -19,7 +20,6 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-from scipy.spatial import cKDTree
 
 from contracts.config import Section
 from contracts.constants import EARTH_RADIUS
@@ -28,7 +28,7 @@ from contracts.variables import VARIABLES, Quantity
 HALF_WIDTH = np.sqrt(10.0 / 3.0)
 CUTOFF = 2.0 * HALF_WIDTH  # in units of L
 EARTH_RADIUS_KM = EARTH_RADIUS / 1000.0
-_ROUNDING = 1e-9  # relative; the tree searches this much further, the exact distance decides
+_ROUNDING = 1e-12  # of cosines; the strip is searched this much further (9 m), the exact distance decides
 
 
 def gaussian(r: np.ndarray) -> np.ndarray:
@@ -49,16 +49,23 @@ def gaspari_cohn(r: np.ndarray) -> np.ndarray:
 TAPERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"gaussian": gaussian, "gaspari_cohn": gaspari_cohn}
 
 
+Limit = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Localization(Section, frozen=True):
     """[localization] Lengths and shape of the taper."""
 
     horizontal_km: Annotated[float, msgspec.Meta(gt=0)] = 600.0  # L_h
     vertical_ln_p: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # L_v
     taper: Literal["gaussian", "gaspari_cohn"] = "gaussian"
-    nearest: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of each quantity, at most, at one point; None: all
+    nearest: Limit | dict[str, Limit] | None = None  # at one point, see `selection`; None: all
     updated_by: dict[str, tuple[str, ...]] = {}  # variable -> quantities that may update it; all, where not named
 
     def __post_init__(self):
+        for name in self.nearest if isinstance(self.nearest, dict) else ():
+            if name not in Quantity.__members__ and not name.isupper():
+                raise ValueError(f"nearest: {name!r} is no quantity, and message types such as ADPUPA are written in "
+                                 f"capitals; quantities: {', '.join(Quantity.__members__)}")  # fmt: skip
         for variable, quantities in self.updated_by.items():
             if variable not in VARIABLES:
                 raise ValueError(f"updated_by: unknown variable {variable!r}; known: {', '.join(VARIABLES)}")
@@ -86,25 +93,50 @@ class Localization(Section, frozen=True):
         return TAPERS[self.taper](np.abs(np.log(pressure / level)) / self.vertical_ln_p)
 
 
+class Strips:
+    """Unit vectors `points` (n, 3) in order of latitude, in which the neighbours of a place are a strip."""
+
+    def __init__(self, points: np.ndarray):
+        self._order = np.argsort(points[:, 2], kind="stable")
+        self._points = np.ascontiguousarray(points[self._order])
+        self._z = self._points[:, 2].copy()
+
+    def near(self, centre: np.ndarray, reach_km: float) -> np.ndarray:
+        """Numbers, ascending, of all points within `reach_km` of `centre` (3,), and perhaps of some at the rim."""
+        strip, close = self._close(centre, reach_km)
+        return np.sort(self._order[strip][close])
+
+    def count(self, centre: np.ndarray, reach_km: float) -> int:
+        """How many they are."""
+        return int(np.count_nonzero(self._close(centre, reach_km)[1]))
+
+    def _close(self, centre: np.ndarray, reach_km: float) -> tuple[slice, np.ndarray]:
+        """A strip of the ordered points, and which of it are near."""
+        reach, latitude = min(reach_km / EARTH_RADIUS_KM, np.pi), np.arcsin(min(max(centre[2], -1.0), 1.0))
+        low, high = max(latitude - reach, -np.pi / 2), min(latitude + reach, np.pi / 2)
+        first = self._z.searchsorted(np.sin(low) - _ROUNDING, "left")
+        last = self._z.searchsorted(np.sin(high) + _ROUNDING, "right")
+        return slice(first, last), self._points[first:last] @ centre >= np.cos(reach) - _ROUNDING
+
+
 class Neighbours:
     """Points on the sphere, searched exactly."""
 
     def __init__(self, lat: np.ndarray, lon: np.ndarray):
         self._points = unit_vectors(lat, lon)
-        self._tree = cKDTree(self._points)
+        self._strips = Strips(self._points)
 
     def within(self, lat: float, lon: float, reach_km: float) -> tuple[np.ndarray, np.ndarray]:
         """Indices, ascending, of the points nearer than `reach_km`, and their great-circle distances in km."""
         centre = unit_vectors(lat, lon)[0]
-        found = self._tree.query_ball_point(centre, _chord(reach_km) * (1 + _ROUNDING), return_sorted=True)
-        index = np.asarray(found, dtype=np.intp)
+        index = self._strips.near(centre, reach_km)
         distance = great_circle_km(centre, self._points[index])
         inside = distance < reach_km
         return index[inside], distance[inside]
 
     def counts(self, lat: np.ndarray, lon: np.ndarray, reach_km: float) -> np.ndarray:
         """How many points lie around each of many centres (to rounding at the rim); for estimates of work."""
-        return self._tree.query_ball_point(unit_vectors(lat, lon), _chord(reach_km), return_length=True)
+        return np.array([self._strips.count(centre, reach_km) for centre in unit_vectors(lat, lon)], dtype=np.intp)
 
 
 class Sites:
@@ -119,7 +151,7 @@ class Sites:
         self.rows = np.argsort(site.reshape(-1), kind="stable")  # of the table, site by site
         self.first_row = np.concatenate([[0], np.cumsum(count)])  # (site + 1,) where each site's begin in `rows`
         self._points = unit_vectors(position.real, position.imag)
-        self._tree = cKDTree(self._points)
+        self._strips = Strips(self._points)
 
     def near(self, points: np.ndarray, reach_km: float) -> tuple[np.ndarray, np.ndarray]:
         """Sites, ascending, nearer than `reach_km` to some of `points` (n, 3), and their distances (site, n) in km.
@@ -130,8 +162,7 @@ class Sites:
         length = float(np.sqrt(middle @ middle))
         centre = middle / length if length > 0.5 else points[0]  # points all round the globe have no middle
         radius = float(great_circle_km(centre, points).max())  # triangle inequality: none is missed
-        found = self._tree.query_ball_point(centre, _chord(reach_km + radius) * (1 + _ROUNDING), return_sorted=True)
-        site = np.asarray(found, dtype=np.int64)
+        site = self._strips.near(centre, reach_km + radius)
         return site, great_circle_km(self._points[site][:, None], points)
 
 
@@ -145,7 +176,3 @@ def great_circle_km(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance between unit vectors, by chord: exact where it matters, at short distances."""
     chord = np.sqrt(((a - b) ** 2).sum(axis=-1))
     return 2.0 * EARTH_RADIUS_KM * np.arcsin(np.minimum(0.5 * chord, 1.0))
-
-
-def _chord(distance_km: float) -> float:
-    return 2.0 * np.sin(min(distance_km / EARTH_RADIUS_KM, np.pi) / 2.0)

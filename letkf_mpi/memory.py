@@ -12,7 +12,8 @@ For k members, n columns, C channels on L levels, p observations and P ranks, in
 
 The analysis of a tile overwrites its background, so that columns are held once.  A static set of m states stands
 beside: on every rank its states 4 C n ⌈m/P⌉ and X_s at its columns, 8 m C n/P after 4 m C n/P; Y_s, 8 m p, twice on
-rank 0 and once on a node.  So does noise, 4 k p.
+rank 0 and once on a node.  So does noise, 4 k p.  Tempering keeps the first background beside, 4 k C n/P, and a second
+Y, 8 k p; H(x) at slots takes the members of a rank and what H needs twice, and Y on rank 0 once more.
 """
 
 import resource
@@ -43,6 +44,8 @@ class Size:
     group_bytes: int  # of one exchange
     static: int = 0  # states of the static set
     noise: bool = False  # whether each observation has draws
+    tempered: bool = False
+    slots: bool = False
 
     @property
     def state(self) -> float:
@@ -108,11 +111,14 @@ def estimate(size: Size) -> Estimate:
     beside = equivalents * size.static + size.noise * 4.0 * size.observations * size.members
     rows = size.observations * min(1.0, size.members / size.ranks)
     columns, exchange = size.ensemble / size.ranks, 3.0 * min(size.group_bytes, size.ensemble / size.ranks)
+    columns *= 1 + size.tempered
     operator = rows * (_ENTRIES + 3 * 8 * size.members_of_rank)
+    compared = (1 + size.slots) * (size.ensemble_of_rank + operator)
     local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told / size.ranks
-    each = _PROGRAM + size.ensemble_of_rank + size.static_set + columns + operator + max(exchange, local)
-    first = 3 * equivalents * size.members + 2 * beside + size.observations * _ROW
-    shared = size.observations * _ROW + equivalents * size.members + beside + 8.0 * size.levels * size.columns
+    each = _PROGRAM + compared + size.static_set + columns + max(exchange, local)
+    first = (3 + size.slots) * equivalents * size.members + 2 * beside + size.observations * _ROW
+    shared = (1 + size.tempered) * (size.observations * _ROW + equivalents * size.members)
+    shared += beside + 8.0 * size.levels * size.columns
     return Estimate(each, first, told, shared, size.ranks_on_node)
 
 

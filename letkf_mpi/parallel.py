@@ -23,6 +23,7 @@ from contracts.follow import IN_A_HURRY, Stopped
 
 T = TypeVar("T")
 _LAUNCHER_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_NTASKS")
+_ASKED_FOR = "LETKF_RANKS"  # what run/lib.sh tells
 _SHORT_SLEEP, _LONG_SLEEP = 0.005, 0.05  # s between two looks of a rank that waits: less than 1 % of a core
 
 
@@ -141,7 +142,11 @@ def check_launcher(size: int, environment: dict[str, str] | os._Environ = os.env
                 raise UserError(f"the launcher says {name}={environment[name]}, but MPI sees {size} process(es): the "
                                 f"launcher belongs to another MPI than mpi4py ({_library()}); use the mpiexec of that "
                                 "one, such as the one beside this python")  # fmt: skip
-            return
+            break
+    asked = environment.get(_ASKED_FOR, "1")
+    if size == 1 and asked != "1":  # a launcher that leaves no count
+        raise UserError(f"run/cycle.sh asked its launcher for {asked} processes, but MPI sees 1: set MPIEXEC or [run] "
+                        "machine to the launcher of this MPI, or [run] ranks (RANKS) to 1")
 
 
 def _library() -> str:

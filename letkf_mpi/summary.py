@@ -56,8 +56,12 @@ def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
     """Lines: inflation, relaxation and local observations of each level, and what was clipped."""
     lines = [f"level {level / 100:6g} hPa: inflation {_range(analysis.inflation[i])}, relaxation factor "
              f"{_range(analysis.relaxation[i])}, local observations {_range(analysis.count[i], '.0f')}"
-             for i, level in enumerate(levels)]  # fmt: skip
+             + _left_out(analysis.left_out[i]) for i, level in enumerate(levels)]  # fmt: skip
     return lines + [f"{analysis.clipped.sum()} negative humidities set to 0"]
+
+
+def _left_out(number: np.ndarray) -> str:
+    return f", left out for nearer ones {_range(number, '.0f')}" if number.any() else ""
 
 
 def _range(values: np.ndarray, spec: str = ".3f") -> str:
@@ -73,16 +77,20 @@ def balance_line(seconds: Sequence[float], work: np.ndarray) -> str:
 
 
 class Phases:
-    """Seconds of each phase, as rank 0 sees them."""
+    """Seconds of each phase, as rank 0 sees them; those of a phase within another are not of the other."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._within = 0.0
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start, outer = time.perf_counter(), self._within
+        self._within = 0.0
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + taken - self._within
+        self._within = outer + taken
 
     def line(self) -> str:
         parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in self.seconds.items())

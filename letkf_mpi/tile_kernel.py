@@ -62,14 +62,17 @@ class TileKernel:
     columns: np.ndarray  # (column, 3) unit vectors of the whole grid
     localization: Localization
     inflation: Constant | Adaptive
+    fraction: float  # of the likelihood that the observations' variances stand for
 
     @classmethod
-    def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels) -> "TileKernel":
+    def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels,
+           fraction: float = 1.0) -> "TileKernel":  # fmt: skip
         """For all tiles of `grid`; `vertical` (level, nobs) taper."""
         sites = Sites(used.lat, used.lon)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
         return cls(Lanes(table, vertical, parts, method(settings)), sites,
-                   unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation)
+                   unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation,
+                   fraction)  # fmt: skip
 
     def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
         """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and
@@ -77,4 +80,5 @@ class TileKernel:
         site, distance = self.sites.near(self.columns[columns], self.localization.reach_km)
         horizontal = self.localization.horizontal(distance)
         found = self.lanes.analyse(site, horizontal, inflation, X)
-        return found, self.inflation.learn(Sums(found.square, found.power, found.weight), inflation)
+        sums = Sums(found.square / self.fraction, found.power / self.fraction, found.weight)
+        return found, self.inflation.learn(sums, inflation)

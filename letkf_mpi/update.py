@@ -11,7 +11,7 @@ that it knows; every other method point by point through `solve(LocalProblem) ->
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from letkf_mpi.config import Settings
 from letkf_mpi.departures import Used
 from letkf_mpi.localization import Neighbours
 from letkf_mpi.relaxation import spread
-from letkf_mpi.selection import nearest
+from letkf_mpi.selection import Limit, limits
 from letkf_mpi.solvers import LocalProblem
 from letkf_mpi.solvers.lanes import HUMIDITY
 from letkf_mpi.static_set import StaticColumns
@@ -35,9 +35,9 @@ class Diagnostics:
     """What is told of the analysis of some columns.
 
     (channel, column): `mean`, `spread`, `least` and `most` over the members as written, `background_spread`;
-    (level, column): `inflation` for the next time, `count` of local observations and `weight`, the sum of their
-    tapers, degrees of freedom for `signal` (0 of a solver without them), `relaxation` factor on the spread and its
-    `alpha` for the next time;
+    (level, column): `inflation` for the next time, `count` of local observations, how many more were `left_out` for
+    nearer ones, `weight`, the sum of their tapers, degrees of freedom for `signal` (0 of a solver without them),
+    `relaxation` factor on the spread and its `alpha` for the next time;
     `clipped` (column,) negative humidities set to 0.
     """
 
@@ -53,9 +53,10 @@ class Diagnostics:
     relaxation: np.ndarray
     clipped: np.ndarray
     alpha: np.ndarray
+    left_out: np.ndarray
 
     BY_CHANNEL: ClassVar = ("mean", "spread", "least", "most", "background_spread")
-    BY_LEVEL: ClassVar = ("inflation", "count", "weight", "signal", "relaxation", "alpha")
+    BY_LEVEL: ClassVar = ("inflation", "count", "weight", "signal", "relaxation", "alpha", "left_out")
 
     @classmethod
     def bytes_of(cls, channels: int, levels: int) -> int:
@@ -101,7 +102,8 @@ class Group:
 class LocalAnalysis:
     """Everything that all columns share.
 
-    For the methods that want them: `seed` of draws, `static` perturbations at the columns.
+    For the methods that want them: `seed` of draws, `static` perturbations at the columns.  `fraction` of the
+    likelihood that is used: errors have 1/fraction of their variance, but inflation learns from them as they are.
     """
 
     space: StateSpace
@@ -109,6 +111,7 @@ class LocalAnalysis:
     settings: Settings
     seed: tuple[int, ...] = ()
     static: StaticColumns | None = None
+    fraction: float = 1.0
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -145,6 +148,18 @@ class LocalAnalysis:
         return np.stack([self.settings.localization.vertical(self.used.pressure, level) for level in self.levels])
 
     @cached_property
+    def variance(self) -> np.ndarray:
+        """(nobs,) of the errors, in this part of the likelihood."""
+        return self.used.variance / self.fraction
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """On the number of local observations."""
+        types = self.used.message_type
+        return limits(self.settings.localization.nearest, self.used.quantity,
+                      np.full(len(self.used), b"") if types is None else types)  # fmt: skip
+
+    @cached_property
     def kernel(self) -> TileKernel | None:
         """The compiled kernel, where it serves."""
         if not tile_kernel.serves(self.settings):
@@ -152,13 +167,13 @@ class LocalAnalysis:
         humid = np.where(humidity.humid(self.space), HUMIDITY["not_negative"], HUMIDITY["none"])
         treated = np.where(self._kept, HUMIDITY["kept"], humid)
         groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
-        return TileKernel.of(self.space.grid, self.used, self.settings, self.vertical_taper,
-                             tile_kernel.channels(groups, treated))  # fmt: skip
+        return TileKernel.of(self.space.grid, replace(self.used, variance=self.variance), self.settings,
+                             self.vertical_taper, tile_kernel.channels(groups, treated), self.fraction)  # fmt: skip
 
     def prepare(self) -> None:
         """Make what tiles share, before they are analysed by several threads that would each make it."""
         if len(self.used) and self.kernel is None:
-            _ = self.groups, self.neighbours, self.vertical_taper
+            _ = self.groups, self.neighbours, self.vertical_taper, self.limits, self.variance
 
     def tile(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
              alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
@@ -172,16 +187,16 @@ class LocalAnalysis:
         found, adapted = self.kernel.analyse(columns, X, inflation)
         return ColumnsAnalysis(found.X, Diagnostics(
             found.mean, found.spread, found.least, found.most, found.background_spread, adapted, found.count,
-            found.weight, found.signal, found.relaxation, found.clipped, alpha))  # fmt: skip
+            found.weight, found.signal, found.relaxation, found.clipped, alpha, np.zeros_like(adapted)))  # fmt: skip
 
     def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
                         alpha: np.ndarray) -> ColumnsAnalysis:  # fmt: skip
         """The same with any method."""
         background, mean, Xb = _decompose(X)
         increment, Xa = np.zeros_like(mean), np.empty_like(Xb)
-        adapted, next_alpha, count, weight, signal = (np.zeros_like(inflation) for _ in range(5))
+        adapted, next_alpha, count, weight, signal, left_out = (np.zeros_like(inflation) for _ in range(6))
         for j, column in enumerate(columns):
-            for level, (rows, problem) in enumerate(self._problems(column, inflation[:, j])):
+            for level, (rows, problem, others) in enumerate(self._problems(column, inflation[:, j])):
                 for group in self.groups[level]:
                     part = group.part_of(problem, rows)
                     weights = self.settings.analysis.solver.solve(part)
@@ -191,13 +206,25 @@ class LocalAnalysis:
                     share = group.channels.size / self.channels_at[level].size
                     signal[level, j] += share * weights.signal
                     next_alpha[level, j] += share * self.settings.relaxation.update(alpha[level, j], part, weights)
-                adapted[level, j] = self.settings.inflation.update(problem)
-                count[level, j], weight[level, j] = problem.p, problem.taper.sum()
+                whole = replace(problem, variance=problem.variance * self.fraction)
+                adapted[level, j] = self.settings.inflation.update(whole)
+                count[level, j], left_out[level, j], weight[level, j] = problem.p, others, problem.taper.sum()
         relaxed = self.settings.relaxation.relax(Xb, Xa, alpha[self._level_of_channel])
         analysis, clipped = self._respect_humidity(mean + increment + relaxed, background)
         return ColumnsAnalysis.of(analysis, Xb, inflation=adapted, count=count, weight=weight, signal=signal,
                                   relaxation=self._mean_ratio(relaxed, Xa), clipped=clipped,
-                                  alpha=next_alpha)  # fmt: skip
+                                  alpha=next_alpha, left_out=left_out)  # fmt: skip
+
+    def relaxed(self, background: np.ndarray, X: np.ndarray, told: Diagnostics) -> ColumnsAnalysis:
+        """The analysis `X` made in parts, relaxed to the `background` of the first one, both (k, channel, column);
+        `told` of the parts."""
+        whole, _, Xb = _decompose(background)
+        _, mean, Xa = _decompose(X)
+        relaxed = self.settings.relaxation.relax(Xb, Xa, told.alpha[self._level_of_channel])
+        analysis, clipped = self._respect_humidity(mean + relaxed, whole)
+        kept = {name: getattr(told, name) for name in ("inflation", "count", "weight", "signal", "alpha", "left_out")}
+        return ColumnsAnalysis.of(analysis, Xb, relaxation=self._mean_ratio(relaxed, Xa),
+                                  clipped=told.clipped + clipped, **kept)  # fmt: skip
 
     def _perturbations(self, column: int, channels: np.ndarray, Xb: np.ndarray) -> np.ndarray:
         """(channel, k), or (channel, k + m) with static ones, at one column from its `Xb` (k, all channels)."""
@@ -219,21 +246,24 @@ class LocalAnalysis:
         nothing = np.zeros_like(inflation)
         return ColumnsAnalysis.of(background, Xb, inflation=inflation, count=nothing, weight=nothing, signal=nothing,
                                   relaxation=np.ones_like(inflation), clipped=np.zeros(columns.size, int),
-                                  alpha=alpha)  # fmt: skip
+                                  alpha=alpha, left_out=nothing)  # fmt: skip
 
-    def _problems(self, column: int, inflation: np.ndarray) -> Iterator[tuple[np.ndarray, LocalProblem]]:
-        """Rows and local problem of each level of a column; an observation without weight there is no part of it."""
+    def _problems(self, column: int, inflation: np.ndarray) -> Iterator[tuple[np.ndarray, LocalProblem, int]]:
+        """Rows and local problem of each level of a column, and how many observations were left out for nearer ones; an
+        observation without weight there is no part of it."""
         grid, scale, used = self.space.grid, self.settings.localization, self.used
         near, distance = self.neighbours.within(grid.column_lat[column], grid.column_lon[column], scale.reach_km)
-        Y, d, variance, horizontal = used.Y[near], used.d[near], used.variance[near], scale.horizontal(distance)
+        Y, d, variance, horizontal = used.Y[near], used.d[near], self.variance[near], scale.horizontal(distance)
         noise, static = (None if part is None else part[near] for part in (used.noise, used.static))
         for level, beta in enumerate(inflation):
             taper = horizontal * self.vertical_taper[level, near]
             seen = taper > 0
-            if scale.nearest is not None:
-                seen[seen] = nearest(used.quantity[near[seen]], taper[seen], scale.nearest)
+            within = np.count_nonzero(seen)
+            for limit in self.limits:
+                seen[seen] = limit.kept(near[seen], taper[seen])
             problem = LocalProblem(Y, d, variance, taper, float(beta), noise, self.seed, static)
-            yield (near, problem) if seen.all() else (near[seen], problem.select(seen))
+            left_out = int(within - np.count_nonzero(seen))
+            yield (near, problem, left_out) if seen.all() else (near[seen], problem.select(seen), left_out)
 
     @cached_property
     def _kept(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contracts import config
+from contracts.slots import Slots
 from model_server import memory
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -69,6 +70,7 @@ class Settings(config.Section, frozen=True):
     experiment: config.Experiment
     grid: config.GridSettings = config.GridSettings()
     state: config.StateSettings = config.StateSettings()
+    slots: Slots | None = None
     model: Model = Model()
     nature: Nature = Nature()
     initial: Initial = Initial()

@@ -3,16 +3,22 @@
 Members that stand complete at the target are left alone, so that running it again after a kill goes on where it
 stopped; each member's forecast depends on that member alone, so the bits are those of an uninterrupted run.  `serve`
 makes its backgrounds with the same function.
+
+With a section [slots] the background's states around the next analysis time are kept too (`contracts.slots`); the
+forecast then runs on beyond it, to the last slot.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 
 from contracts import paths, program, state, times
+from contracts.constants import HOUR
 from contracts.errors import UserError
+from contracts.paths import EnsembleFolder
 from model_server import config, ensemble, extended, models, progress
 from model_server.models.base import ForecastModel
 
@@ -66,22 +72,27 @@ def is_complete(settings: config.Settings, time: datetime) -> bool:
 
 def write_background(settings: config.Settings, model: ForecastModel, time: datetime) -> None:
     """Write the backgrounds that follow the analyses of `time`: members, then their mean, then their spread."""
-    experiment, steps = settings.experiment, steps_to_next(model, settings)
+    experiment, targets = settings.experiment, targets_of(settings, model, time)
     valid = time + experiment.step
     target = experiment.folder.at(valid).background
     if is_complete(settings, time):
         log.info("%s: complete already", target.folder)
         return
-    todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
+    todo = [number for number in range(1, experiment.members + 1) if not _is_made(number, targets)]
     if todo:
         analysis = experiment.folder.at(time).analysis
         ensemble.refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
-    members = _members(settings, model, time, steps)
+    members = _members(settings, model, time, targets)
     ensemble.write_statistics(target, members, model.space, valid, experiment.name)
     log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))
 
 
-def _members(settings: config.Settings, model: ForecastModel, time: datetime, steps: int) -> Iterator[np.ndarray]:
+def _is_made(number: int, targets: dict[int, EnsembleFolder]) -> bool:
+    return all(target.member(number).exists() for target in targets.values())
+
+
+def _members(settings: config.Settings, model: ForecastModel, time: datetime,
+             targets: dict[int, EnsembleFolder]) -> Iterator[np.ndarray]:  # fmt: skip
     """The forecasts of all members in order, read where they stand complete, made and written where not.
 
     When the last one was taken all of them are on the disk.
@@ -92,16 +103,42 @@ def _members(settings: config.Settings, model: ForecastModel, time: datetime, st
     chunks = ensemble.chunks(range(1, experiment.members + 1), settings.batch)
     with paths.side_by_side() as disk:
         for chunk in progress.reported(chunks, f"forecast to {times.name(valid)}, batches of members", log):
-            numbers = [number for number in chunk if not target.member(number).exists()]
+            numbers = [number for number in chunk if not _is_made(number, targets)]
             made: dict[int, np.ndarray] = {}
             if numbers:
                 batch = ensemble.read(source.analysis, source.background, numbers, model, time)
-                for _ in range(steps):
+                for step in range(1, max(targets) + 1):
                     batch = model.step(batch)
-                ensemble.write(target, numbers, batch, model, experiment.name, disk)
-                made = dict(zip(numbers, batch.data.astype(np.float32, copy=False), strict=True))  # as in the files
+                    if batch.time == valid:
+                        ensemble.write(target, numbers, batch, model, experiment.name, disk)
+                        data = batch.data.astype(np.float32, copy=False)  # as in the files
+                        made = dict(zip(numbers, data, strict=True))
+                    elif step in targets:
+                        states = replace(batch, restart=(None,) * len(numbers))
+                        ensemble.write(targets[step], numbers, states, model, experiment.name, disk)
             for number in chunk:
                 yield made[number] if number in made else state.read(target.member(number), model.space, valid).data
+
+
+def targets_of(settings: config.Settings, model: ForecastModel, time: datetime) -> dict[int, EnsembleFolder]:
+    """Where members go after how many steps from the analysis of `time`: the next background and its slots.
+
+    Raises UserError where the model gives no states at the slots, or the first is not after the analysis.
+    """
+    experiment, slots, steps = settings.experiment, settings.slots, steps_to_next(model, settings)
+    background = experiment.folder.at(time + experiment.step).background
+    if slots is None:
+        return {steps: background}
+    hours = model.time_step.total_seconds() / HOUR
+    if slots.every % model.time_step:
+        raise UserError(f"[slots] every_hours = {slots.every_hours:g} is no multiple of the {hours:g} h step of "
+                        f"{model.name}, which has no states between: take every_hours = {hours:g}, a model or options "
+                        'with a shorter step, or no [slots] and [analysis] time = "instant"')  # fmt: skip
+    if -slots.offsets[0] >= experiment.step:
+        raise UserError(f"[slots] window_hours begins {-slots.window_hours[0]:g} h before the analysis time, and the "
+                        f"analysis before it is only {experiment.step_hours} h away: begin later")
+    return {steps + offset // model.time_step: background.slot(offset) if offset else background
+            for offset in slots.offsets}  # fmt: skip
 
 
 def steps_to_next(model: ForecastModel, settings: config.Settings) -> int:

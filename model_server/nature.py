@@ -69,6 +69,9 @@ def nature(settings: config.Settings) -> None:
 
         pack.unpack(settings)
         return
+    if settings.initial.folder and settings.nature == config.Nature():
+        log.info("no [nature] is asked for: members begin as states of %s", settings.initial_folder)
+        return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:
         raise UserError(f"[nature] end {times.name(end)} lies before start {times.name(start)}")

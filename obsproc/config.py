@@ -1,4 +1,4 @@
-"""The sections of the experiment file that this program reads: `[observations]`, `[thinning]` and `[synthetic]`."""
+"""The sections of the experiment file that this program reads: [observations], [realtime], [thinning], [synthetic]."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from contracts import config
+from contracts import clock, config
 from contracts.constants import HECTOPASCAL, HOUR
 from contracts.variables import Quantity
 
@@ -33,7 +33,6 @@ class Observations(config.Section, frozen=True):
     source: Literal["prepbufr", "wmo", "table", "synthetic"] = "prepbufr"
     files: tuple[str, ...] = ("prepqm%y%m%d%H",)
     truncated: Literal["refuse", "accept"] = "refuse"  # a file whose last message is cut short
-    cutoff_hours: Annotated[float, Meta(ge=0.0)] = 3.0  # in real time: after the analysis time no file is waited for
     window_hours: tuple[float, float] = (-3.0, 3.0)  # around the analysis time, both ends included
     use: tuple[str, ...] = ASSIMILATED  # the other quantities are monitored
     slot_hours: Annotated[float, Meta(ge=1 / 60)] = 1.0  # of the window, for an analysis in 4-D
@@ -147,6 +146,7 @@ class Settings(config.Section, frozen=True):
     grid: config.GridSettings = config.GridSettings()
     state: config.StateSettings = config.StateSettings()
     observations: Observations = Observations()
+    realtime: clock.Realtime = clock.Realtime()
     thinning: Thinning = Thinning()
     synthetic: Synthetic = Synthetic()
 

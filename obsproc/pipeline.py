@@ -6,24 +6,25 @@
 What crowds is thinned afterwards, whatever the source (`thinning`).
 
 In a research experiment a missing or damaged file stops the run. In real time the analysis goes on with what is there:
-the file, or the messages of it that are damaged, are named in the log and left out. A file that may still come is
-waited for, until a cut-off.
+the file, or the messages of it that are damaged, are named in the log and left out. How long files are waited for
+stands in `realtime`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from contracts import config, observations
 from contracts.errors import UserError
-from contracts.observations import Observations, Source
+from contracts.observations import Delivery, Fate, Observations, Source
 from obsproc import errors, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
-from obsproc.config import Observations as Chosen
 from obsproc.config import Settings
 from obsproc.prepbufr import Candidates
 
@@ -38,11 +39,24 @@ class _Found:
     name: str
     sha256: str
     parts: tuple[Candidates, ...]
+    sound: bool = True
+
+    @property
+    def fate(self) -> Fate:
+        return "read" if self.sound else "damaged" if self.parts else "refused"
 
 
-def observe(settings: Settings, time: datetime) -> tuple[Observations, Source]:
-    """All observations in the files of `time`, each with its flag. Raises UserError for unusable files."""
-    files = [found for pattern in settings.observations.files if (found := _read(settings, pattern, time))]
+def observe(settings: Settings, time: datetime,
+            left_out: Mapping[Path, Fate] = MappingProxyType({})) -> tuple[Observations, Source]:
+    """All observations in the files of `time`, each with its flag; files `left_out` are not looked at.
+
+    Raises UserError for unusable files.
+    """
+    files, deliveries = [], []
+    for path in files_of(settings, time):
+        found = None if path in left_out else _read(settings, path, time)
+        files += [found] if found else []
+        deliveries.append(Delivery(path.name, found.fate if found else left_out.get(path, "refused")))
     parts, reports = [], 0
     for file in files:
         judged = [_judge(candidates, settings, time) for candidates in file.parts]
@@ -54,14 +68,13 @@ def observe(settings: Settings, time: datetime) -> tuple[Observations, Source]:
         table = quality.reject_duplicates(table)
     table = quality.withhold(table, chosen.withhold_share, chosen.withhold_message_types, settings.experiment.seed)
     source = Source(time, chosen.window(time), tuple(file.name for file in files),
-                    tuple(file.sha256 for file in files), chosen.slot_seconds)
+                    tuple(file.sha256 for file in files), chosen.slot_seconds, tuple(deliveries))
     return table, source
 
 
-def has_arrived(chosen: Chosen, time: datetime, now: datetime) -> bool:
-    """Whether all files of `time` are there, or none is waited for any longer. Files must appear whole, by rename."""
-    cutoff = time + timedelta(hours=chosen.cutoff_hours)
-    return now >= cutoff or all(config.file_of(pattern, time).is_file() for pattern in chosen.files)
+def files_of(settings: Settings, time: datetime) -> list[Path]:
+    """The files of `time`, in the order of the settings; UserError where a variable in a name is not set."""
+    return [config.file_of(pattern, time) for pattern in settings.observations.files]
 
 
 def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) -> Observations:
@@ -72,18 +85,22 @@ def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) 
     return errors.assign(table, candidates.saturation, errors.cdas(), chosen.error_factors)
 
 
-def _read(settings: Settings, pattern: str, time: datetime) -> _Found | None:
+def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:
+    """What the file gives; in real time None where it gives nothing."""
     realtime = settings.experiment.mode == "realtime"
     try:
-        path = config.file_of(pattern, time)
         if not path.is_file():
             raise UserError(f"{path}: no such file; check [observations] files in the experiment file")
         return _found(path, settings, time)
     except UserError as error:
         if not realtime:
             raise
-        log.error("%s; going on without it", error)
-        return None
+        log.warning("%s; going on without it", error)
+    except Exception:  # whatever a file does to a decoder, in real time it costs no more than that file
+        if not realtime:
+            raise
+        log.warning("%s: cannot be read; going on without it", path, exc_info=True)
+    return None
 
 
 def _found(path: Path, settings: Settings, time: datetime) -> _Found:
@@ -100,11 +117,11 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
     else:
         file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=realtime, cycle=time)
     for refusal in file.refused[:REFUSALS_TOLD]:
-        log.error("%s; going on without it", refusal)
+        log.warning("%s; going on without it", refusal)
     if file.refused:
-        log.error("%s: %d messages were left out", path, len(file.refused))
+        log.warning("%s: %d messages were left out", path, len(file.refused))
     parts, reports = [], 0
     for kind in file.reports.values():
         parts.append(prepbufr.candidates(kind, time, reports))
         reports += kind.subsets
-    return _Found(path.name, file.sha256, tuple(parts))
+    return _Found(path.name, file.sha256, tuple(parts), not file.refused)

@@ -76,8 +76,9 @@ def read_file(path: str | Path, cycle: datetime, accept_truncated: bool = False,
     left out, if `tolerant` every message that cannot be read is, and stands in `refused`.
     """
     path = Path(path)
-    found, skipped, refused = [], Counter[str](), []
-    for number, handle in _messages(path, accept_truncated or tolerant):
+    found, skipped = [], Counter[str]()
+    refused: list[BufrError] = []
+    for number, handle in _messages(path, accept_truncated, refused if tolerant else None):
         try:
             found += [report for subset in _subsets(handle) if (report := _report(subset, skipped))]
         except eccodes.CodesInternalError as error:
@@ -93,8 +94,8 @@ def read_file(path: str | Path, cycle: datetime, accept_truncated: bool = False,
     return DecodedFile(path, sha256(path.read_bytes()).hexdigest(), (), parts, tuple(refused))
 
 
-def _messages(path: Path, accept_truncated: bool) -> Iterator[tuple[int, Any]]:
-    """Number, from 1, and handle of each message."""
+def _messages(path: Path, accept_truncated: bool, refused: list[BufrError] | None) -> Iterator[tuple[int, Any]]:
+    """Number, from 1, and handle of each message; where the file cannot be read on, that goes into a list `refused`."""
     number = 0
     with path.open("rb") as file:
         while True:
@@ -102,6 +103,9 @@ def _messages(path: Path, accept_truncated: bool) -> Iterator[tuple[int, Any]]:
             try:
                 handle = eccodes.codes_bufr_new_from_file(file)
             except eccodes.CodesInternalError as error:
+                if refused is not None:
+                    refused.append(BufrError(path, f"ecCodes cannot read on ({error})", number))
+                    return
                 if accept_truncated:
                     log.warning("%s; the messages before it are used", BufrError(path, str(error), number))
                     return

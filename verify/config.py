@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from contracts.clock import Realtime
 from contracts.config import Experiment, GridSettings, Section, StateSettings
 
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
@@ -42,6 +43,7 @@ class Settings(Section, frozen=True):
     experiment: Experiment
     grid: GridSettings = GridSettings()
     state: StateSettings = StateSettings()
+    realtime: Realtime = Realtime()
     verify: Verify = Verify()
 
     def truth(self, time: datetime) -> Path | None:

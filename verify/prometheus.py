@@ -36,6 +36,8 @@ def _metrics(status: Status) -> Iterator[tuple[str, str, list[tuple[Labels, floa
         ({"stage": name}, math.nan if stage.seconds is None else stage.seconds) for name, stage in last.stages.items()]
     yield "observations", "Observations of the last scored cycle by fate.", [
         ({"fate": fate}, number) for fate, number in last.counts.items()]
+    yield "observation_files", "Files of observations of the last scored cycle by fate.", [
+        ({"fate": fate}, len(names)) for fate, names in last.files.items()]
     for name, help_text in (("omb_rms", "RMS of observation minus background"),
                             ("oma_rms", "RMS of observation minus analysis"),
                             ("background_spread", "Background spread at the observations"),

@@ -3,7 +3,7 @@
 A file that exists is complete and says by its time of change when a stage ended, whatever has been killed meanwhile;
 the lock that run/cycle.sh holds, and the steps with it, says whether anything is at work.  Nothing else is asked:
 
-    complete    all times are scored and the last forecast is there
+    complete    all products of all times are there, of the times shown also all members
     running     something is at work, and a file appeared lately
     STALLED     something is at work and no file appeared for [verify] stalled_minutes (in real time: after the next
                 observations could be expected), or nothing is and a stage's last words were an error
@@ -18,14 +18,14 @@ was started again.
 import fcntl
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from contracts import paths, times
+from contracts import clock, observations, paths, times
 from contracts.errors import ContractError
 from contracts.paths import TimeFolder
 from contracts.variables import Flag, Quantity
@@ -61,13 +61,18 @@ class Departures(msgspec.Struct, frozen=True):
 
 
 class Cycle(msgspec.Struct, frozen=True):
-    """One valid time; `counts` are observations by fate."""
+    """One valid time; `counts` are observations by fate, `files` the names of their files by fate.
+
+    In real time `made` is what the experiment's clock showed when the observations were made.
+    """
 
     time: str
     stages: dict[str, Stage]
     counts: dict[str, int]
     departures: dict[str, Departures]
     warnings: list[str]
+    files: dict[str, list[str]] = {}
+    made: datetime | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ def of(settings: Settings, last: int = SHOWN) -> Status:
     """The status now, with the `last` cycles of those that are in hand or finished."""
     experiment = settings.experiment
     all_times = experiment.times()
-    finished = next((n for n, time in enumerate(all_times) if not experiment.folder.at(time).scores.exists()),
+    finished = next((n for n, time in enumerate(all_times) if not _seems_finished(experiment.folder.at(time))),
                     len(all_times))  # fmt: skip
     # Observations are made far ahead; a cycle is in hand from when the one before it was analysed.
     analysed = [time for time in all_times[finished:] if experiment.folder.at(time).departures.exists()]
@@ -105,13 +110,18 @@ def of(settings: Settings, last: int = SHOWN) -> Status:
     found = {time: _products(settings, time) for time in [shown[0] - experiment.step, *shown]}
     working = at_work(experiment.folder.folder)
     errors = {} if working else _errors(settings, found)
-    complete = finished == len(all_times) and found[all_times[-1]]["forecast"] is not None
+    complete = finished == len(all_times) and None not in (found[time][stage] for time in shown for stage in STAGES)
     progress = max((moment for products in found.values() for moment in products.values() if moment), default=None)
     state, reason = _state(settings, complete, working, progress, errors)
     now = all_times[min(finished, len(all_times) - 1)]
     cycles = [_cycle(settings, time, found, working and not complete, errors) for time in shown]
     return Status(experiment.name, state, reason, datetime.now(UTC), times.name(now), finished, len(all_times),
                   _moment(progress), cycles)  # fmt: skip
+
+
+def _seems_finished(here: TimeFolder) -> bool:
+    """By its single files; the members of all times would be too many to look for."""
+    return here.scores.exists() and here.departures.exists() and here.observations.exists()
 
 
 def at_work(folder: Path) -> bool:
@@ -155,7 +165,10 @@ def _state(settings: Settings, complete: bool, working: bool, progress: float | 
     if working:
         started = _written(experiment.folder.folder / ".lock") or 0.0
         silent = (datetime.now(UTC).timestamp() - max(progress or 0.0, started)) / 60
-        allowed = verify.stalled_minutes + (60 * experiment.step_hours if experiment.mode == "realtime" else 0)
+        allowed = verify.stalled_minutes
+        if experiment.mode == "realtime":
+            longest = experiment.step + timedelta(hours=settings.realtime.cutoff_hours - settings.realtime.due_hours)
+            allowed += clock.read(experiment).real(longest) / timedelta(minutes=1)
         return ("STALLED", f"no file appeared for {silent:.0f} minutes") if silent > allowed else ("running", "")
     if errors:
         stage, words = next(iter(errors.items()))
@@ -166,7 +179,7 @@ def _state(settings: Settings, complete: bool, working: bool, progress: float | 
 
 
 def _errors(settings: Settings, found: dict[datetime, Found]) -> dict[str, str]:
-    """By stage its last words where they are an error and nothing of that stage came after them."""
+    """By stage its last words where they are an error and nothing of that stage came after them; then the driver's."""
     folder, errors = settings.experiment.folder, {}
     for stage in STAGES:
         after = max((products[stage] or 0.0 for products in found.values()), default=0.0)
@@ -174,6 +187,9 @@ def _errors(settings: Settings, found: dict[datetime, Found]) -> dict[str, str]:
         for path in (folder.folder / "log" / f"{stage}.out", *files):
             if (_written(path) or 0.0) > after and (words := last_error(path)):
                 errors[stage] = words
+    driver = folder.folder / "log" / "cycle.out"  # there from when a run ended by itself until the next begins
+    if driver.exists() and (words := last_error(driver)):
+        errors["run/cycle.sh"] = words
     return errors
 
 
@@ -194,7 +210,8 @@ def _cycle(settings: Settings, time: datetime, found: dict[datetime, Found], wor
     before = found.get(time - settings.experiment.step, dict.fromkeys(STAGES))
     stages = {stage: _stage(settings, stage, before, products, working, errors) for stage in STAGES}
     counts, departures, damage = _observed(here.scores, products["verify"]) if products["verify"] else ({}, {}, [])
-    return Cycle(times.name(time), stages, counts, departures, [*damage, *warnings(here)])
+    files, made = _delivered(here.observations, products["observations"])
+    return Cycle(times.name(time), stages, counts, departures, [*damage, *warnings(here)], files, made)
 
 
 def _stage(settings: Settings, stage: str, before: Found, products: Found, working: bool,
@@ -231,6 +248,21 @@ def _observed(scores: Path, _: float | None) -> tuple[dict[str, int], dict[str, 
                                             total["background_spread"], total["error"])
                   for quantity, total in totals.items() if total["count"]}  # fmt: skip
     return {flag.name: number for flag, number in found.counts.items()}, departures, []
+
+
+@lru_cache(maxsize=10_000)
+def _delivered(path: Path, moment: float | None) -> tuple[dict[str, list[str]], datetime | None]:
+    """Files of observations by fate, and when these were made, in real time; `moment` tells a new file."""
+    try:
+        source = observations.read_source(path) if moment else None
+    except ContractError:  # the analysis warns of it
+        source = None
+    if source is None:
+        return {}, None
+    files: dict[str, list[str]] = {}
+    for delivery in source.deliveries:
+        files.setdefault(delivery.fate, []).append(delivery.file)
+    return files, source.made
 
 
 def warnings(here: TimeFolder) -> list[str]:

@@ -7,14 +7,15 @@ it looks every three seconds and writes when something has changed, at least onc
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
-from contracts import config, program
+from contracts import config, program, times
 from contracts.follow import Follower
 from verify import prometheus, status
 from verify.config import Settings
-from verify.status import Status
+from verify.status import Cycle, Status
 from verify.summary import number, table
 
 LOOK_SECONDS, TELL_SECONDS = 3.0, 60.0
@@ -80,4 +81,22 @@ def text(now: Status) -> str:
         rows.append([cycle.time, *took, str(cycle.counts.get("assimilated", "-")), *fit, str(len(cycle.warnings))])
     header = ["cycle", *(f"{stage}\ns" for stage in status.STAGES), "assimi-\nlated", "wind O-B\nm s-1",
               "spread\nm s-1", "warnings"]  # fmt: skip
-    return "\n".join(lines) + table(header, rows)
+    return "\n".join(lines) + table(header, rows) + _in_real_time(now)
+
+
+def _in_real_time(now: Status) -> str:
+    """A second table: which files each cycle had and what it made of them; empty where nothing was waited for."""
+    header = ["cycle", "made after\nh", "rows", "assimi-\nlated", "wind O-B\nm s-1", "O-A\nm s-1", "analysis", "files"]
+    rows = [_delivered(cycle, cycle.made) for cycle in now.cycles if cycle.made]
+    return "\n\n" + table(header, rows) if rows else ""
+
+
+def _delivered(cycle: Cycle, made: datetime) -> list[str]:
+    hours, used = (made - times.parse(cycle.time)) / timedelta(hours=1), cycle.counts.get("assimilated", 0)
+    scored = cycle.stages["verify"].state == "done"
+    counted = [str(sum(cycle.counts.values())), str(used)] if scored else ["-", "-"]
+    wind = cycle.departures.get("u_component_of_wind")
+    fit = [number(wind.omb_rms), number(wind.oma_rms)] if wind else ["-", "-"]
+    analysis = "the background" if scored and not used else str(cycle.stages["analysis"].state)
+    files = "; ".join(f"{fate} {', '.join(names)}" for fate, names in cycle.files.items())
+    return [cycle.time, f"{hours:.2f}", *counted, *fit, analysis, files]

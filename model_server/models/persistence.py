@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Annotated
+
+import msgspec
 
 from contracts.config import Section
 from contracts.state import StateSpace
@@ -9,7 +12,9 @@ from model_server.models.base import Batch
 
 
 class Options(Section, frozen=True):
-    """[model.options] of persistence: none."""
+    """[model.options] of persistence."""
+
+    step_hours: Annotated[int, msgspec.Meta(ge=1)] = 6
 
 
 @dataclass(frozen=True)
@@ -27,4 +32,4 @@ class Persistence:
 
 
 def create(space: StateSpace, options: Options) -> Persistence:
-    return Persistence(space)
+    return Persistence(space, time_step=timedelta(hours=options.step_hours))

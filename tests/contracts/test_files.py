@@ -155,6 +155,25 @@ def test_a_flipped_bit_in_the_data_is_refused(tmp_path):
         state.read(path, space)
 
 
+@pytest.mark.parametrize(("name", "again"), [
+    ("1989010106/background/m0001.nc", ": run/cycle.sh EXPERIMENT.toml"),
+    ("1989010106/observations.nc", ": run/cycle.sh EXPERIMENT.toml"),
+    ("1989010106/inflation.nc", ": run/cycle.sh EXPERIMENT.toml --redo analysis 1989010106"),
+    ("truth/1989010106.nc", ""),
+    ("free/1989010106/mean.nc", ""),
+])  # fmt: skip
+def test_a_file_that_is_missing_or_damaged_is_told_with_what_makes_it_again(tmp_path, name, again):
+    path = tmp_path / name
+    with pytest.raises(ContractError) as missing:
+        netcdf.read_whole(path)
+    assert str(missing.value).partition("file there")[2] == again
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no NetCDF")
+    with pytest.raises(ContractError) as damaged:
+        netcdf.read_whole(path)
+    assert str(damaged.value).endswith(f"; remove it and make it again{again}")
+
+
 def test_not_finite_states_cannot_be_made():
     space = builders.space()
     data = builders.random_state(space).data.copy()

@@ -1,5 +1,6 @@
 """Which members stay, and how much room the rest of an experiment needs."""
 
+import math
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,6 +63,14 @@ def test_finished_times_need_no_more_room(experiment):
     assert retention.need(experiment, Retention()) == pytest.approx(before * 11 / 12)
 
 
+def test_one_more_cycle_needs_its_own_files(experiment):
+    one_time = MEMBERS * (2 * MEMBER + RESTART) + 4 * MEMBER + retention.OTHERS
+    assert retention.cycle_kib(experiment, Retention()) == math.ceil(one_time / 1024)
+    assert retention.cycle_kib(experiment, Retention(check_disk=False)) == 0
+    shutil.rmtree(experiment.folder.folder)
+    assert retention.cycle_kib(experiment, Retention()) == 0
+
+
 def test_before_the_folder_is_there_the_disk_is_that_of_its_place(tmp_path, monkeypatch):
     monkeypatch.setenv("WORK", str(tmp_path / "not" / "yet"))
     made = Experiment(name="room", start=START, end=START, members=MEMBERS)
@@ -72,8 +81,8 @@ def test_before_the_folder_is_there_the_disk_is_that_of_its_place(tmp_path, monk
 
 
 def test_a_disk_too_small_is_refused_unless_told_otherwise(experiment, monkeypatch):
-    usage = shutil._ntuple_diskusage(total=10**9, used=10**9 - 10, free=10)
+    usage = shutil._ntuple_diskusage(total=10**9, used=10**9 - 3 * 2**20, free=3 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"needs about 0.0 GiB more and the disk has 0.0 free; make room"):
+    with pytest.raises(UserError, match=r"needs about 34.5 MiB more and the disk has 3.0 MiB free; make room"):
         retention.check_disk(experiment, Retention())
     assert "more on the disk" in retention.check_disk(experiment, Retention(check_disk=False))

@@ -45,7 +45,7 @@ class Case:
 
 
 def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: int = 60, more: str = "",
-         mode: str = "research") -> Case:  # fmt: skip
+         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925)) -> Case:  # fmt: skip
     """Write the experiment; `more` are further lines of the experiment file."""
     toml = folder / "experiment.toml"
     toml.write_text(f"""
@@ -60,7 +60,7 @@ mode = "{mode}"
 nlat = {nlat}
 nlon = {nlon}
 [state]
-levels_hpa = [500, 850, 925]
+levels_hpa = {list(levels_hpa)}
 {more}
 """)
     case = Case(toml, config.load(toml, Settings))

@@ -47,7 +47,7 @@ def test_a_limit_keeps_as_many_of_each_quantity_and_is_told():
     quantity = np.where(np.arange(90) < 30, Quantity.temperature, Quantity.u_component_of_wind)
     limited = with_settings(localization=Localization(horizontal_km=1e9, vertical_ln_p=1e6, nearest=20))
     found = analyse(used(90, quantity=quantity), limited).diagnostics
-    assert (found.count == 40).all()
+    assert (found.count == 40).all() and (found.left_out == 50).all()
 
 
 def test_limited_to_the_nearest_it_is_the_analysis_of_those_alone():

@@ -168,7 +168,7 @@ def test_interval_that_no_step_fits_is_refused(experiment):
 
 @pytest.mark.parametrize(("text", "said"), [
     ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, persistence, speedy"),
-    ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: none"),
+    ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: step_hours"),
     ('[model]\nname = "speedy"\noptions = {truncation = 5}', r"\[model.options\] of the model speedy: .*>= 21"),
 ])  # fmt: skip
 def test_unknown_models_and_options_are_refused(experiment, text, said):

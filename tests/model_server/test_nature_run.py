@@ -113,6 +113,12 @@ def test_another_run_is_not_mixed_in(speedy, run, experiment):
         nature(other)
 
 
+def test_no_run_is_made_where_none_is_asked_for_and_members_begin_as_states_of_another(experiment):
+    settings = experiment('[initial]\nfolder = "elsewhere"\n')
+    nature(settings)
+    assert not settings.nature_folder.exists()
+
+
 def test_initial_members_are_states_of_the_nature_run_at_the_start_of_the_experiment(cycle):
     start = cycle.experiment.times()[0]
     background, run = cycle.experiment.folder.at(start).background, NatureFolder(cycle.initial_folder)

@@ -7,7 +7,7 @@ import pytest
 
 from contracts import times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY
-from model_server import ensemble
+from model_server import ensemble, models
 from model_server.models.base import Batch, NatureModel
 from model_server.models.speedy import _resized, native_of
 from model_server.models.speedy.exchange import Exchange
@@ -165,3 +165,16 @@ def test_the_climate_does_not_drift_into_the_known_defects(speedy):
     assert mean("geopotential", 2) / GRAVITY == pytest.approx(5_640, abs=60)
     assert mean("temperature", 5) == pytest.approx(280, abs=4)
     ensemble.refuse_insane(fields, speedy.space, "the climate")
+
+
+def test_three_steps_of_two_hours_are_one_of_six_but_for_what_begins_anew_with_each(speedy, weather):
+    short = models.create("speedy", {"truncation": 21, "step_hours": 2}, speedy.space)
+    assert short.time_step == timedelta(hours=2)
+    one, three = speedy.step(weather), weather
+    for _ in range(3):
+        three = short.step(three)
+    assert three.time == one.time
+    for name in ("temperature", "u_component_of_wind", "specific_humidity", "surface_pressure"):
+        here = speedy.space.index(name)
+        change, difference = (np.sqrt(((one.data - other.data)[:, here] ** 2).mean()) for other in (weather, three))
+        assert difference < 0.15 * change

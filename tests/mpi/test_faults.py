@@ -212,6 +212,11 @@ def test_two_processes_that_do_not_find_one_another_are_refused(fresh):
     refused(alone(*PROGRAM, fresh.toml, NOW, PMI_SIZE="2"), "PMI_SIZE=2", "MPI sees 1 process")
 
 
+def test_one_process_where_the_corridor_asked_for_two_is_refused(fresh):
+    refused(alone(*PROGRAM, fresh.toml, NOW, LETKF_RANKS="2"), "asked its launcher for 2 processes", "MPI sees 1")
+    assert mpirun(2, *PROGRAM, fresh.toml, NOW, LETKF_RANKS="2").returncode == 0
+
+
 def test_a_disk_limit_leaves_nothing_half_written(finished, fresh):
     """RLIMIT_FSIZE below the size of a member file, above that of the log."""
     limit = fresh.files.background.member(1).stat().st_size // 2

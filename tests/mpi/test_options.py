@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from contracts import field, state, times
+from contracts import field, observations, state, times
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
@@ -21,7 +21,8 @@ METHODS = {
     "adaptive rtpp": '[relaxation]\nmethod = "adaptive_rtpp"\n',
     "adaptive rtps": '[relaxation]\nmethod = "adaptive_rtps"\n',
     "additive": f'[inflation]\nmethod = "constant"\n[inflation.additive]\n{STATES}\nscale = 0.3\n',
-    "nearest": "[localization]\nnearest = 2\n",
+    "nearest": "[localization]\nnearest = { ADPUPA = 5, temperature = 2 }\n",
+    "tempering": '[analysis]\ntempering = [0.2, 0.8]\n[inflation]\nmethod = "adaptive"\n',
 }
 
 
@@ -87,6 +88,33 @@ def refused(made) -> str:
     job = alone("-m", "letkf_mpi.analysis", made.toml, NEXT)
     assert job.returncode == 1
     return job.stderr
+
+
+def test_four_equal_parts_are_four_analyses_one_after_another_with_errors_twice_as_large(tmp_path):
+    """To the bit: the analysis of each part is the background of the next, and 4 is a power of two."""
+    bare = '[relaxation]\nmethod = "none"\n[background_check]\nlimit = 1e6\n'
+    in_parts, by_hand = ((tmp_path / name) for name in ("parts", "hand"))
+    in_parts.mkdir()
+    by_hand.mkdir()
+    tempered = made_with(in_parts, f"[analysis]\ntempering = 4\n{bare}")
+    analyse(tempered, ranks=3)
+    made = made_with(by_hand, bare)
+    table, source = observations.read(made.files.observations)
+    observations.write(made.files.observations, table.with_columns(error=2 * table.error), source)
+    for part in range(4):
+        analyse(made)
+        if part < 3:
+            for number in range(1, 5):
+                shutil.copy(made.files.analysis.member(number), made.files.background.member(number))
+            made.files.departures.unlink()
+    for number in range(1, 5):
+        found, expected = (state.read(one.files.analysis.member(number), one.space).data for one in (tempered, made))
+        assert np.array_equal(found, expected)
+    of_parts, of_last = (observations.read_departures(one.files.departures)[0] for one in (tempered, made))
+    first, _ = observations.read(tempered.files.observations)
+    assert np.array_equal(of_parts.error, first.error)
+    np.testing.assert_allclose(of_parts.analysis_mean, of_last.analysis_mean, rtol=1e-14)
+    assert np.nanmax(np.abs(of_parts.background_mean - of_last.background_mean)) > 0  # that of the first background
 
 
 def test_too_few_states_are_refused_by_one_sentence(tmp_path):

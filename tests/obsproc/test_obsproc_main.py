@@ -4,8 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-import time as clock
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -13,10 +11,9 @@ import pytest
 from contracts import observations, state, static, times
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import accounts, pipeline
+from obsproc import accounts
 from obsproc.__main__ import main
 from obsproc.bufr.messages import scan
-from obsproc.config import Observations as Chosen
 from tests import builders
 
 CYCLE = "1989010112"
@@ -169,75 +166,6 @@ def test_observing_all_times_ends_when_asked(twin):
     assert not (folder / CYCLE).exists()
 
 
-LIST = "quantity,value,lat,lon,time,elevation\ntemperature_2m,280,50,10,{time:%Y-%m-%dT%H:%M:%SZ},0\n"
-
-
-@pytest.fixture
-def now(tmp_path):
-    """An experiment in real time: its files, its folder, its times: one long past, two to come."""
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    cycles = [hour + timedelta(hours=hours) for hours in (-24, 6, 36)]
-    path = tmp_path / "experiment.toml"
-    path.write_text(f"""
-        [experiment]
-        name = "now"
-        start = {cycles[0]:%Y-%m-%dT%H:%M:%SZ}
-        end = {cycles[-1]:%Y-%m-%dT%H:%M:%SZ}
-        step_hours = 30
-        work = "{tmp_path}"
-        mode = "realtime"
-        [observations]
-        source = "table"
-        files = ["{tmp_path}/a%Y%m%d%H.csv", "{tmp_path}/b%Y%m%d%H.csv"]""")
-    return path, tmp_path / "now", cycles
-
-
-def arrive(path, time):
-    path.with_suffix(".part").write_text(LIST.format(time=time))
-    path.with_suffix(".part").rename(path)
-
-
-def test_in_real_time_files_are_waited_for_and_none_is_lost(now, tmp_path):
-    path, folder, cycles = now
-    products = [folder / times.name(cycle) / "observations.nc" for cycle in cycles]
-    process = subprocess.Popen([sys.executable, "-m", "obsproc", path, "--follow"], stderr=subprocess.PIPE, text=True)
-    try:
-        appears(products[0])
-        assert not len(observations.read(products[0])[0])  # past the cut-off: nobody waits for its files
-        arrive(tmp_path / f"a{times.name(cycles[1])}.csv", cycles[1])
-        clock.sleep(1.0)
-        assert not products[1].exists()
-        arrive(tmp_path / f"b{times.name(cycles[1])}.csv", cycles[1])
-        appears(products[1])
-        assert len(observations.read(products[1])[0]) == 2
-        clock.sleep(0.5)
-        assert not products[2].exists()
-        (folder / "stop").touch()
-        assert process.wait(60) == 0 and "stopped by" in process.stderr.read()
-    finally:
-        process.kill()
-        process.communicate()
-    done = run(path, times.name(cycles[2]))
-    assert done.returncode == 1 and "not all of its observation files have arrived" in done.stderr
-    assert not products[2].exists()
-
-
-def appears(path):
-    until = clock.monotonic() + 60
-    while not path.exists():
-        assert clock.monotonic() < until, f"{path} does not appear"
-        clock.sleep(0.02)
-
-
-def test_from_the_cut_off_on_no_file_is_waited_for(tmp_path):
-    chosen = Chosen(files=(f"{tmp_path}/%H.csv",), cutoff_hours=2.0)
-    cutoff = TIME + timedelta(hours=2)
-    assert not pipeline.has_arrived(chosen, TIME, cutoff - timedelta(seconds=1))
-    assert pipeline.has_arrived(chosen, TIME, cutoff)
-    (tmp_path / "12.csv").touch()
-    assert pipeline.has_arrived(chosen, TIME, TIME)
-
-
 @pytest.mark.parametrize("arguments", [[], [CYCLE, "--follow"]])
 def test_either_a_time_or_all_of_them(twin, arguments):
     done = run(twin[0], *arguments)
@@ -248,7 +176,6 @@ def test_either_a_time_or_all_of_them(twin, arguments):
     ("nowhere/prepqm%y%m%d%H", "no such file"),
     ("{samples}/prepbufr/prepqm89010106", r"holds the reports of 89-01-01 06:00 .*, expected 1989010112"),
     ("{samples}/README.md", "this is not a BUFR file"),
-    ("$NOT_SET_ANYWHERE/file", "an environment variable in this file name is not set"),
 ])  # fmt: skip
 def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_path, files, sentence, caplog):
     settings = f'[observations]\nfiles = ["{files.format(samples=samples)}"]'
@@ -260,6 +187,14 @@ def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_
     main([path, CYCLE])
     assert len(observations.read(product)[0]) == 0
     assert "going on without it" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["research", "realtime"])
+def test_a_file_name_that_cannot_be_is_a_mistake_in_every_mode(tmp_path, mode):
+    path, product = experiment(tmp_path, '[observations]\nfiles = ["$NOT_SET_ANYWHERE/file"]', mode)
+    with pytest.raises(UserError, match="an environment variable in this file name is not set"):
+        main([path, CYCLE])
+    assert not product.exists()
 
 
 HOUR_BYTE = 8 + 15  # of a message of edition 3
@@ -275,7 +210,7 @@ def test_in_real_time_the_sound_messages_of_a_damaged_file_are_used(samples, tmp
     else:
         data[victim.data_start : victim.data_start + 2] = b"\0\1"  # its first subset says that it has one byte
     (tmp_path / "damaged").write_bytes(data)
-    settings = f'[observations]\nfiles = ["{tmp_path}/damaged"]'
+    settings = f'[observations]\nfiles = ["{tmp_path}/damaged"]\n[realtime]\nsettled_seconds = 0'
     with pytest.raises(UserError, match=f"message {victim.number}"):
         main([experiment(tmp_path, settings)[0], CYCLE])
     path, product = experiment(tmp_path, settings, mode="realtime")

@@ -174,7 +174,9 @@ def test_a_damaged_file_is_refused_or_read_as_far_as_it_goes(samples, tmp_path):
     path.write_bytes(whole[:-300])
     with pytest.raises(UserError, match=r"cut.bufr, message 7: ecCodes cannot read it"):
         wmo.read_file(path, TEMP)
-    assert wmo.read_file(path, TEMP, accept_truncated=True).reports["ADPUPA"].messages == 6
+    accepted, tolerated = wmo.read_file(path, TEMP, accept_truncated=True), wmo.read_file(path, TEMP, tolerant=True)
+    assert accepted.reports["ADPUPA"].messages == tolerated.reports["ADPUPA"].messages == 6
+    assert not accepted.refused and len(tolerated.refused) == 1 and "message 7" in str(tolerated.refused[0])
     path.write_bytes(b"no messages here")
     with pytest.raises(UserError, match="there is no BUFR message in this file"):
         wmo.read_file(path, TEMP)

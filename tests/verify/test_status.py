@@ -6,16 +6,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
-from contracts import times
+from contracts import clock, observations, times
+from contracts.observations import Delivery
 from contracts.variables import Flag, Quantity
 from tests.verify import watched
 from tests.verify.test_program import MEMBERS, TIMES
 from verify import __main__ as verify
-from verify import prometheus, score_file, status
+from verify import prometheus, score_file, status, watch
 
 FIRST, LAST = map(times.name, TIMES)
 
@@ -75,6 +78,28 @@ def test_after_a_kill_what_is_missing_waits_and_nothing_is_at_work(settings):
     assert "run/cycle.sh" in now.reason
 
 
+@pytest.mark.parametrize("lost", ["observations", "departures", "scores"])
+@pytest.mark.parametrize("time", TIMES)
+def test_an_experiment_that_lost_a_file_is_not_complete(settings, lost, time):
+    getattr(settings.experiment.folder.at(time), lost).unlink()
+    now = status.of(settings)
+    assert (now.state, now.now) == ("stopped", times.name(time))
+
+
+def test_an_experiment_that_lost_a_member_is_not_complete(settings):
+    settings.experiment.folder.at(TIMES[0]).analysis.member(MEMBERS).unlink()
+    assert status.of(settings).state == "stopped"
+
+
+def test_the_last_words_of_the_driver_are_told_where_no_stage_had_any(settings):
+    settings.experiment.folder.at(TIMES[1]).scores.unlink()
+    words = settings.experiment.folder.folder / "log" / "cycle.out"
+    words.parent.mkdir(exist_ok=True)
+    words.write_text("2026-01-01T00:00:00Z cycle.sh ERROR the disk has no room\n")
+    now = status.of(settings)
+    assert (now.state, now.reason) == ("STALLED", "run/cycle.sh: the disk has no room")
+
+
 def test_cycles_that_only_have_observations_are_not_in_hand_yet(settings):
     for name in ("scores", "departures"):
         for time in TIMES:
@@ -120,6 +145,39 @@ def test_a_stage_whose_last_words_are_an_error_has_stalled_the_experiment(settin
     scores.rename(here.scores)
     stamp(settings, verify=words.stat().st_mtime + 1)  # a second try went well
     assert (status.of(settings).state, status.of(settings).reason) == ("complete", "")
+
+
+def test_the_files_of_a_cycle_are_told_and_in_real_time_what_it_made_of_them(settings):
+    assert [(cycle.files, cycle.made) for cycle in status.of(settings).cycles] == [({}, None)] * 2
+    assert "files" not in watch.text(status.of(settings))
+    here, made = settings.experiment.folder.at(TIMES[1]), TIMES[1] + timedelta(hours=2.5)
+    deliveries = (Delivery("a.csv", "read"), Delivery("b.csv", "missing"), Delivery("c 1.csv", "read"))
+    table, source = observations.read(here.observations)
+    observations.write(here.observations, table, replace(source, deliveries=deliveries, made=made))
+    last = status.of(settings).cycles[1]
+    assert (last.files, last.made) == ({"read": ["a.csv", "c 1.csv"], "missing": ["b.csv"]}, made)
+    rows, used = sum(last.counts.values()), last.counts["assimilated"]
+    told = watch.text(status.of(settings))
+    assert re.search(rf"{LAST} +2\.50 +{rows} +{used} .* done +read a.csv, c 1.csv; missing b.csv$", told, re.M), told
+    assert 'letkf_observation_files{experiment="made",fate="missing"} 1' in prometheus.text(status.of(settings))
+    here.observations.write_bytes(b"damaged")
+    assert status.of(settings).cycles[1].files == {}
+
+
+def test_silence_in_real_time_is_measured_by_the_clock_of_the_experiment(settings):
+    """Ten minutes without a file: nothing where the next time is six hours away, much where these take six seconds."""
+    experiment = structs.replace(settings.experiment, mode="realtime")
+    verify = structs.replace(settings.verify, stalled_minutes=5)
+    settings = structs.replace(settings, experiment=experiment, verify=verify)
+    experiment.folder.at(TIMES[1]).scores.unlink()
+    with (experiment.folder.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ago = datetime.now(UTC).timestamp() - 600
+        for path in experiment.folder.folder.rglob("*"):
+            os.utime(path, (ago, ago))
+        assert status.of(settings).state == "running"
+        clock.of(experiment, 3600.0)
+        assert status.of(settings).state == "STALLED"
 
 
 def test_a_damaged_file_of_scores_is_a_warning(settings):

@@ -6,7 +6,7 @@ cycle, so a member keeps its own state and the analysis changes it by its increm
 
     increment = analysis - what this member's last step gave out
     own state += increment, on the Gaussian grid and the sigma levels       (u, v, T, q, ln ps; q stays >= 0)
-    own state  = six hours later
+    own state  = a step later, of six hours or as the options say
     output     = own state on pressure levels and the output grid
 
 Without an analysis the increment is zero to the last bit, and the member runs on as if nobody had looked.
@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -38,14 +38,16 @@ FIELDS = "fields"  # in a restart, beside the native state: what the last step g
 
 
 class Options(Section, frozen=True):
-    """[model.options] of speedy: its triangular truncation (T21: 64 x 32 points, T31: 96 x 48)."""
+    """[model.options] of speedy: its triangular truncation (T21: 64 x 32 points, T31: 96 x 48); how far a step goes, a
+    multiple of the 40 minutes of its dynamics: 2 h where the background is wanted at slots."""
 
     truncation: Annotated[int, msgspec.Meta(ge=21, le=85)] = 21
+    step_hours: Literal[2, 6] = 6
 
 
 @dataclass(frozen=True)
 class Speedy:
-    """SPEEDY between the fields of `space` and its own spectral state, six hours a step."""
+    """SPEEDY between the fields of `space` and its own spectral state."""
 
     space: StateSpace
     program: speedy_program.Program
@@ -105,7 +107,8 @@ def create(space: StateSpace, options: Options) -> Speedy:
     for name in INCREMENTED:
         if name not in space or len(space.index(name)) < 2:
             raise UserError(f"[state]: speedy needs {name} on two levels or more to take up an analysis")
-    return Speedy(space, speedy_program.load(options.truncation), f"speedy-t{options.truncation}")
+    program = speedy_program.load(options.truncation, options.step_hours)
+    return Speedy(space, program, f"speedy-t{options.truncation}", timedelta(hours=options.step_hours))
 
 
 def native_of(restart: Restart) -> Native:

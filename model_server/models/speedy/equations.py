@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-STEP_HOURS = 6
+STEP_HOURS = 6  # unless other hours are asked for, which must be whole steps of the dynamics
 TIME_STEP_MINUTES = 40.0
 STRATOSPHERE_REFERENCE = (215.0, 212.0)  # K, the two uppermost levels
 MEAN_PRESSURE_START = np.log(985.5 / 1002.0)  # added to ln ps
@@ -49,7 +49,7 @@ class Equations:
     land_sea_mask: np.ndarray  # (lon, lat)
 
 
-def build(truncation: int) -> Equations:
+def build(truncation: int, step_hours: int = STEP_HOURS) -> Equations:
     """The SPEEDY model at triangular `truncation` (21, 31, 42 …), 8 levels, started from rest."""
     from jcm.physics.speedy.speedy_coords import get_speedy_coords
 
@@ -57,7 +57,7 @@ def build(truncation: int) -> Equations:
     terrain, forcing = _boundary(coords)
     model = _model(coords, terrain)
     surface, surface_tree = jax.tree.flatten(forcing)
-    functions = _functions(model, surface_tree)
+    functions = _functions(model, surface_tree, step_hours)
 
     state, _ = model.bootstrap_state()
     shift = coords.horizontal.to_modal(jnp.full(coords.horizontal.nodal_shape, MEAN_PRESSURE_START))
@@ -123,7 +123,7 @@ def _native(state: Any, model: Any) -> Native:
     }
 
 
-def _functions(model: Any, surface_tree: Any) -> dict[str, Any]:
+def _functions(model: Any, surface_tree: Any, step_hours: int) -> dict[str, Any]:
     import jax_datetime
     from dinosaur.primitive_equations import State
     from dinosaur.spherical_harmonic import uv_nodal_to_vor_div_modal
@@ -147,12 +147,12 @@ def _functions(model: Any, surface_tree: Any) -> dict[str, Any]:
         return jax_datetime.Datetime(jax_datetime.Timedelta(days=days, seconds=seconds))
 
     def advance(native, days, seconds, surface):
-        """Six hours from the time `days`, `seconds` since 1970."""
+        """`step_hours` from the time `days`, `seconds` since 1970."""
         run, _ = model.run_from_state_with_carry(
             state_of(native),
             jax.tree.unflatten(surface_tree, surface),
-            save_interval=STEP_HOURS / 24,
-            total_time=STEP_HOURS / 24,
+            save_interval=step_hours / 24,
+            total_time=step_hours / 24,
             initial_physics_state=model.initial_physics_carry(),
             initial_time=date_of(days, seconds),
             initial_step=jnp.int32(0),

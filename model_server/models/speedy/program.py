@@ -43,7 +43,7 @@ class Program:
     compiled: dict
 
     def advance(self, native: equations.Native, seconds: int) -> equations.Native:
-        """Six hours from `seconds` since 1970-01-01 UTC."""
+        """A step, of six hours unless it was built for others, from `seconds` since 1970-01-01 UTC."""
         return self.compiled["advance"](native, *_clock(seconds), self.surface)
 
     def diagnose(self, native: equations.Native, seconds: int) -> dict[str, np.ndarray]:
@@ -58,14 +58,14 @@ class Program:
         return self.compiled["settle"](native)
 
 
-def load(truncation: int) -> Program:
+def load(truncation: int, step_hours: int = equations.STEP_HOURS) -> Program:
     """The program at `truncation` from the cache, or built and put there."""
-    path = cache_folder() / f"speedy-t{truncation}-{_fingerprint(truncation)}.pickle"
+    path = cache_folder() / f"speedy-t{truncation}-{_fingerprint(truncation, step_hours)}.pickle"
     stored = _read(path)
     if stored is None:
         began = time.monotonic()
         log.info("compiling SPEEDY T%d, once on this machine (about half a minute)", truncation)
-        stored = _build(truncation)
+        stored = _build(truncation, step_hours)
         _write(path, stored)
         log.info("compiled in %.0f s, kept as %s", time.monotonic() - began, path)
     compiled = {
@@ -80,8 +80,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "model_server"
 
 
-def _build(truncation: int) -> dict:
-    model = equations.build(truncation)
+def _build(truncation: int, step_hours: int) -> dict:
+    model = equations.build(truncation, step_hours)
     executables = {
         name: serialize_executable.serialize(jax.jit(function).lower(*model.examples[name]).compile())
         for name, function in model.functions.items()
@@ -111,11 +111,12 @@ def _write(path: Path, stored: dict) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _fingerprint(truncation: int) -> str:
+def _fingerprint(truncation: int, step_hours: int) -> str:
     """Of everything the machine code depends on: machine code for another processor would crash or differ."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib", "jcm", "dinosaur")]
     source = [Path(module).read_text() for module in (equations.__file__, __file__)]
-    parts = [*versions, *source, str(truncation), os.environ["XLA_FLAGS"], platform.machine(), _processor()]
+    asked = f"{truncation} {step_hours}"
+    parts = [*versions, *source, asked, os.environ["XLA_FLAGS"], platform.machine(), _processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,121 @@
+"""One step again, and all that depends on it: which files each stage makes, and in which order they go.
+
+    observations ─> analysis ─> forecast ─> the analysis of the next time ─> …
+                       └──────> verify
+
+Who redoes a stage of a time removes its files there and those of every stage that depends on it, up to the end of the
+experiment; `run/cycle.sh` then makes what is missing, as after a kill.  Observations of later times depend on nothing
+and stay.  Extended forecasts go with the analysis that they started from; they are made again by hand.
+
+What was made last is removed first, of each product the file that says it is complete, so that a removal that was
+killed leaves an experiment that was interrupted earlier.  What it was about stands in the file `.redo` meanwhile, and
+the next run finishes it.
+"""
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from contracts import paths, times
+from contracts.config import Experiment
+from contracts.errors import UserError
+from contracts.paths import EnsembleFolder, TimeFolder
+
+STAGES = ("observations", "analysis", "forecast", "verify")
+_SAME_TIME = {"observations": STAGES, "analysis": STAGES[1:], "forecast": ("forecast",), "verify": ("verify",)}
+
+
+def redo(experiment: Experiment, stage: str, time: datetime) -> str:
+    """Remove what `stage` made at `time` and all that depends on it; returns a sentence on what went.
+
+    Raises UserError where there is no such stage or time, or where what the stage begins with is no longer kept.
+    """
+    finish(experiment)
+    _refuse(experiment, stage, time)
+    with paths.atomic(_under_way(experiment)) as partial:
+        partial.write_text(f"{stage} {times.name(time)}\n")
+    return finish(experiment)
+
+
+def finish(experiment: Experiment) -> str:
+    """Finish the removal that is under way, if there is one."""
+    mark = _under_way(experiment)
+    if not mark.exists():
+        return ""
+    stage, name = mark.read_text().split()
+    count = sum(map(_remove, removed(experiment, stage, times.parse(name))))
+    mark.unlink()
+    return f"redo {stage} of {name}: {count} file(s) removed that it made or that depend on them"
+
+
+def _under_way(experiment: Experiment) -> Path:
+    return experiment.folder.folder / ".redo"
+
+
+def removed(experiment: Experiment, stage: str, time: datetime) -> Iterator[Path]:
+    """Files and folders that go when `stage` of `time` is redone, in that order."""
+    later = [] if stage == "verify" else [each for each in experiment.times() if each > time]
+    for each in reversed(later):
+        for name in reversed(STAGES[1:]):
+            yield from products(experiment, name, each)
+    for name in reversed(_SAME_TIME[stage]):
+        yield from products(experiment, name, time)
+
+
+def products(experiment: Experiment, stage: str, time: datetime) -> list[Path]:
+    """What `stage` of `time` has made, first the file that says that it is complete; folders stand for all in them."""
+    here = experiment.folder.at(time)
+    if stage == "observations":
+        return [here.observations]
+    if stage == "analysis":
+        return [here.departures, *_ensemble(here.analysis), *_fields(here), here.folder / "forecast"]
+    if stage == "forecast":
+        return _ensemble(experiment.folder.at(time + experiment.step).background)
+    return [here.scores]
+
+
+def _ensemble(ensemble: EnsembleFolder) -> list[Path]:
+    return [ensemble.spread, ensemble.mean, ensemble.tidied, ensemble.folder]
+
+
+def _fields(here: TimeFolder) -> list[Path]:
+    """Inflation and the diagnostic fields of the analysis: what is left when the named files are taken away."""
+    named = {here.observations, here.departures, here.scores}
+    return [path for path in sorted(here.folder.glob("*.nc")) if path not in named]
+
+
+def _remove(path: Path) -> int:
+    """Number of files removed."""
+    if not path.is_dir():
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return int(there)
+    count = sum(each.is_file() for each in path.rglob("*"))
+    shutil.rmtree(path)
+    return count
+
+
+def _refuse(experiment: Experiment, stage: str, time: datetime) -> None:
+    every = experiment.times()
+    if stage not in STAGES:
+        raise UserError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+    if time not in every:
+        raise UserError(f"{times.name(time)} is no time of the experiment; it has {times.name(every[0])} to "
+                        f"{times.name(every[-1])}, every {experiment.step_hours} h")  # fmt: skip
+    if not (gone := _no_longer_kept(experiment, stage, time)):
+        return
+    possible = [each for each in every if not _no_longer_kept(experiment, stage, each)]
+    before, after = [each for each in possible if each < time], [each for each in possible if each > time]
+    nearest = [*(f"{times.name(each)} before it" for each in before[-1:]),
+               *(f"{times.name(each)} after it" for each in after[:1])]  # fmt: skip
+    raise UserError(f"{gone[0].folder}: m0001.nc to m{experiment.members:04d}.nc are no longer kept ([retention]), so "
+                    f"{stage} of {times.name(time)} cannot be redone; the nearest times where it can: "
+                    f"{', '.join(nearest) or 'none'}")  # fmt: skip
+
+
+def _no_longer_kept(experiment: Experiment, stage: str, time: datetime) -> list[EnsembleFolder]:
+    """The ensembles that `stage` of `time` begins with, or whose scores it makes, where their members went."""
+    here = experiment.folder.at(time)
+    needed = [here.background] if stage in ("observations", "analysis") else [here.background, here.analysis]
+    return [ensemble for ensemble in needed if ensemble.tidied.exists()]
