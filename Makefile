@@ -1,5 +1,6 @@
 # make demo   set up what it needs (no JAX), then run the twin experiment with ClimaX and print its scores
-# make test   set up, then pass all tests
+# make test   set up, with Cylc and, as root on Debian, Slurm, then pass all tests
+# make cylc   Cylc for run/cylc.sh, in .venv/cylc
 # make check  style, import rules, types
 # make bench  benchmarks (ratios, never pass or fail)
 
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 # What decides an environment: one that has changed sets up again.
 DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/_lanes*.[ch])
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench clean cylc slurm
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.complete
@@ -29,7 +30,23 @@ $(VENV)/.demo: $(DECIDES)
 demo: $(or $(wildcard $(VENV)/.complete),$(VENV)/.demo)
 	run/demo.sh
 
-test: setup
+# Cylc 8.5, the last for Python 3.11, wants older Jinja2 and protobuf than the models: it has an environment of its own.
+cylc: $(VENV)/cylc/.complete
+
+$(VENV)/cylc/.complete: run/cylc/requirements.txt
+	$(PYTHON) -m venv $(VENV)/cylc
+	$(VENV)/cylc/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# A real Slurm for its tests, from Debian, where that may be installed; without it they are skipped.
+slurm:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v sbatch >/dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    { apt-get -qq update && apt-get -qq install -y --no-install-recommends slurm-wlm munge; } >/dev/null || \
+	    echo "Slurm cannot be installed here: its tests are skipped"; \
+	fi
+
+test: setup cylc slurm
 	$(BIN)/python -m pytest -q
 
 check: setup

@@ -3,26 +3,43 @@
 #
 #     run/cycle.sh EXPERIMENT.toml              one process per step
 #     run/cycle.sh EXPERIMENT.toml --services   the four programs stay alive and wait for one another's files
+#     run/cycle.sh EXPERIMENT.toml [--services] --redo STAGE TIME
 #
 # A step whose product is complete is skipped: after any failure or kill the same command goes on where it stopped,
-# and ends with the same bits, with services or without.  Environment: PYTHON, RANKS, MACHINE, WORK.
+# and ends with the same bits, with services or without.
+#
+# --redo makes one step again and all that depends on it: STAGE (observations, analysis, forecast or verify) of TIME
+# (YYYYMMDDHH), the later stages of that time that use it and, but for verify, all later times.  What was made of them is
+# removed first, and then the run goes on to the end of the experiment as always.  Observations of later times stay.
+#
+# Environment: PYTHON, RANKS, MACHINE, WORK.
 set -euo pipefail
 # shellcheck source=run/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-if [[ $# -lt 1 || $# -gt 2 || ${2:---services} != --services || $1 == -h || $1 == --help ]]; then
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
-    [[ ${1:-} == -h || ${1:-} == --help ]] && exit 0 || exit 2
+usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+experiment='' manner=stages redo=()
+while (($#)); do
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --services) manner=services ;;
+        --redo) (($# >= 3)) || { usage; exit 2; }; redo=("$2" "$3"); shift 2 ;;
+        *) [[ -z $experiment && $1 != -* ]] || { usage; exit 2; }; experiment=$1 ;;
+    esac
+    shift
+done
+[[ -n $experiment ]] || { usage; exit 2; }
+
+load_experiment "$experiment"
+only_one
+rm -f "$FOLDER/log/cycle.out"
+if ((${#redo[@]})) || [[ -e $FOLDER/.redo ]]; then  # the file: a removal that was interrupted
+    "$PYTHON" -m contracts "$EXPERIMENT" --redo "${redo[@]}"
 fi
 
-load_experiment "$1"
-only_one
-
-has_observations() { [[ -e $FOLDER/$1/observations.nc ]]; }
-has_analysis() { [[ -e $FOLDER/$1/departures.nc ]] && ensemble_complete "$FOLDER/$1/analysis"; }
-has_forecast() { ensemble_complete "$FOLDER/${NEXT[$1]}/background"; }
-has_verify() { [[ -e $FOLDER/$1/scores.nc ]]; }
-finished() { has_verify "$1" && has_observations "$1" && has_analysis "$1" && has_forecast "$1"; }
+# shellcheck source=run/programs.sh
+source "$CHECKOUT/run/programs.sh"
 
 # cycle_done: one more cycle is finished; say so and let the members go that are kept no longer.
 cycle_done() {
@@ -32,6 +49,7 @@ cycle_done() {
     say "${all_times[number - 1]}  cycle $number of $total in $seconds s$details$( ((left)) &&
         say ", about $(duration $left) left")"
     tidy_up_to "$number"
+    tidy_forecasts_up_to "$number"
 }
 
 # tidy_up_to NUMBER: when that many cycles are finished.
@@ -40,6 +58,16 @@ tidy_up_to() {
     while (($1 - 1 - tidied > KEEP_HOURS / STEP_HOURS)); do
         tidy "${all_times[tidied]}"
         tidied=$((tidied + 1))
+    done
+}
+
+# The same of extended forecasts, whose members stay as long after the time that they are valid at.
+tidy_forecasts_up_to() {
+    [[ -n $KEEP_HOURS ]] || return 0
+    local start
+    for ((start = 0; start < $1; start++)); do
+        [[ ! -d $FOLDER/${all_times[start]}/forecast ]] ||
+            tidy_forecasts "${all_times[start]}" $((($1 - 1 - start) * STEP_HOURS - KEEP_HOURS - 1))
     done
 }
 
@@ -67,26 +95,18 @@ has_analysis "$first" || ensemble_complete "$FOLDER/$first/background" ||
     die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with; run: run/prepare.sh $EXPERIMENT"
 room=$("$PYTHON" -m contracts "$EXPERIMENT" --disk)
 
-read -ra all_times <<<"$TIMES"
-declare -A NEXT=()
-for ((i = 0; i + 1 < ${#all_times[@]}; i++)); do NEXT[${all_times[i]}]=${all_times[i + 1]}; done
-NEXT[${all_times[-1]}]=$(add_hours "${all_times[-1]}" "$STEP_HOURS")
-
 total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0 TELLER=
 say "$NAME: $total cycles, $MEMBERS members, $room"
 STOP=$FOLDER/stop
 rm -f "$STOP"
 trap at_exit EXIT
 start_status
-if [[ ${2:-} == --services ]]; then
+if [[ $manner == services ]]; then
     ((${#ON_DEATH_OF_PARENT[@]})) ||
         say "there is no setpriv (util-linux): if this script is killed its services go on; touch $STOP ends them"
-    # shellcheck source=run/services.sh
-    source "$CHECKOUT/run/services.sh"
-else
-    # shellcheck source=run/stages.sh
-    source "$CHECKOUT/run/stages.sh"
 fi
+# shellcheck source=/dev/null
+source "$CHECKOUT/run/$manner.sh"
 
 say ""
 "$PYTHON" -m verify summary "$EXPERIMENT"

@@ -36,7 +36,7 @@ duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
 
 # load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE RESTARTS
-# TELL_STATUS KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
+# TELL_STATUS CYCLE_KIB KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
 load_experiment() {
     EXPERIMENT=$1
     local settings
@@ -44,7 +44,7 @@ load_experiment() {
     eval "$settings"
     mkdir -p "$FOLDER"
     WORK=$(cd "$FOLDER/.." && pwd)  # patterns in the experiment file may say $WORK
-    export WORK
+    export WORK LETKF_RANKS=$RANKS  # a process that finds itself alone compares
     # shellcheck disable=SC2153  # MACHINE is set by eval
     local machine=$CHECKOUT/run/machines/$MACHINE.sh
     [[ $MACHINE == */* ]] && machine=$MACHINE
@@ -71,6 +71,29 @@ if command -v setpriv >/dev/null; then
     ON_DEATH_OF_PARENT=(setpriv --pdeathsig TERM bash -c '(($1 == PPID)) && shift && exec "$@"' - "$$")
 fi
 
+# last_words SENTENCE…: leave them where the status finds them, as it finds those of a stage.
+last_words() {
+    { mkdir -p "$FOLDER/log"
+      printf '%(%Y-%m-%dT%H:%M:%S)TZ %s ERROR %s\n' -1 "$(basename "$0")" "$*" >"$FOLDER/log/cycle.out"; } 2>/dev/null || true
+}
+
+stall() { last_words "$*$(where_full)"; die "$*$(where_full)"; }
+
+# where_full: what to add to a sentence where that may be the reason, and what a program said of it was not kept.
+where_full() {
+    local free
+    free=$(df --output=avail -k "$FOLDER" | tail -n 1) || return 0
+    ((free >= 1024)) || printf '; its disk is full: make room, then the same command goes on'
+}
+
+# room_for TIME: end before a cycle for which the disk has no room.
+room_for() {
+    local free
+    ((CYCLE_KIB)) && free=$(df --output=avail -k "$FOLDER" | tail -n 1) || return 0
+    ((free >= CYCLE_KIB)) || stall "$FOLDER: the cycle of $1 needs about $((CYCLE_KIB / 1024 + 1)) MiB and the disk has" \
+        "$((free / 1024)) free; make room, then the same command goes on"
+}
+
 # ensemble_complete FOLDER: mean and spread, and all members unless they are no longer kept.
 ensemble_complete() {
     local number name
@@ -83,32 +106,54 @@ ensemble_complete() {
 }
 
 # tidy TIME: remove the members of a finished cycle, which nothing reads any more, but not the first background, with
-# which the free ensemble begins; the mark comes first, so that a kill between the two leaves members too many and none
-# missing.
+# which the free ensemble begins.
 tidy() {
-    local ensemble members
-    [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]] && return
+    local ensemble
+    monthly "$1" && return
     for ensemble in "$FOLDER/$1"/{background,analysis}; do
         [[ -e $ensemble/mean.nc && $ensemble != "$FOLDER/${TIMES%% *}/background" ]] || continue
-        members=("$ensemble"/m[0-9]*.nc)
-        [[ -e $ensemble/.tidied && ! -e ${members[0]} && ! -e $ensemble/.restart ]] && continue
-        : >"$ensemble/.tidied"
-        rm -rf "$ensemble"/m[0-9]*.nc "$ensemble/.restart"
+        let_go "$ensemble"
     done
 }
 
+# tidy_forecasts TIME HOURS: the members of the extended forecasts from TIME that were valid HOURS after it or earlier.
+tidy_forecasts() {
+    local ensemble lead
+    monthly "$1" && return
+    for ensemble in "$FOLDER/$1"/forecast/*h; do
+        [[ -e $ensemble/m0001.nc || -e $ensemble/.tidied ]] || continue  # the statistics alone
+        lead=${ensemble##*/} lead=${lead%h}
+        ((10#$lead > $2)) || let_go "$ensemble"
+    done
+}
+
+monthly() { [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]]; }
+
+# let_go ENSEMBLE: the mark comes first, so that a kill between the two leaves members too many and none missing.
+let_go() {
+    local members=("$1"/m[0-9]*.nc)
+    [[ -e $1/.tidied && ! -e ${members[0]} && ! -e $1/.restart ]] && return
+    : >"$1/.tidied"
+    rm -rf "$1"/m[0-9]*.nc "$1"/{.restart,slots}
+}
+
 # step STAGE TIME COMMAND…: run the command, say how long it took.  What it writes to the terminal is shown and kept
-# only if it fails: each program keeps its own log/STAGE.log.
+# only if it fails, or leaves no product: each program keeps its own log/STAGE.log.
 step() {
-    local stage=$1 time=$2 status=0 began output
+    local stage=$1 time=$2 status=0 began output how
     shift 2
     output=$FOLDER/$time/log/$stage.out
     mkdir -p "${output%/*}"
     began=$(clock)
     "$@" >"$output" 2>&1 </dev/null || status=$?
+    how="failed after $(seconds_since "$began") s with status $status"
+    ((status)) || "has_$stage" "$time" ||
+        { status=1 how="ended without an error but left its product incomplete in $FOLDER/$time"; }
     if ((status)); then
-        say "$time  $stage  failed after $(seconds_since "$began") s with status $status"
-        { tail -n 20 "$output"; say "$(basename "$0"): $time: step $stage failed, all of its words: $output"; } >&2
+        say "$time  $stage  $how"
+        how="$time: step $stage $how; all of its words: $output$(where_full)"
+        { tail -n 20 "$output"; say "$(basename "$0"): $how"; } >&2
+        last_words "$how"
         return "$status"
     fi
     rm -f "$output"

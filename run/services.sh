@@ -38,7 +38,7 @@ revive() {
         DEATHS[$name]=$((${DEATHS[$name]:-0} + 1))
         if ((DEATHS[$name] > RESTARTS)); then
             tail -n 20 "$FOLDER/log/$name.out" >&2
-            die "service $name ended with status $STATUS, ${DEATHS[$name]} times within a cycle; its words:" \
+            stall "service $name ended with status $STATUS, ${DEATHS[$name]} times within a cycle; its words:" \
                 "$FOLDER/log/$name.out"
         fi
         wait=$((DEATHS[$name] > 6 ? 60 : 1 << (DEATHS[$name] - 1)))
@@ -92,7 +92,8 @@ by_stage() {
         "$(in_seconds $((WRITTEN[7] - WRITTEN[4])))"
 }
 
-in_seconds() { printf '%d.%02d' $(($1 / 1000)) $(($1 % 1000 / 10)); }
+# in_seconds MILLISECONDS: none where a product is older than what it is made from, which a redone step does not touch.
+in_seconds() { (($1 > 0)) || set -- 0; printf "%d.%02d" $(($1 / 1000)) $(($1 % 1000 / 10)); }
 
 skip_finished() {
     while ((number < total)) && finished "${all_times[number]}"; do number=$((number + 1)); done
@@ -110,6 +111,7 @@ remove_incomplete() {
 
 skip_finished
 if ((number < total)); then
+    room_for "${all_times[number]}"
     remove_incomplete
     mkdir -p "$FOLDER/log"
     began=$(($(clock) / 1000)) last=$(($(clock) / 1000))
@@ -125,13 +127,14 @@ if ((number < total)); then
             number=$((number + 1)) now=$(($(clock) / 1000))
             cycle_done "$(in_seconds $((now - last)))" "$(by_stage "${all_times[number - 1]}")"
             last=$now DEATHS=()
+            ((number == total)) || room_for "${all_times[number]}"
             continue
         fi
         ((asked == 0)) || { say "stopped by a signal; the same command goes on"; exit "$asked"; }
         revive
         if ((${#SERVICE[@]} + ${#DUE[@]} == 0)) && ! finished "${all_times[number]}"; then
             [[ ! -e $STOP ]] || { say "stopped by $STOP; the same command goes on"; exit 130; }
-            die "all services have ended and ${all_times[number]} is not complete; their words: $FOLDER/log/*.out"
+            stall "all services have ended and ${all_times[number]} is not complete; their words: $FOLDER/log/*.out"
         fi
         pause
     done

@@ -123,10 +123,10 @@ def make(work: Path, text: str = TEXT) -> Experiment:
     made = Experiment(path, work)
     settings = made.settings
     space = settings.state.space(settings.grid.grid())
-    for when in times.every(START, START + timedelta(hours=6 * CYCLES), timedelta(hours=6)):
+    for when in settings.experiment.times():
         state.write(work / "truth" / f"{times.name(when)}.nc", smooth_state(space, 0, when))
     first = START.replace(year=1988)
-    for member in range(MEMBERS):
+    for member in range(settings.experiment.members):
         when = first + member * timedelta(hours=12)
         state.write(work / "climate" / f"{times.name(when)}.nc", smooth_state(space, 1 + member, when))
     static.write(work / "climate" / "static.nc", land_static(space.grid))

@@ -266,7 +266,7 @@ def test_a_killed_rank_ends_the_cycle(fresh, finished):
     resumes_to_the_same(fresh, finished)
 
 
-@pytest.mark.parametrize("script", ["cycle.sh", "prepare.sh", "demo.sh", "sweep.sh"])
+@pytest.mark.parametrize("script", ["cycle.sh", "early.sh", "prepare.sh", "demo.sh", "sweep.sh", "stage.sh", "cylc.sh"])
 def test_every_script_explains_itself(script):
     done = subprocess.run([CHECKOUT / "run" / script, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0

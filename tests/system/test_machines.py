@@ -25,7 +25,8 @@ def launchers(tmp_path):
 def words(launchers, tmp_path, **environment):
     path = tmp_path / "x.toml"
     path.write_text('[experiment]\nname = "x"\nstart = 1989-01-01T00:00:00Z\nend = 1989-01-01T06:00:00Z\n')
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PMI", "RANKS"))}
+    batch = ("SLURM_", "PBS_", "PMI", "RANKS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(batch)}
     kept |= {"PATH": f"{launchers}:{kept['PATH']}", "PYTHON": sys.executable, "WORK": str(tmp_path)}
     command = ["bash", "-euc", SHOW, "cycle.sh", CHECKOUT / "run" / "lib.sh", path]
     return subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=60)
@@ -37,6 +38,25 @@ def test_slurm_starts_the_analysis_on_its_ranks_and_the_forecast_once(launchers,
         "srun --mpi=pmi2 --ntasks=32 --cpus-per-task=1 --kill-on-bad-exit=1 --overlap analysis",
         "srun --ntasks=1 --cpus-per-task=64 --overlap forecast",
     ], done.stderr
+
+
+def test_in_a_job_of_two_parts_the_forecast_has_the_second(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="slurm", RANKS="128", SLURM_JOB_ID="7", SLURM_CPUS_ON_NODE="64",
+                 SLURM_HET_SIZE="2", SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1="16(x2),8")  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "srun --het-group=0 --mpi=pmi2 --ntasks=128 --cpus-per-task=1 --kill-on-bad-exit=1 --overlap analysis",
+        "srun --het-group=1 --ntasks=1 --cpus-per-task=16 --overlap forecast",
+    ], done.stderr
+
+
+def test_pbs_starts_the_ranks_with_mpiexec_and_the_forecast_on_the_first_node(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="pbs", RANKS="32", PBS_NODEFILE="/nodes", MPIEXEC="mpiexec")
+    assert done.stdout.splitlines() == ["mpiexec -n 32 analysis", "forecast "], done.stderr
+
+
+def test_pbs_without_a_job_is_refused(launchers, tmp_path):
+    done = words(launchers, tmp_path, MACHINE="pbs")
+    assert done.returncode == 1 and "there is no job; submit run/qsub.sh" in done.stderr
 
 
 def test_slurm_without_an_allocation_is_refused(launchers, tmp_path):

@@ -1,8 +1,10 @@
 """Old members go, nothing else does, and the run still resumes."""
 
+import shutil
+
 import pytest
 
-from tests.system.experiment import CYCLES, MEMBERS, data
+from tests.system.experiment import CYCLES, MEMBERS, copy, data
 from tests.system.test_cycle import TIMES
 
 LAST = "1989010112"  # the background after the last analysis
@@ -45,6 +47,19 @@ def test_a_tidied_experiment_still_has_what_it_and_its_free_ensemble_begin_with(
     assert first.stat().st_mtime_ns == before
 
 
+def test_members_of_an_extended_forecast_stay_as_long_after_the_time_that_they_are_valid_at(finished, tmp_path):
+    made = copy(finished[0].work, tmp_path)
+    here = made.folder / TIMES[0]
+    for lead in ("003h", "006h"):
+        shutil.copytree(here / "analysis", here / "forecast" / lead)
+    (made.folder / TIMES[1] / "scores.nc").unlink()
+    short_memory(made, "false")
+    before = {path.relative_to(here) for path in here.glob("forecast/*/*.nc")}
+    assert made.run().returncode == 0
+    gone = before - {path.relative_to(here) for path in here.glob("forecast/*/*.nc")}
+    assert {str(path) for path in gone} == {f"forecast/003h/m{number:04d}.nc" for number in range(1, MEMBERS + 1)}
+
+
 def test_where_members_are_no_longer_kept_it_says_so(fresh):
     short_memory(fresh, "false")
     assert fresh.run().returncode == 0
@@ -72,5 +87,5 @@ def test_an_experiment_that_the_disk_cannot_hold_is_refused_before_it_begins(fre
     fresh.path.write_text(fresh.path.read_text().replace("end = 1989-01-01", "end = 1999-01-01"))
     done = fresh.run()
     assert done.returncode == 1
-    assert "GiB more and the disk has" in done.stderr
+    assert " GiB more and the disk has " in done.stderr
     assert not (fresh.folder / TIMES[0] / "observations.nc").exists()

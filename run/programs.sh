@@ -1,0 +1,26 @@
+# The four stages of a cycle: how each is started for one time, and how it is known to be done.  Sourced after lib.sh.
+# shellcheck shell=bash
+
+observations() { "$PYTHON" -m obsproc "$EXPERIMENT" "$1" --wait; }
+# A departures file says that the analysis is complete; where members are missing it is not.
+analysis() {
+    rm -f "$FOLDER/$1/departures.nc"
+    "${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT" "$1"
+}
+forecast() { "${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server forecast "$EXPERIMENT" "$1"; }
+verify() { "$PYTHON" -m verify scores "$EXPERIMENT" "$1"; }
+
+# By time the next one, of the experiment's last time the one after its end.
+declare -A NEXT=()
+read -ra all_times <<<"$TIMES"
+for ((i = 0; i + 1 < ${#all_times[@]}; i++)); do NEXT[${all_times[i]}]=${all_times[i + 1]}; done
+NEXT[${all_times[-1]}]=$(add_hours "${all_times[-1]}" "$STEP_HOURS")
+
+has_observations() { [[ -e $FOLDER/$1/observations.nc ]]; }
+has_analysis() { [[ -e $FOLDER/$1/departures.nc ]] && ensemble_complete "$FOLDER/$1/analysis"; }
+has_forecast() { ensemble_complete "$FOLDER/${NEXT[$1]}/background"; }
+has_verify() { [[ -e $FOLDER/$1/scores.nc ]]; }
+finished() { has_verify "$1" && has_observations "$1" && has_analysis "$1" && has_forecast "$1"; }
+
+# stage NAME TIME: run one step unless its product is there.
+stage() { "has_$1" "$2" || step "$1" "$2" "$1" "$2"; }
