@@ -99,7 +99,8 @@ class Card(Section, frozen=True):
         if self.damping is not None:
             if self.predicts != "tendency":
                 raise ValueError("damping belongs to a network that predicts the tendency; remove [damping]")
-            _refuse_names("damping of", tuple(self.damping.factor), self.outputs, empty=True)
+            if self.damping.factor:
+                _refuse_names("damping of", tuple(self.damping.factor), self.outputs)
 
     @property
     def fed_back(self) -> tuple[str, ...]:
@@ -255,8 +256,8 @@ def _value(value: object) -> str:
     return json.dumps(value)
 
 
-def _refuse_names(what: str, names: tuple[str, ...], allowed: tuple[str, ...] | None, empty: bool = False) -> None:
-    if not (names or empty) or len(set(names)) != len(names):
+def _refuse_names(what: str, names: tuple[str, ...], allowed: tuple[str, ...] | None) -> None:
+    if not names or len(set(names)) != len(names):
         raise ValueError(f"{what} must name fields, each once")
     unknown = [name for name in names if allowed is not None and name not in allowed]
     if unknown:
