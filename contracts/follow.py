@@ -13,6 +13,9 @@ It is asked to end by SIGTERM, by Ctrl-C or by the file `stop` in the experiment
 and the next `wait` raises Stopped, which `program.run` turns into exit status 0.  A second SIGTERM ends it at once, a
 second Ctrl-C only where the service was started by hand: shells let what they start in the background ignore it.  Files
 appear by rename, so that nothing half is left then either.
+
+What a service made and the next one has not read yet may be removed by someone.  Nobody would make it again, and all
+would wait for one another for good: a service that has waited for long looks after what it made last (`made`).
 """
 
 import logging
@@ -22,6 +25,7 @@ import time
 from collections.abc import Callable
 
 from contracts.config import Experiment
+from contracts.errors import UserError
 
 OFTEN, SELDOM = 0.02, 0.25  # s between two looks
 IN_A_HURRY, SILENT = 10.0, 30.0  # s: how long looks are frequent; when the log says what is missing
@@ -37,6 +41,7 @@ class Follower:
     def __init__(self, experiment: Experiment, name: str):
         self._stop_file = experiment.folder.stop
         self._log = logging.getLogger(name)
+        self.made: Callable[[], bool] = lambda: True  # set after each step: whether its product is there
         self._asked = ""
         self._former = {}
         if threading.current_thread() is threading.main_thread():
@@ -54,7 +59,10 @@ class Follower:
         return bool(self._asked) or self._stop_file.exists()
 
     def wait(self, ready: Callable[[], bool], what: str) -> None:
-        """Return when `ready()`; `what` names it in the log. Raises Stopped if asked to end, even when ready."""
+        """Return when `ready()`; `what` names it in the log. Raises Stopped if asked to end, even when ready.
+
+        Raises UserError where what was `made` last is gone: started again, the service makes it again.
+        """
         began, told = time.monotonic(), False
         while True:
             if self.stopping:
@@ -62,6 +70,8 @@ class Follower:
             if ready():
                 return
             waited = time.monotonic() - began
+            if waited >= IN_A_HURRY and not self.made():
+                raise UserError(f"what was made last is gone while waiting for {what}; start it again to make that again")
             if waited >= SILENT and not told:
                 told = True
                 self._log.info("waiting for %s", what)

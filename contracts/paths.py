@@ -14,9 +14,10 @@ a file that exists under its name is complete, whatever was killed meanwhile.  M
 the disk one after the other (`side_by_side`).
 """
 
+import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -184,14 +185,16 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it and rename it to `path`, on failure remove it.
 
     With `disk` the last two happen beside what follows. The temporary name is fixed, so that what a killed writer left
-    behind is overwritten by the next one and never piles up. Raises UserError where the disk refuses them; errors
-    of the block itself go to the caller as they are.
+    behind is overwritten by the next one and never piles up. Raises UserError where the disk refuses them or is full;
+    other errors of the block itself go to the caller as they are.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
+    with _refused(path, _FULL):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partial
+        with _refused(path, _FULL):
+            yield partial
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -215,12 +218,17 @@ def _settle(partial: Path, path: Path) -> Path:
     return path.parent
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """Say which file a disk refuses: the error of a flush does not know."""
+def _refused(path: Path, codes: Container[int] | None = None) -> Iterator[None]:
+    """Say which file a disk refuses, with one of these error codes or any: the error of a flush does not know."""
     try:
         yield
     except OSError as error:
+        if codes is not None and error.errno not in codes:
+            raise
         raise UserError(f"{path}: could not be written ({error.strerror}); check the space left on the disk") from error
 
 

@@ -32,6 +32,12 @@ def follow(world: World, experiment: Experiment, name: str, analyse: Callable[[d
                 world.patiently(partial(follower.wait, partial(inputs_are_there, folder, experiment.members),
                                         f"background and observations of {times.name(time)}"))  # fmt: skip
                 analyse(time)
+                follower.made = partial(is_whole, folder, experiment.members)
+
+
+def is_whole(folder: TimeFolder, members: int) -> bool:
+    """Whether all that an analysis leaves is there."""
+    return folder.departures.exists() and folder.analysis.is_complete(members)
 
 
 def inputs_are_there(folder: TimeFolder, members: int) -> bool:

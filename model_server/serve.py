@@ -7,6 +7,7 @@ The bits are those of the command `forecast`; times whose backgrounds are comple
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from contracts import frozen, program, times
 from contracts.follow import Follower
@@ -49,3 +50,4 @@ def serve(settings: config.Settings, follow: bool) -> None:
             follower.wait(analysis.exists, f"the analysis of {times.name(time)}")
             with program.logging_to_file(experiment.folder.at(time).log("forecast")):
                 forecast.write_background(settings, model, time)
+            follower.made = partial(forecast.is_complete, settings, time)

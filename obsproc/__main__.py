@@ -114,6 +114,7 @@ def follow(settings: Settings, some_times: Sequence[datetime], clock: Clock | No
         for time in some_times:
             follower.wait(partial(is_ready, settings, time, clock), f"the observation files of {times.name(time)}")
             make_one(settings, time, clock)
+            follower.made = settings.experiment.folder.at(time).observations.exists
 
 
 def make_one(settings: Settings, time: datetime, clock: Clock | None) -> None:

@@ -90,9 +90,7 @@ end_status() {
 end_services() { :; }  # services.sh has some
 at_exit() { end_services; end_status; }
 
-first=${TIMES%% *}
-has_analysis "$first" || ensemble_complete "$FOLDER/$first/background" ||
-    die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with; run: run/prepare.sh $EXPERIMENT"
+can_begin
 room=$("$PYTHON" -m contracts "$EXPERIMENT" --disk)
 
 total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0 TELLER=

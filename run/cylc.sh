@@ -29,9 +29,7 @@ only_one
 rm -f "$FOLDER/log/cycle.out"
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"
-first=${all_times[0]}
-has_analysis "$first" || ensemble_complete "$FOLDER/$first/background" ||
-    die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with; run: run/prepare.sh $EXPERIMENT"
+can_begin
 number=0
 while ((number < ${#all_times[@]})) && finished "${all_times[number]}"; do number=$((number + 1)); done
 say "$NAME: ${#all_times[@]} cycles, $number complete already"

@@ -22,5 +22,13 @@ has_forecast() { ensemble_complete "$FOLDER/${NEXT[$1]}/background"; }
 has_verify() { [[ -e $FOLDER/$1/scores.nc ]]; }
 finished() { has_verify "$1" && has_observations "$1" && has_analysis "$1" && has_forecast "$1"; }
 
+# can_begin: refuse without the first ensemble, while the first cycle still reads it.
+can_begin() {
+    local first=${all_times[0]}
+    has_analysis "$first" && has_verify "$first" || ensemble_complete "$FOLDER/$first/background" ||
+        die "$FOLDER/$first/background: no complete ensemble of $MEMBERS members to begin with;" \
+            "run: run/prepare.sh $EXPERIMENT"
+}
+
 # stage NAME TIME: run one step unless its product is there.
 stage() { "has_$1" "$2" || step "$1" "$2" "$1" "$2"; }

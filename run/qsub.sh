@@ -27,7 +27,8 @@ export MACHINE=pbs RANKS=${RANKS:-$(wc -l <"$PBS_NODEFILE")}
 limit=$(qstat -f "$PBS_JOBID" | sed -n 's/^ *Resource_List.walltime = //p')
 if [[ $limit =~ ^([0-9]+):([0-9]+):([0-9]+)$ ]]; then
     limit=$((10#${BASH_REMATCH[1]} * 3600 + 10#${BASH_REMATCH[2]} * 60 + 10#${BASH_REMATCH[3]}))
-    { sleep $((limit > 180 ? limit - 180 : 0)); kill -USR1 $$; } &
+    ((limit > 180)) || { echo "qsub.sh: walltime is $limit s; ask for more than the 180 s kept for its end" >&2; exit 1; }
+    { sleep $((limit - 180)); kill -USR1 $$; } &
     trap "kill -TERM -- -$! 2>/dev/null || true" EXIT
 fi
 status=0

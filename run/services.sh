@@ -6,11 +6,13 @@
 # shellcheck shell=bash
 
 STOP_SECONDS=60  # for the step in hand; then a service is killed, which costs no more than that step
+ALL_SERVICES=(observations analysis forecast verify)
 declare -A SERVICE=() DEATHS=() DUE=()  # by name: process id, deaths within this cycle, when it is started again
 exec {NEVER}<> <(:)  # nothing is ever written there: reading with a time-out sleeps without starting a process
 
 start_service() {
     local -a command
+    [[ $1 != analysis ]] || remove_incomplete
     case $1 in
         observations) command=("$PYTHON" -m obsproc "$EXPERIMENT") ;;
         analysis) command=("${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT") ;;
@@ -29,20 +31,26 @@ buried() {
     unset "SERVICE[$1]"
 }
 
-# revive: start again what died, after a second, after its next death two, four, … up to a minute; a service that ends
-# with status 0 has reached the last time or was asked to.
+# revive: start again what died, after a second, after its next death two, four, … up to a minute.  A service that ends
+# with status 0 has reached the last time or was asked to; it is needed again where its product was removed since.
 revive() {
-    local name wait
-    for name in "${!SERVICE[@]}"; do
-        if ! buried "$name" || ((STATUS == 0)); then continue; fi
+    local name how wait time=${all_times[number]}
+    for name in "${ALL_SERVICES[@]}"; do
+        if [[ -n ${SERVICE[$name]:-} ]]; then
+            if ! buried "$name" || ((STATUS == 0)); then continue; fi
+            how="ended with status $STATUS"
+        else
+            if [[ -n ${DUE[$name]:-} || -e $STOP ]] || "has_$name" "$time"; then continue; fi
+            how="has ended and its product of $time is gone"
+        fi
         DEATHS[$name]=$((${DEATHS[$name]:-0} + 1))
         if ((DEATHS[$name] > RESTARTS)); then
             tail -n 20 "$FOLDER/log/$name.out" >&2
-            stall "service $name ended with status $STATUS, ${DEATHS[$name]} times within a cycle; its words:" \
+            stall "service $name $how, ${DEATHS[$name]} times within a cycle; its words:" \
                 "$FOLDER/log/$name.out"
         fi
         wait=$((DEATHS[$name] > 6 ? 60 : 1 << (DEATHS[$name] - 1)))
-        say "service $name ended with status $STATUS; started again in $wait s, ${DEATHS[$name]} of at most $RESTARTS times"
+        say "service $name $how; started again in $wait s, ${DEATHS[$name]} of at most $RESTARTS times"
         DUE[$name]=$((SECONDS + wait))
     done
     for name in "${!DUE[@]}"; do
@@ -112,13 +120,12 @@ remove_incomplete() {
 skip_finished
 if ((number < total)); then
     room_for "${all_times[number]}"
-    remove_incomplete
     mkdir -p "$FOLDER/log"
     began=$(($(clock) / 1000)) last=$(($(clock) / 1000))
     asked=0  # a signal only leaves its status here: what is done about it is not done in the middle of something else
     trap 'asked=130' INT
     trap 'asked=143' TERM HUP
-    for service in observations analysis forecast verify; do
+    for service in "${ALL_SERVICES[@]}"; do
         dated_line >>"$FOLDER/log/$service.out"
         start_service "$service"
     done
@@ -127,14 +134,15 @@ if ((number < total)); then
             number=$((number + 1)) now=$(($(clock) / 1000))
             cycle_done "$(in_seconds $((now - last)))" "$(by_stage "${all_times[number - 1]}")"
             last=$now DEATHS=()
-            ((number == total)) || room_for "${all_times[number]}"
+            ((number == total)) || finished "${all_times[number]}" || room_for "${all_times[number]}"
             continue
         fi
         ((asked == 0)) || { say "stopped by a signal; the same command goes on"; exit "$asked"; }
+        can_begin
         revive
-        if ((${#SERVICE[@]} + ${#DUE[@]} == 0)) && ! finished "${all_times[number]}"; then
-            [[ ! -e $STOP ]] || { say "stopped by $STOP; the same command goes on"; exit 130; }
-            stall "all services have ended and ${all_times[number]} is not complete; their words: $FOLDER/log/*.out"
+        if ((${#SERVICE[@]} + ${#DUE[@]} == 0)) && [[ -e $STOP ]]; then
+            say "stopped by $STOP; the same command goes on"
+            exit 130
         fi
         pause
     done

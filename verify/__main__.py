@@ -75,6 +75,7 @@ def follow(settings: Settings) -> None:
             if not here.scores.exists():
                 follower.wait(here.departures.exists, f"the analysis of {times.name(time)}")
                 write_scores(settings, time)
+                follower.made = here.scores.exists
 
 
 def write_scores(settings: Settings, time: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from dataclasses import fields
 
 import netCDF4
@@ -252,6 +253,18 @@ def test_a_flush_that_fails_names_the_file_and_leaves_nothing(tmp_path, monkeypa
     with (pytest.raises(UserError, match=words), paths.side_by_side() as disk,
           paths.atomic(tmp_path / "m.nc", disk if beside else None) as partial):  # fmt: skip
         partial.write_text("whole")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_write_beyond_what_may_be_written_names_the_file_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with (pytest.raises(UserError, match="curve.png: could not be written .File too large.; check the space"),
+              paths.atomic(tmp_path / "curve.png") as partial):  # fmt: skip
+            partial.write_text("more than ten bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
 
 

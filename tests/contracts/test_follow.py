@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from contracts import frozen
+from contracts import follow, frozen
 from contracts.errors import UserError
 from tests.contracts.test_shell import TEXT, experiment_of
 
@@ -104,6 +104,21 @@ def test_a_second_signal_ends_it_at_once(service):
     time.sleep(0.2)  # two signals sent together are one
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == -signal.SIGTERM and outputs(folder) == []
+
+
+def test_who_waits_for_long_sees_that_what_it_made_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    monkeypatch.setattr(follow, "IN_A_HURRY", 0.1)
+    with follow.Follower(experiment_of(tmp_path), "probe") as follower:
+        product = tmp_path / "product"
+        product.touch()
+        follower.made = product.exists
+        since = time.monotonic()
+        follower.wait(lambda: time.monotonic() > since + 0.3, "what comes late")
+        product.unlink()
+        follower.wait(lambda: True, "what is there")  # nobody waits
+        with pytest.raises(UserError, match="what was made last is gone while waiting for what never comes"):
+            follower.wait(lambda: False, "what never comes")
 
 
 def test_a_service_with_other_settings_than_the_experiment_was_begun_with_is_refused(tmp_path, monkeypatch):

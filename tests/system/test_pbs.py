@@ -54,7 +54,7 @@ def test_a_job_ends_with_the_bits_of_an_uninterrupted_run(pbs, fresh, finished):
 
 
 def test_before_its_time_is_over_a_job_stops_and_submits_its_successor(pbs, fresh, finished):
-    done = job(pbs, fresh, "00:03:00")  # as long as it takes to end in peace: it is asked at once
+    done = job(pbs, fresh, "00:03:01")  # three minutes are kept for the end
     assert done.returncode == 143, done.stdout + done.stderr
     assert not processes_of(fresh)
     words = (pbs / "submitted").read_text().splitlines()
@@ -64,6 +64,12 @@ def test_before_its_time_is_over_a_job_stops_and_submits_its_successor(pbs, fres
     assert handed == {name: fresh.environment[name] for name in ("WORK", "PYTHON")} | {"EXPERIMENT": str(fresh.path)}
     assert job(pbs, fresh, "96:00:00").returncode == 0
     same(data(fresh.folder), data(finished[0].folder))
+
+
+def test_a_job_without_time_to_work_is_refused_and_has_no_successor(pbs, fresh):
+    done = job(pbs, fresh, "00:03:00")
+    assert done.returncode == 1 and "walltime is 180 s; ask for more" in done.stderr
+    assert not (pbs / "submitted").exists()
 
 
 def test_a_job_that_fails_has_no_successor(pbs, fresh):

@@ -137,6 +137,27 @@ def test_deaths_are_counted_within_a_cycle(fresh):
     assert done.stdout.count("started again in 1 s, 1 of at most 1 times") == 2
 
 
+def test_a_product_that_is_removed_when_its_service_has_ended_is_made_again(fresh, finished):
+    last = fresh.folder / "1989010106" / "observations.nc"
+    process = fresh.start(after=SERVICES)
+    until(lambda: process.poll() is not None or last.exists(), "the last observations")
+    last.unlink()
+    out, err = ended(process)
+    assert process.returncode == 0, out + err
+    assert "service observations has ended and its product of 1989010106 is gone; started again in 1 s" in out
+    same(data(fresh.folder), data(finished[0].folder))
+
+
+def test_a_run_whose_first_ensemble_is_removed_says_how_to_make_it(fresh):
+    (fresh.work / "truth").rename(fresh.work / "later")  # no observations, no analysis
+    process = fresh.start(after=SERVICES)
+    until(lambda: process.poll() is not None or processes_of(fresh, "letkf_mpi.analysis"), "the analysis")
+    (fresh.folder / "1989010100" / "background" / "m0003.nc").unlink()
+    _, err = ended(process)
+    assert process.returncode == 1
+    assert "no complete ensemble of 8 members to begin with; run: run/prepare.sh" in err
+
+
 def test_without_setpriv_it_says_what_that_means(fresh, finished, tmp_path):
     made, folder = copy(finished[0].work, tmp_path / "whole"), tmp_path / "bin"
     folder.mkdir()
