@@ -71,7 +71,7 @@ class Follower:
                 return
             waited = time.monotonic() - began
             if waited >= IN_A_HURRY and not self.made():
-                raise UserError(f"what was made last is gone while waiting for {what}; start it again to make that again")
+                raise UserError(f"what was made last is gone while waiting for {what}; start this again to make it")
             if waited >= SILENT and not told:
                 told = True
                 self._log.info("waiting for %s", what)
