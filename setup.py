@@ -5,7 +5,7 @@ setuptools takes extensions from setup.py, or from a pyproject.toml that holds t
 
 from setuptools import Extension, setup
 
-_LANES = [f"letkf_mpi/_lanes{part}.h" for part in ("", "_instructions", "_solve", "_tile")]
+_LANES = [f"letkf_mpi/_lanes{part}.h" for part in ("", "_instructions", "_nearest", "_solve", "_tile")]
 
 # Optional: without a C compiler the NumPy definitions decode and solve.
 setup(ext_modules=[

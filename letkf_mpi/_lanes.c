@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "_lanes.h"
+#include "_lanes_nearest.h"
 
 #define JOIN(a, b) a##_##b
 #define NAMED(a, b) JOIN(a, b)
@@ -92,7 +93,7 @@ static PyObject *instructions(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg
 }
 
 /* The buffers that a call holds. Once one cannot be had, `hold` returns NULL for all that follow. */
-#define MOST_HELD 24
+#define MOST_HELD 28
 typedef struct {
     Py_buffer buffers[MOST_HELD];
     int count;
@@ -168,6 +169,9 @@ static bool is_sound(const Shared *s)
                 ascend(s->first_channel, s->groups + 1, s->channels) && within(s->channel, s->channels, s->channels);
     for (int64_t i = 1; good && i < s->groups; i++)
         good = s->level[i] >= s->level[i - 1];
+    for (int64_t q = 0; good && q < s->limits; q++)
+        good = within(s->limit[q].kind, s->nobs, s->limit[q].kinds) &&
+               within(s->limit[q].most, s->limit[q].kinds, INT64_MAX);
     const Poles *both[] = {&s->single, &s->precise};
     for (int i = 0; good && i < 2; i++)
         good = both[i]->width <= MOST_POLES && both[i]->buckets > 0 &&
@@ -188,17 +192,37 @@ static bool hold_poles(Held *held, PyObject *tuple, Poles *poles)
     return !held->failed;
 }
 
+/* Limits: a tuple of (kind of each row, most of each kind). */
+static bool hold_limits(Held *held, PyObject *tuple, Shared *s)
+{
+    s->limits = PyTuple_GET_SIZE(tuple);
+    if (s->limits > MOST_LIMITS) {
+        PyErr_Format(PyExc_ValueError, "limits: expected %d at most, got %lld", MOST_LIMITS, (long long)s->limits);
+        return false;
+    }
+    for (int64_t q = 0; q < s->limits; q++) {
+        PyObject *kind, *most;
+        Limit *limit = &s->limit[q];
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(tuple, q), "OO", &kind, &most))
+            return false;
+        limit->kind = hold(held, kind, false, 8, s->nobs);
+        limit->most = hold(held, most, false, 8, -1);
+        limit->kinds = length(held, 8);
+    }
+    return !held->failed;
+}
+
 PyDoc_STRVAR(prepare_doc,
              "prepare(members, levels, (Y, precision, d, square, power), (rows, first_row), vertical, (sees, sees_all, level, "
-             "first_channel, channel),\n        humidity, single, precise)\n\nWhat all tiles share, checked; see _lanes.h.");
+             "first_channel, channel),\n        humidity, ((kind, most), ...), single, precise)\n\nWhat all tiles share, checked; see _lanes.h.");
 
 static PyObject *prepare(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    PyObject *o[14], *single, *precise;
+    PyObject *o[14], *limits, *single, *precise;
     long long members, levels;
-    if (!PyArg_ParseTuple(args, "LL(OOOOO)(OO)O(OOOOO)OO!O!", &members, &levels, &o[0], &o[1], &o[2], &o[3], &o[4],
+    if (!PyArg_ParseTuple(args, "LL(OOOOO)(OO)O(OOOOO)OO!O!O!", &members, &levels, &o[0], &o[1], &o[2], &o[3], &o[4],
                           &o[5], &o[6], &o[7], &o[8], &o[9], &o[10], &o[11], &o[12], &o[13], &PyTuple_Type,
-                          &single, &PyTuple_Type, &precise))
+                          &limits, &PyTuple_Type, &single, &PyTuple_Type, &precise))
         return NULL;
     Prepared *prepared = PyMem_Calloc(1, sizeof(Prepared));
     if (prepared == NULL)
@@ -224,7 +248,7 @@ static PyObject *prepare(PyObject *Py_UNUSED(self), PyObject *args)
     s->channels = length(held, 8);
     s->humidity = hold(held, o[13], false, 1, s->channels);
     s->sees_all = hold(held, o[9], false, 1, s->groups);
-    bool good = hold_poles(held, single, &s->single) && hold_poles(held, precise, &s->precise);
+    bool good = hold_limits(held, limits, s) && hold_poles(held, single, &s->single) && hold_poles(held, precise, &s->precise);
     if (good && !is_sound(s)) {
         PyErr_SetString(PyExc_ValueError, "prepare: an index lies outside its table");
         good = false;
@@ -270,21 +294,22 @@ static void hold_background(Held *held, PyObject *object, const Shared *s, Tile 
 /* Where a tile's results go. */
 static void hold_results(Held *held, PyObject *levels, PyObject *channels, PyObject *states, const Shared *s, Tile *t)
 {
-    PyObject *o[13];
-    double **level[] = {&t->count, &t->weight_sum, &t->square, &t->power, &t->signal, &t->relaxation};
+    PyObject *o[14];
+    double **level[] = {&t->count, &t->weight_sum, &t->square, &t->power, &t->signal, &t->relaxation, &t->left_out};
     double **channel[] = {&t->background_spread, &t->mean, &t->spread, &t->least, &t->most};
     const int64_t plane = s->channels * t->width;
-    held->failed = held->failed || !PyArg_ParseTuple(levels, "OOOOOO", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5]) ||
-                   !PyArg_ParseTuple(channels, "OOOOO", &o[6], &o[7], &o[8], &o[9], &o[10]) ||
-                   !PyArg_ParseTuple(states, "OO", &o[11], &o[12]);
+    held->failed = held->failed || !PyArg_ParseTuple(levels, "OOOOOOO", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5],
+                                     &o[6]) ||
+                   !PyArg_ParseTuple(channels, "OOOOO", &o[7], &o[8], &o[9], &o[10], &o[11]) ||
+                   !PyArg_ParseTuple(states, "OO", &o[12], &o[13]);
     if (held->failed)
         return;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         *level[i] = hold(held, o[i], true, 8, s->levels * t->width);
     for (int i = 0; i < 5; i++)
-        *channel[i] = hold(held, o[6 + i], true, 8, plane);
-    t->clipped = hold(held, o[11], true, 8, t->width);
-    t->analysis = hold(held, o[12], true, 4, s->table.members * plane);
+        *channel[i] = hold(held, o[7 + i], true, 8, plane);
+    t->clipped = hold(held, o[12], true, 8, t->width);
+    t->analysis = hold(held, o[13], true, 4, s->table.members * plane);
 }
 
 PyDoc_STRVAR(analyse_doc,

@@ -64,6 +64,14 @@ static inline size_t solver_bytes(int64_t members, int64_t n)
     return 64 * (size_t)vectors + sizeof(double) * CHUNK * (size_t)padded(k);
 }
 
+/* At most so many local observations of a kind. */
+typedef struct {
+    int64_t kinds;
+    const int64_t *kind; /* (nobs,) in the order of `rows` */
+    const int64_t *most; /* (kinds,) */
+} Limit;
+#define MOST_LIMITS 2
+
 /* What all tiles share. A group is channels of a level that the same observations may update. */
 typedef struct {
     Observations table;
@@ -78,6 +86,8 @@ typedef struct {
     const int64_t *first_channel;    /* (groups + 1,) where a group's begin in `channel` */
     const int64_t *channel;          /* (channels,) group by group */
     const uint8_t *humidity;         /* (channels,) 0 is none, 1 never below zero, 2 as in the background */
+    int64_t limits;
+    Limit limit[MOST_LIMITS];        /* one after the other */
     Poles single, precise;           /* for float and double */
 } Shared;
 
@@ -100,7 +110,7 @@ typedef struct {
     const double *inflation;  /* (levels, width) */
     const char *X;            /* (k, channels, width) float */
     ptrdiff_t member_stride, channel_stride;
-    double *count, *weight_sum, *square, *power, *signal, *relaxation; /* (levels, width) */
+    double *count, *weight_sum, *square, *power, *signal, *relaxation, *left_out; /* (levels, width) */
     float *analysis;                                                   /* (k, channels, width), and what is told */
     double *mean, *spread, *least, *most, *background_spread;          /* (channels, width) */
     int64_t *clipped;                                                  /* (width,) */

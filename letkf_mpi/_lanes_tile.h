@@ -11,6 +11,7 @@
 /* Working space of a batch of columns. */
 typedef struct {
     Seen *seen, *group_seen;
+    Nearest nearest;
     double *horizontal, *x, *xa, *exact, *increment, *mean;
     void *solver;
 } NAME(Work);
@@ -36,31 +37,34 @@ static TARGET int64_t NAME(near_sites)(const Tile *tile, int64_t first, int64_t 
     return count;
 }
 
-/* The observations of these sites within vertical reach of a level, and their sums. */
+/* The observations of these sites within vertical reach of a level. Returns their number. */
 static TARGET int64_t NAME(look)(const Shared *shared, int64_t level, const double *horizontal, const int64_t *site,
-                                 int64_t sites, Seen *seen, NAME(Sums) *sums)
+                                 int64_t sites, Seen *seen)
 {
     const double *vertical = shared->vertical + level * shared->nobs;
     int64_t count = 0;
+    for (int64_t s = 0; s < sites; s++)
+        for (int64_t i = shared->first_row[site[s]]; i < shared->first_row[site[s] + 1]; i++)
+            if (vertical[i] > 0)
+                seen[count++] = (Seen){shared->rows[i], i, vertical[i], horizontal + s * BATCH};
+    return count;
+}
+
+static TARGET void NAME(add_up)(const Shared *shared, const Seen *seen, int64_t count, NAME(Sums) *sums)
+{
     *sums = (NAME(Sums)){{0}, {0}, {0}, {0}};
-    for (int64_t s = 0; s < sites; s++) {
-        const double *here = horizontal + s * BATCH;
-        for (int64_t i = shared->first_row[site[s]]; i < shared->first_row[site[s] + 1]; i++) {
-            double v = vertical[i], square = shared->square[i], power = shared->power[i];
-            if (!(v > 0))
-                continue;
-            seen[count++] = (Seen){shared->rows[i], i, v, here};
-            EACH_LANE
-            {
-                double taper = here[l] * v;
-                sums->count[l] += taper > 0 ? 1.0 : 0.0;
-                sums->weight_sum[l] += taper;
-                sums->square[l] += taper * square;
-                sums->power[l] += taper * power;
-            }
+    for (int64_t i = 0; i < count; i++) {
+        const double *here = seen[i].horizontal, v = seen[i].vertical;
+        const double square = shared->square[seen[i].place], power = shared->power[seen[i].place];
+        EACH_LANE
+        {
+            double taper = here[l] * v;
+            sums->count[l] += taper > 0 ? 1.0 : 0.0;
+            sums->weight_sum[l] += taper;
+            sums->square[l] += taper * square;
+            sums->power[l] += taper * power;
         }
     }
-    return count;
 }
 
 /* Background mean (BATCH) and perturbations (k, BATCH) of a channel, zero in lanes beyond the width. */
@@ -265,7 +269,11 @@ static TARGET void NAME(analyse_batch)(const Shared *shared, const Options *opti
     for (int64_t j = 0; j < shared->levels; j++) {
         NAME(Sums) sums;
         NAME(Level) level = {{0}, {0}, {0}, {0}, {0}, 0};
-        int64_t count = NAME(look)(shared, j, w->horizontal, site, sites, w->seen, &sums);
+        double left_out[BATCH] = {0};
+        int64_t count = NAME(look)(shared, j, w->horizontal, site, sites, w->seen);
+        if (shared->limits)
+            count = keep_nearest(shared, w->seen, count, &w->nearest, left_out);
+        NAME(add_up)(shared, w->seen, count, &sums);
         EACH_LANE level.beta[l] = l < width ? tile->inflation[j * tile->width + first + l] : 1;
         EACH_LANE level.gain[l] = level.beta[l] / (double)(shared->table.members - 1);
         for (; group < shared->groups && shared->level[group] == j; group++)
@@ -278,6 +286,7 @@ static TARGET void NAME(analyse_batch)(const Shared *shared, const Options *opti
         NAME(put)(tile->power, tile, j, first, width, sums.power);
         NAME(put)(tile->signal, tile, j, first, width, level.signal);
         NAME(put)(tile->relaxation, tile, j, first, width, level.ratio);
+        NAME(put)(tile->left_out, tile, j, first, width, left_out);
     }
 }
 
@@ -290,25 +299,33 @@ static TARGET bool NAME(analyse)(const Shared *shared, const Options *options, c
     for (int64_t g = 0; g < shared->groups; g++)
         n = shared->first_channel[g + 1] - shared->first_channel[g] > n
                 ? shared->first_channel[g + 1] - shared->first_channel[g] : n;
+    int64_t kinds = 0, listed = shared->limits ? rows + 1 : 0;
+    for (int64_t q = 0; q < shared->limits; q++)
+        kinds = shared->limit[q].kinds > kinds ? shared->limit[q].kinds : kinds;
     const size_t lane = sizeof(double) * BATCH, state = lane * (size_t)(n * k);
-    const size_t sizes[] = {solver_bytes(k, n), state, state, state + lane * (size_t)n, lane * (size_t)n,
-                            lane * (size_t)n, lane * (size_t)(sites + 1)};
-    size_t bytes = 0, lists = sizeof(Seen) * (size_t)(rows + 1);
-    for (int i = 0; i < 7; i++)
+    enum { PARTS = 14 };
+    const size_t sizes[PARTS] = {solver_bytes(k, n), state, state, state + lane * (size_t)n, lane * (size_t)n,
+                                 lane * (size_t)n, lane * (size_t)(sites + 1), lane * (size_t)listed,
+                                 sizeof(Seen) * (size_t)(rows + 1), sizeof(Seen) * (size_t)(rows + 1),
+                                 sizeof(Candidate) * (size_t)listed, sizeof(Candidate) * (size_t)listed,
+                                 2 * sizeof(int64_t) * (size_t)(kinds + 1), sizeof(int64_t) * (size_t)(sites + 1)};
+    size_t bytes = 0;
+    for (int i = 0; i < PARTS; i++)
         bytes += sizes[i];
-    bytes += 2 * lists + sizeof(int64_t) * (size_t)(sites + 1);
-    char *room = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    char *room = aligned_alloc(64, (bytes + 63) / 64 * 64), *part[PARTS] = {room};
     if (room == NULL)
         return false;
-    char *part[8] = {room};
-    for (int i = 0; i < 7; i++)
-        part[i + 1] = part[i] + sizes[i];
-    NAME(Work) w = {.seen = (Seen *)part[7], .group_seen = (Seen *)(part[7] + lists), .horizontal = (double *)part[6],
-                    .x = (double *)part[1], .xa = (double *)part[2], .exact = (double *)part[3],
-                    .increment = (double *)part[4], .mean = (double *)part[5], .solver = part[0]};
+    for (int i = 1; i < PARTS; i++)
+        part[i] = part[i - 1] + sizes[i - 1];
+    int64_t *start = (int64_t *)part[12];
+    NAME(Work) w = {.solver = part[0], .x = (double *)part[1], .xa = (double *)part[2], .exact = (double *)part[3],
+                    .increment = (double *)part[4], .mean = (double *)part[5], .horizontal = (double *)part[6],
+                    .seen = (Seen *)part[8], .group_seen = (Seen *)part[9],
+                    .nearest = {(Candidate *)part[10], (Candidate *)part[11], start, start + kinds + 1,
+                                (double *)part[7]}};
     memset(part[1], 0, (size_t)(part[6] - part[1])); /* lanes beyond the width stay finite */
     for (int64_t first = 0; first < tile->width; first += BATCH)
-        NAME(analyse_batch)(shared, options, tile, first, (int64_t *)(part[7] + 2 * lists), &w);
+        NAME(analyse_batch)(shared, options, tile, first, (int64_t *)part[13], &w);
     free(room);
     return true;
 }

@@ -11,6 +11,7 @@ what they left; what is not named is not limited.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +24,16 @@ class Limit:
 
     kind: np.ndarray
     most: np.ndarray
+
+    @cached_property
+    def number(self) -> np.ndarray:
+        """(n,) the kinds counted from 0."""
+        return np.unique(self.kind, return_inverse=True)[1].reshape(-1)
+
+    @cached_property
+    def most_of_each(self) -> np.ndarray:
+        """(kind,)"""
+        return self.most[np.unique(self.kind, return_index=True)[1]]
 
     def kept(self, rows: np.ndarray, taper: np.ndarray) -> np.ndarray:
         """Mask (p,) of the `rows` (p,) to keep, those of the largest `taper` (p,)."""

@@ -15,6 +15,7 @@ from letkf_mpi.departures import Used
 from letkf_mpi.inflation import Adaptive, Constant, Sums
 from letkf_mpi.localization import Localization, Sites, unit_vectors
 from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.selection import Limit
 from letkf_mpi.solvers import Letkf, lanes
 from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations, TileAnalysis
 
@@ -22,8 +23,7 @@ from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations, TileA
 def wanted(settings: Settings) -> bool:
     """Whether the kernel is asked for and knows the methods chosen."""
     solver, relaxation, inflation = settings.analysis.solver, settings.relaxation, settings.inflation
-    knows = (isinstance(relaxation, NoRelaxation | Rtpp | Rtps) and isinstance(inflation, Constant | Adaptive)
-             and settings.localization.nearest is None)  # fmt: skip
+    knows = isinstance(relaxation, NoRelaxation | Rtpp | Rtps) and isinstance(inflation, Constant | Adaptive)
     return isinstance(solver, Letkf) and solver.kernel == "compiled" and knows
 
 
@@ -66,11 +66,11 @@ class TileKernel:
 
     @classmethod
     def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels,
-           fraction: float = 1.0) -> "TileKernel":  # fmt: skip
+           limits: Sequence[Limit] = (), fraction: float = 1.0) -> "TileKernel":  # fmt: skip
         """For all tiles of `grid`; `vertical` (level, nobs) taper."""
         sites = Sites(used.lat, used.lon)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
-        return cls(Lanes(table, vertical, parts, method(settings)), sites,
+        return cls(Lanes(table, vertical, parts, method(settings), limits), sites,
                    unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation,
                    fraction)  # fmt: skip
 

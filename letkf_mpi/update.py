@@ -168,7 +168,8 @@ class LocalAnalysis:
         treated = np.where(self._kept, HUMIDITY["kept"], humid)
         groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
         return TileKernel.of(self.space.grid, replace(self.used, variance=self.variance), self.settings,
-                             self.vertical_taper, tile_kernel.channels(groups, treated), self.fraction)  # fmt: skip
+                             self.vertical_taper, tile_kernel.channels(groups, treated), self.limits,
+                             self.fraction)  # fmt: skip
 
     def prepare(self) -> None:
         """Make what tiles share, before they are analysed by several threads that would each make it."""
@@ -187,7 +188,7 @@ class LocalAnalysis:
         found, adapted = self.kernel.analyse(columns, X, inflation)
         return ColumnsAnalysis(found.X, Diagnostics(
             found.mean, found.spread, found.least, found.most, found.background_spread, adapted, found.count,
-            found.weight, found.signal, found.relaxation, found.clipped, alpha, np.zeros_like(adapted)))  # fmt: skip
+            found.weight, found.signal, found.relaxation, found.clipped, alpha, found.left_out))  # fmt: skip
 
     def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
                         alpha: np.ndarray) -> ColumnsAnalysis:  # fmt: skip

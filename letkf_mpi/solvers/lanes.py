@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from contracts.errors import UserError
+from letkf_mpi.selection import Limit
 from letkf_mpi.solvers import quadrature
 from letkf_mpi.solvers.base import Weights
 
@@ -132,8 +133,9 @@ class TileAnalysis:
     """What the kernel gives: analysis `X` float32 (k, channel, column) and what is told of it.
 
     By (level, column): `count` of local observations, the sums `weight` Σρ, `square` Σρd²/R and `power`
-    Σρ/R Y²/(k−1), degrees of freedom for `signal`, `relaxation` factor.  By (channel, column), of X as written:
-    `mean`, `spread`, `least`, `most`; of the background `background_spread`.  `clipped` (column,).
+    Σρ/R Y²/(k−1), degrees of freedom for `signal`, `relaxation` factor, how many were `left_out` for nearer ones.
+    By (channel, column), of X as written: `mean`, `spread`, `least`, `most`; of the background `background_spread`.
+    `clipped` (column,).
     """
 
     X: np.ndarray
@@ -143,6 +145,7 @@ class TileAnalysis:
     power: np.ndarray
     signal: np.ndarray
     relaxation: np.ndarray
+    left_out: np.ndarray
     background_spread: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
@@ -154,7 +157,8 @@ class TileAnalysis:
 class Lanes:
     """The kernel with what all tiles share; `vertical` (level, n) taper.  Safe to use from several threads."""
 
-    def __init__(self, observations: Observations, vertical: np.ndarray, channels: Channels, method: Method):
+    def __init__(self, observations: Observations, vertical: np.ndarray, channels: Channels, method: Method,
+                 limits: Sequence[Limit] = ()):  # fmt: skip
         kernel = compiled()
         if kernel is None:
             raise RuntimeError("the compiled kernel is not there")
@@ -167,7 +171,9 @@ class Lanes:
             np.ascontiguousarray(vertical[:, observations.rows], dtype=np.float64),
             (np.ascontiguousarray(channels.sees[:, observations.rows], dtype=np.uint8),
              channels.sees.all(axis=1).astype(np.uint8), *_integers(channels.level, channels.first, channels.number)),
-            channels.humidity.astype(np.uint8), _poles(_SINGLE_ERROR), _poles(_DOUBLE_ERROR))  # fmt: skip
+            channels.humidity.astype(np.uint8),
+            tuple(_integers(limit.number[observations.rows], limit.most_of_each) for limit in limits),
+            _poles(_SINGLE_ERROR), _poles(_DOUBLE_ERROR))  # fmt: skip
 
     def analyse(self, site: np.ndarray, horizontal: np.ndarray, inflation: np.ndarray, X: np.ndarray) -> TileAnalysis:
         """A tile that sees `site` (s,) with tapers `horizontal` (s, column); background `X` float32 (k, channel,
@@ -176,7 +182,7 @@ class Lanes:
         width = X.shape[-1]
         if X.dtype != np.float32 or X.strides[-1] != X.itemsize:
             X = np.ascontiguousarray(X, dtype=np.float32)
-        of_levels, of_channels = np.empty((6, levels, width)), np.empty((5, channels, width))
+        of_levels, of_channels = np.empty((7, levels, width)), np.empty((5, channels, width))
         clipped, analysis = np.zeros(width, np.int64), np.empty((self._members, channels, width), np.float32)
         by_level, by_channel = tuple(of_levels), tuple(of_channels)
         self._kernel.analyse(self._instructions, self._shared, self._method,

@@ -53,6 +53,7 @@ class Period(config.Section, frozen=True):
         _utc(start=self.start, end=self.end)
 
 
+FOR_MIXING = 4  # states of a batch: one, two others, and a third so that they are others
 PHASES = (Phase(), Phase(rollout=4, epochs=2, learning_rate=5e-5, warmup_steps=100))
 
 
@@ -99,6 +100,9 @@ class Training(config.Section, frozen=True):
             _utc(test_start=self.test_start, test_end=self.test_end)
         if not self.phases:
             raise ValueError("at least one phase is needed")
+        if self.batch < FOR_MIXING and any(phase.mixing for phase in self.phases):
+            raise ValueError(f"mixing takes other states from the batch: batch must be {FOR_MIXING} or more, "
+                             f"got {self.batch}")  # fmt: skip
 
 
 # What may differ when a training goes on: the result depends on none of it, but for rounding.

@@ -54,7 +54,7 @@ def test_limited_to_the_nearest_it_is_the_analysis_of_those_alone():
     """All at one pressure and ever further from one column."""
     lat, lon = SPACE.grid.column_lat[40], SPACE.grid.column_lon[40]
     table = used(30, lat=lat + np.arange(30) * 0.3, lon=np.full(30, lon), pressure=np.full(30, 5e4))
-    limited = with_settings(localization=Localization(nearest=7))
+    limited = with_settings(analysis=REFERENCE.analysis, localization=Localization(nearest=7))
     found, alone = analyse(table, limited), analyse(rows(table, slice(7)))
     assert np.array_equal(found.X[:, :, 40], alone.X[:, :, 40])
 

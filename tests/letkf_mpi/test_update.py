@@ -221,6 +221,9 @@ LOCALIZED = {
     "all": Localization(),
     "near": Localization(horizontal_km=300.0, vertical_ln_p=0.05, taper="gaspari_cohn"),
     "by variable": Localization(updated_by={"temperature": ("temperature",), "geopotential": ()}),
+    "nearest": Localization(nearest=4),
+    "nearest of types": Localization(nearest={"ADPUPA": 6, "AIRCFT": 1, "temperature": 5}),
+    "nearest by variable": Localization(nearest=3, updated_by={"temperature": ("temperature",), "geopotential": ()}),
 }
 
 
@@ -234,7 +237,8 @@ def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform
     analysis = msgspec.structs.replace(BASE.analysis, solver=solver, humidity_below_hpa=500.0)
     settings = with_settings(relaxation=RELAXED[relaxation], localization=LOCALIZED[localization], analysis=analysis,
                              inflation=Adaptive(prior_sd=0.5))  # fmt: skip
-    table = used(90, quantity=np.where(np.arange(90) % 2, Quantity.temperature, Quantity.u_component_of_wind))
+    table = used(90, quantity=np.where(np.arange(90) % 2, Quantity.temperature, Quantity.u_component_of_wind),
+                 message_type=np.where(np.arange(90) % 3, b"ADPUPA", b"AIRCFT"))  # fmt: skip
     table.lat[:45], table.lon[:45], table.d[:] = 30.0, 40.0, 3.0 * table.d  # a sounding among others
     columns = ALL[np.r_[17:30, 80:107]]
     found, expected = analyse(table, settings, columns, 1.05), analyse(table, by_points(settings), columns, 1.05)
@@ -242,6 +246,8 @@ def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform
 
     assert_close(found.X, expected.X, error)
     assert found.diagnostics.count.min() == 0 and np.array_equal(found.diagnostics.count, expected.diagnostics.count)
+    assert np.array_equal(found.diagnostics.left_out, expected.diagnostics.left_out)
+    assert (found.diagnostics.left_out.max() > 0) == localization.startswith("nearest")
     for name in ("weight", "inflation"):
         np.testing.assert_allclose(getattr(found.diagnostics, name), getattr(expected.diagnostics, name), rtol=1e-12)
     np.testing.assert_allclose(found.diagnostics.signal, expected.diagnostics.signal, atol=1e-10 + error)

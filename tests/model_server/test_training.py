@@ -3,6 +3,7 @@
 import csv
 import signal
 import time as clock
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import h5py
@@ -538,6 +539,14 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, change, sentence):
     (tmp_path / "e.toml").write_text(text.replace(*change))
     with pytest.raises(UserError, match=sentence):
         config.load(tmp_path / "e.toml")
+
+
+def test_mixing_is_refused_where_the_batch_has_no_other_states(tmp_path):
+    text = TRAINING.format(name="n", epochs=1, more="").replace("rollout = 2", "rollout = 2\nmixing = 0.1")
+    for batch, sentence in [(3, "batch must be 4 or more, got 3"), (4, None)]:
+        (tmp_path / "e.toml").write_text(text.replace("batch = 8", f"batch = {batch}"))
+        with pytest.raises(UserError, match=sentence) if sentence else nullcontext():
+            config.load(tmp_path / "e.toml")
 
 
 def test_too_few_data_are_refused(settings):
