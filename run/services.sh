@@ -138,7 +138,7 @@ if ((number < total)); then
             continue
         fi
         ((asked == 0)) || { say "stopped by a signal; the same command goes on"; exit "$asked"; }
-        can_begin
+        ((number)) || can_begin
         revive
         if ((${#SERVICE[@]} + ${#DUE[@]} == 0)) && [[ -e $STOP ]]; then
             say "stopped by $STOP; the same command goes on"
