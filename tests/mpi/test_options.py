@@ -21,7 +21,7 @@ METHODS = {
     "adaptive rtpp": '[relaxation]\nmethod = "adaptive_rtpp"\n',
     "adaptive rtps": '[relaxation]\nmethod = "adaptive_rtps"\n',
     "additive": f'[inflation]\nmethod = "constant"\n[inflation.additive]\n{STATES}\nscale = 0.3\n',
-    "nearest": "[localization]\nnearest = { ADPUPA = 5, temperature = 2 }\n",
+    "nearest": "[localization]\nnearest = { ADPUPA = 1, temperature = 1 }\n",
     "tempering": '[analysis]\ntempering = [0.2, 0.8]\n[inflation]\nmethod = "adaptive"\n',
 }
 
