@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contracts.errors import UserError
@@ -41,6 +41,7 @@ def log_to_terminal(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.raiseExceptions = False  # a line that a full disk refuses is lost without a traceback
 
 
 def log_to_file(path: Path) -> logging.Handler:
@@ -63,7 +64,8 @@ def logging_to_file(path: Path) -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # a disk that is full hides no error of the step
+            handler.close()
 
 
 def _formatter() -> logging.Formatter:

@@ -34,20 +34,19 @@ buried() {
 # revive: start again what died, after a second, after its next death two, four, … up to a minute.  A service that ends
 # with status 0 has reached the last time or was asked to; it is needed again where its product was removed since.
 revive() {
-    local name how wait time=${all_times[number]}
+    local name how words wait time=${all_times[number]}
     for name in "${ALL_SERVICES[@]}"; do
         if [[ -n ${SERVICE[$name]:-} ]]; then
             if ! buried "$name" || ((STATUS == 0)); then continue; fi
-            how="ended with status $STATUS"
+            how="ended with status $STATUS" words="its words"
         else
             if [[ -n ${DUE[$name]:-} || -e $STOP ]] || "has_$name" "$time"; then continue; fi
-            how="has ended and its product of $time is gone"
+            how="has ended without an error and its product of $time is not there" words="see"
         fi
         DEATHS[$name]=$((${DEATHS[$name]:-0} + 1))
         if ((DEATHS[$name] > RESTARTS)); then
             tail -n 20 "$FOLDER/log/$name.out" >&2
-            stall "service $name $how, ${DEATHS[$name]} times within a cycle; its words:" \
-                "$FOLDER/log/$name.out"
+            stall "service $name $how, ${DEATHS[$name]} times within a cycle; $words: $FOLDER/log/$name.out"
         fi
         wait=$((DEATHS[$name] > 6 ? 60 : 1 << (DEATHS[$name] - 1)))
         say "service $name $how; started again in $wait s, ${DEATHS[$name]} of at most $RESTARTS times"

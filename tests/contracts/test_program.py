@@ -34,3 +34,15 @@ def test_a_reader_that_has_seen_enough_is_no_fault():
     text = PROGRAM.format(body='print("x\\n" * 1_000_000)')
     done = subprocess.run(["bash", "-c", command, text], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("x\n", "")
+
+
+def test_a_full_disk_under_the_log_hides_no_error_and_shows_no_traceback():
+    done = run("""
+    import logging
+    from pathlib import Path
+    with program.logging_to_file(Path("/dev/full")):
+        logging.info("a line that is lost")
+        raise UserError("what went wrong")
+""")
+    assert done.returncode == 1
+    assert "probe ERROR what went wrong" in done.stderr and "Traceback" not in done.stderr
