@@ -82,14 +82,27 @@ stall() { last_words "$*$(where_full)"; die "$*$(where_full)"; }
 # where_full: what to add to a sentence where that may be the reason, and what a program said of it was not kept.
 where_full() {
     local free
-    free=$(df --output=avail -k "$FOLDER" | tail -n 1) || return 0
+    free=$(free_kib) || return 0
     ((free >= 1024)) || printf '; its disk is full: make room, then the same command goes on'
+}
+
+free_kib() { df --output=avail -k "$FOLDER" | tail -n 1; }
+
+# words_of FILE: where all words of a program are.  It may have filled the disk, lost its words so, and have made
+# room again by taking its unfinished files away.
+words_of() {
+    if [[ -s $1 ]]; then
+        printf 'all of its words: %s%s' "$1" "$(where_full)"
+    else
+        printf 'it left no words, as when it is killed or the disk is full (%s free now); the same command goes on' \
+            "$(df --output=avail -h "$FOLDER" | tail -n 1 | tr -d ' ')"
+    fi
 }
 
 # room_for TIME: end before a cycle for which the disk has no room.
 room_for() {
     local free
-    ((CYCLE_KIB)) && free=$(df --output=avail -k "$FOLDER" | tail -n 1) || return 0
+    ((CYCLE_KIB)) && free=$(free_kib) || return 0
     ((free >= CYCLE_KIB)) || stall "$FOLDER: the cycle of $1 needs about $((CYCLE_KIB / 1024 + 1)) MiB and the disk has" \
         "$((free / 1024)) free; make room, then the same command goes on"
 }
@@ -151,7 +164,7 @@ step() {
         { status=1 how="ended without an error but left its product incomplete in $FOLDER/$time"; }
     if ((status)); then
         say "$time  $stage  $how"
-        how="$time: step $stage $how; all of its words: $output$(where_full)"
+        how="$time: step $stage $how; $(words_of "$output")"
         { tail -n 20 "$output"; say "$(basename "$0"): $how"; } >&2
         last_words "$how"
         return "$status"

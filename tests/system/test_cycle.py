@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -228,6 +229,18 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(fresh, finished):
     assert "check the space left on the disk" in done.stderr
     nothing_half_written(fresh)
     assert not list((fresh.folder / TIMES[0]).glob("analysis/m*.nc"))
+    resumes_to_the_same(fresh, finished)
+
+
+def test_a_step_that_left_no_words_is_told_with_the_room_on_the_disk(fresh, finished):
+    """What a program writes to a full disk is lost, and its room may be there again when it has ended."""
+    launcher = fresh.work / "mpiexec"
+    launcher.write_text("#!/usr/bin/env bash\nexit 3\n")
+    launcher.chmod(0o755)
+    done = fresh.run(before=f"export MPIEXEC={launcher}")
+    assert done.returncode == 3
+    sentence = rf"{TIMES[0]}: step analysis failed after [0-9.]+ s with status 3; it left no words, .* \([0-9.]+.? free"
+    assert re.search(sentence, done.stderr)
     resumes_to_the_same(fresh, finished)
 
 
