@@ -40,6 +40,8 @@ fi
 
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"
+# shellcheck source=run/retention.sh
+source "$CHECKOUT/run/retention.sh"
 
 # cycle_done: one more cycle is finished; say so and let the members go that are kept no longer.
 cycle_done() {
@@ -50,25 +52,6 @@ cycle_done() {
         say ", about $(duration $left) left")"
     tidy_up_to "$number"
     tidy_forecasts_up_to "$number"
-}
-
-# tidy_up_to NUMBER: when that many cycles are finished.
-tidy_up_to() {
-    [[ -n $KEEP_HOURS ]] || return 0
-    while (($1 - 1 - tidied > KEEP_HOURS / STEP_HOURS)); do
-        tidy "${all_times[tidied]}"
-        tidied=$((tidied + 1))
-    done
-}
-
-# The same of extended forecasts, whose members stay as long after the time that they are valid at.
-tidy_forecasts_up_to() {
-    [[ -n $KEEP_HOURS ]] || return 0
-    local start
-    for ((start = 0; start < $1; start++)); do
-        [[ ! -d $FOLDER/${all_times[start]}/forecast ]] ||
-            tidy_forecasts "${all_times[start]}" $((($1 - 1 - start) * STEP_HOURS - KEEP_HOURS - 1))
-    done
 }
 
 # Beside the run its status is kept true.  Who tells it holds no lock: the lock says whether anything is at work.
@@ -93,7 +76,7 @@ at_exit() { end_services; end_status; }
 can_begin
 room=$("$PYTHON" -m contracts "$EXPERIMENT" --disk)
 
-total=${#all_times[@]} worked=0 number=0 started=$SECONDS tidied=0 TELLER=
+total=${#all_times[@]} worked=0 number=0 started=$SECONDS TELLER=
 say "$NAME: $total cycles, $MEMBERS members, $room"
 STOP=$FOLDER/stop
 rm -f "$STOP"

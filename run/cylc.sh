@@ -30,8 +30,7 @@ rm -f "$FOLDER/log/cycle.out"
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"
 can_begin
-number=0
-while ((number < ${#all_times[@]})) && finished "${all_times[number]}"; do number=$((number + 1)); done
+count_finished
 say "$NAME: ${#all_times[@]} cycles, $number complete already"
 ((number < ${#all_times[@]})) || exit 0
 

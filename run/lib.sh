@@ -118,38 +118,6 @@ ensemble_complete() {
     done
 }
 
-# tidy TIME: remove the members of a finished cycle, which nothing reads any more, but not the first background, with
-# which the free ensemble begins.
-tidy() {
-    local ensemble
-    monthly "$1" && return
-    for ensemble in "$FOLDER/$1"/{background,analysis}; do
-        [[ -e $ensemble/mean.nc && $ensemble != "$FOLDER/${TIMES%% *}/background" ]] || continue
-        let_go "$ensemble"
-    done
-}
-
-# tidy_forecasts TIME HOURS: the members of the extended forecasts from TIME that were valid HOURS after it or earlier.
-tidy_forecasts() {
-    local ensemble lead
-    monthly "$1" && return
-    for ensemble in "$FOLDER/$1"/forecast/*h; do
-        [[ -e $ensemble/m0001.nc || -e $ensemble/.tidied ]] || continue  # the statistics alone
-        lead=${ensemble##*/} lead=${lead%h}
-        ((10#$lead > $2)) || let_go "$ensemble"
-    done
-}
-
-monthly() { [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]]; }
-
-# let_go ENSEMBLE: the mark comes first, so that a kill between the two leaves members too many and none missing.
-let_go() {
-    local members=("$1"/m[0-9]*.nc)
-    [[ -e $1/.tidied && ! -e ${members[0]} && ! -e $1/.restart ]] && return
-    : >"$1/.tidied"
-    rm -rf "$1"/m[0-9]*.nc "$1"/{.restart,slots}
-}
-
 # step STAGE TIME COMMAND…: run the command, say how long it took.  What it writes to the terminal is shown and kept
 # only if it fails, or leaves no product: each program keeps its own log/STAGE.log.
 step() {

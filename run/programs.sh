@@ -22,6 +22,12 @@ has_forecast() { ensemble_complete "$FOLDER/${NEXT[$1]}/background"; }
 has_verify() { [[ -e $FOLDER/$1/scores.nc ]]; }
 finished() { has_verify "$1" && has_observations "$1" && has_analysis "$1" && has_forecast "$1"; }
 
+# count_finished: how many cycles are finished, from the first on, in `number`.
+count_finished() {
+    number=0
+    while ((number < ${#all_times[@]})) && finished "${all_times[number]}"; do number=$((number + 1)); done
+}
+
 # can_begin: refuse without the first ensemble, while the first cycle still reads it.
 can_begin() {
     local first=${all_times[0]}

@@ -103,7 +103,7 @@ by_stage() {
 in_seconds() { (($1 > 0)) || set -- 0; printf "%d.%02d" $(($1 / 1000)) $(($1 % 1000 / 10)); }
 
 skip_finished() {
-    while ((number < total)) && finished "${all_times[number]}"; do number=$((number + 1)); done
+    count_finished
     tidy_up_to "$number"
     ((number == 0)) || say "$number cycles complete already"
 }

@@ -3,7 +3,8 @@
 #
 #     run/stage.sh EXPERIMENT.toml STAGE TIME      STAGE: observations, analysis, forecast or verify; TIME: YYYYMMDDHH
 #
-# It takes no lock: who calls it keeps the order (run/cylc.sh does, and holds the lock meanwhile).
+# After verify the members go that are kept no longer.  It takes no lock: who calls it keeps the order (run/cylc.sh
+# does, and holds the lock meanwhile).
 # Environment: PYTHON, RANKS, MACHINE, WORK.
 set -euo pipefail
 # shellcheck source=run/lib.sh
@@ -17,6 +18,13 @@ load_experiment "$1"
 [[ " $TIMES " == *" $3 "* ]] || die "$3 is no analysis time of $NAME: expected one of ${TIMES%% *} to ${TIMES##* }"
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"
+# shellcheck source=run/retention.sh
+source "$CHECKOUT/run/retention.sh"
 room_for "$3"
 stage "$2" "$3"
 rm -f "$FOLDER/log/cycle.out"  # last words of an earlier try
+if [[ $2 == verify ]]; then
+    count_finished
+    tidy_up_to "$number"
+    tidy_forecasts_up_to "$number"
+fi

@@ -72,10 +72,10 @@ def play(tmp_path):
 
 
 def test_two_days_with_a_failure_end_with_the_bits_of_the_driver(fresh, play, tmp_path):
-    """Every twelve hours; the analysis of the second time fails at its first try."""
+    """Every twelve hours; the analysis of the second time fails at its first try; members go after twelve hours."""
     text = fresh.path.read_text().replace("end = 1989-01-01T06", "end = 1989-01-02T12").replace(
         "members = 8", "members = 8\nstep_hours = 12")  # fmt: skip
-    fresh.path.write_text(text)
+    fresh.path.write_text(text + "[retention]\nmembers_hours = 12\nmonthly = false\n")
     space = fresh.settings.state.space(fresh.settings.grid.grid())
     for when in times.every(START, START + timedelta(days=2), timedelta(hours=12)):
         state.write(fresh.work / "truth" / f"{times.name(when)}.nc", smooth_state(space, 0, when))
@@ -85,7 +85,8 @@ def test_two_days_with_a_failure_end_with_the_bits_of_the_driver(fresh, play, tm
     done = play(fresh, once="1989010112")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "19890101T12Z/analysis/02" in done.stderr
-    same(data(fresh.folder), data(driven.folder))
+    same(data(fresh.folder), data(driven.folder))  # without the members that are not kept
+    assert not list((fresh.folder / times.name(START)).glob("analysis/m[0-9]*.nc"))
     assert told(fresh) == ("complete", "done", "")
     again = play(fresh)
     assert again.returncode == 0 and "4 cycles, 4 complete already" in again.stdout
