@@ -75,6 +75,7 @@ class Training(config.Section, frozen=True):
 
     predicts: Literal["tendency", "field"] = "tendency"
     damping: Damping | None = None  # of what the step carries on by itself, where the network predicts the tendency
+    unobserved: dict[str, PositiveFloat] = {}  # channel: RMS, in tendency std, of errors of first states
     begin: str = ""  # weights to begin with: a name that comes with the code, or a path; default: drawn from the seed
     batch: Positive = 16
     phases: tuple[Phase, ...] = PHASES
@@ -176,6 +177,9 @@ def load(path: Path) -> Settings:
                 f"{path}: [training] the period from {start:%Y-%m-%d} to {end:%Y-%m-%d} overlaps the one that starts "
                 f"on {after:%Y-%m-%d}; no time may be in two of training, validation and test"
             )
+    unknown = set(settings.training.unobserved) - {channel.name for channel in settings.space.channels}
+    if unknown:
+        raise UserError(f"{path}: [training] unobserved names {', '.join(sorted(unknown))}, not a channel of [state]")
     for lead in settings.training.leads_hours:
         if lead % settings.experiment.step_hours:
             raise UserError(f"{path}: [training] leads_hours {lead} is no multiple of step_hours")

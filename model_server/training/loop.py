@@ -91,6 +91,18 @@ class Trainer:
                                  place.batch)  # fmt: skip
         return torch.from_numpy(weights).to(self.device) * (fields.roll(1, 0) - fields.roll(3, 0))
 
+    def unobserved(self, place: Place, fields: Tensor) -> Tensor:
+        """Large-scale errors of the channels that are said to be unobserved; nothing in the others."""
+        strengths, names = self.settings.training.unobserved, [channel.name for channel in self.settings.space.channels]
+        rows = [names.index(name) for name in strengths]
+        size, _, *horizontal = fields.shape
+        pattern = samples.unobserved((size, len(rows), *horizontal), self.settings.experiment.seed, place.phase,
+                                     place.epoch, place.batch)  # fmt: skip
+        strength = self.tendency[rows] * torch.tensor(list(strengths.values()), device=self.device)[:, None, None]
+        errors = torch.zeros_like(fields)
+        errors[:, rows] = strength * torch.from_numpy(pattern).to(self.device)
+        return errors
+
     def batches(self, place: Place) -> list[np.ndarray]:
         """All batches of the epoch of `place`."""
         size, seed = self.settings.training.batch, self.settings.experiment.seed
@@ -247,6 +259,8 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
         fields = fields + phase.noise * trainer.disturbance(place, fields)
     if phase.mixing:
         fields = fields + phase.mixing * trainer.mixed_in(place, truth[0])
+    if settings.unobserved:
+        fields = fields + trainer.unobserved(place, fields)
     loss = torch.zeros((), device=trainer.device)
     for expected in truth[1:]:
         fields = advance(fields)

@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 from model_server.training.shards import Series
 
 SMOOTH = 2.0  # grid lengths, of the smooth half of a disturbance and of weights of mixing
-MIXING = 1  # tells its random numbers from those of noise
+LARGE = 8  # grid lengths, of errors of fields that no observation sees
+MIXING, UNOBSERVED = 1, 2  # tell their random numbers from those of noise
 
 
 def order(count: int, seed: int, phase: int, epoch: int) -> np.ndarray:
@@ -60,6 +61,21 @@ def mixing(members: int, ln_p: np.ndarray, horizontal: tuple[int, int], seed: in
     root = _root(np.exp(-0.5 * (ln_p[:, None] - ln_p) ** 2))
     weights = np.einsum("cd,bdyx->bcyx", root, smooth)
     return (weights * np.abs(rng.standard_normal((members, 1, 1, 1)))).astype(np.float32)
+
+
+def unobserved(shape: tuple[int, ...], seed: int, phase: int, epoch: int, batch: int) -> np.ndarray:
+    """Errors as they gather in channels that no observation sees, float32 (B, channel, lat, lon), of variance one.
+
+    White noise smoothed over so much that part of it is a wrong mean of the globe; half of the variance is common to
+    all channels of a state, as when the whole column lies too high, half is each one's own.
+    """
+    rng = np.random.default_rng((seed, phase, epoch, batch, UNOBSERVED))
+    members, channels, nlat, nlon = shape
+    margin = 4 * LARGE  # rows beyond the poles, so that all that are kept have as many around them
+    common, own = (gaussian_filter(rng.standard_normal((members, count, nlat + 2 * margin, nlon)), LARGE,
+                                   axes=(-2, -1), mode=("nearest", "wrap")) for count in (1, channels))  # fmt: skip
+    pattern = (common + own)[:, :, margin : margin + nlat] / np.sqrt(2)
+    return (pattern * LARGE * np.sqrt(4 * np.pi)).astype(np.float32)  # the variance behind a Gaussian is 1 / 4 pi s^2
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

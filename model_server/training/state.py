@@ -16,7 +16,8 @@ from torch import Tensor
 from contracts import paths
 from contracts.errors import UserError
 from model_server.models.climax.network import ClimaX
-from model_server.training.config import MAY_CHANGE, Phase, Settings
+from model_server.training import config
+from model_server.training.config import MAY_CHANGE, Settings
 from model_server.training.curves import Epoch, Record
 from model_server.training.optimiser import Optimiser
 from model_server.training.validation import Score
@@ -48,15 +49,17 @@ class Training:
 
 def settings_of(settings: Settings) -> dict:
     """What must not change while a training goes on."""
-    training = msgspec.to_builtins(settings.training)
-    for name in MAY_CHANGE:
-        training.pop(name)
     space = [str(settings.space.grid), *(channel.name for channel in settings.space.channels)]
     return {
         "seed": settings.experiment.seed, "step_hours": settings.experiment.step_hours, "state": space,
-        "periods": [f"{start} to {end}" for start, end in settings.periods], "training": training,
+        "periods": [f"{start} to {end}" for start, end in settings.periods],
+        "training": _fixed(settings.training),
         "network": msgspec.to_builtins(settings.network),
     }  # fmt: skip
+
+
+def _fixed(training: config.Training) -> dict:
+    return {name: value for name, value in msgspec.to_builtins(training).items() if name not in MAY_CHANGE}
 
 
 def write(path: Path, training: Training, settings: Settings) -> None:
@@ -104,9 +107,9 @@ def resume(path: Path, training: Training, settings: Settings) -> bool:
 
 def _refuse_other(path: Path, found: dict, settings: Settings) -> None:
     """Phases may be added behind those that were there; settings that were not known then count as their defaults."""
-    asked = msgspec.json.decode(msgspec.json.encode(settings_of(settings)))
-    phases = [msgspec.to_builtins(msgspec.convert(phase, Phase)) for phase in found["training"]["phases"]]
-    found["training"]["phases"] = phases + asked["training"]["phases"][len(phases) :]
+    asked = settings_of(settings)
+    found["training"] = training = _fixed(msgspec.convert(found["training"], config.Training))
+    training["phases"] += asked["training"]["phases"][len(training["phases"]) :]
     for section, value in asked.items():
         if found.get(section) == value:
             continue

@@ -15,8 +15,10 @@ from model_server import spectral, train
 from model_server.checkpoint import Checkpoint, Damping
 from model_server.models.climax.stepping import Damped, Stepping
 from model_server.training import config, loop, samples
+from model_server.training.state import Place
 from tests.model_server import climax_builders as made
 from tests.model_server.test_spectral import harmonic
+from tests.model_server.test_training import TRAINING
 
 FACTOR = 0.5
 SPACE = made.small_space()
@@ -101,6 +103,36 @@ def test_mixing_is_smooth_in_place_and_correlated_in_pressure():
     np.testing.assert_allclose(levels, np.exp(-0.5 * (ln_p[:, None] - ln_p) ** 2), atol=0.05)
     neighbours = (unit * np.roll(unit, 1, axis=-1)).mean()
     assert neighbours == pytest.approx(np.exp(-1 / (4 * samples.SMOOTH**2)), abs=0.03)  # of noise behind a Gaussian
+
+
+def test_errors_of_unobserved_channels_are_large_and_partly_common():
+    shape = (200, 3, 32, 64)
+    found = samples.unobserved(shape, 1, 0, 2, 3)
+    np.testing.assert_array_equal(found, samples.unobserved(shape, 1, 0, 2, 3))
+    assert (found == samples.unobserved(shape, 1, 0, 2, 4)).mean() < 1e-3
+    np.testing.assert_allclose(found.std(axis=(0, 1, 3)), 1.0, atol=0.12)  # at the poles too
+    assert found.std() == pytest.approx(1.0, abs=0.03)
+    np.testing.assert_allclose(np.corrcoef(found.transpose(1, 0, 2, 3).reshape(3, -1)), (1 + np.eye(3)) / 2, atol=0.1)
+    assert 0.2 < found.mean(axis=(-2, -1)).var() < 0.6  # of the globe's mean, the rest is pattern
+
+
+def test_only_unobserved_channels_of_first_states_are_in_error(settings):
+    small = settings("unobserved", more="unobserved = { 2m_temperature = 3.0 }\n")
+    train.write_shards(small)
+    trainer = loop.prepared(small)
+    fields = torch.zeros(4, *small.space.shape)
+    errors = trainer.unobserved(Place(), fields)
+    row = [channel.name for channel in small.space.channels].index("2m_temperature")
+    expected = samples.unobserved((4, 1, *small.space.shape[1:]), small.experiment.seed, 0, 0, 0)[:, 0]
+    torch.testing.assert_close(errors[:, row], 3 * trainer.tendency[row] * torch.from_numpy(expected))
+    assert not errors[:, [number for number in range(len(small.space.channels)) if number != row]].any()
+
+
+def test_unobserved_names_channels_of_the_state(tmp_path):
+    text = TRAINING.format(name="n", epochs=1, more="unobserved = { salinity = 1.0 }\n")
+    (tmp_path / "e.toml").write_text(text)
+    with pytest.raises(UserError, match="unobserved names salinity"):
+        config.load(tmp_path / "e.toml")
 
 
 def trained(small: config.Settings) -> Path:

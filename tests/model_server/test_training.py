@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import h5py
+import msgspec
 import netCDF4
 import numpy as np
 import pytest
@@ -494,6 +495,21 @@ def test_a_training_goes_on_only_with_the_settings_it_was_begun_with(settings):
     (small.folder / "state.pt").write_bytes((small.folder / "state.pt").read_bytes()[:5000])
     with pytest.raises(UserError, match="is no training that can go on"):
         loop.train(small)
+
+
+def test_settings_that_a_training_did_not_know_count_as_their_defaults(settings):
+    """Such as come with a later version."""
+    small = settings("earlier", epochs=1)
+    train.write_shards(small)
+    loop.train(small)
+    where = small.folder / "state.pt"
+    content = torch.load(where, weights_only=True)
+    known = msgspec.json.decode(content["settings"])
+    del known["training"]["unobserved"], known["training"]["phases"][0]["mixing"]
+    torch.save(content | {"settings": msgspec.json.encode(known).decode()}, where)
+    loop.train(small)
+    with pytest.raises(UserError, match=r"is a training with unobserved = \{\}, asked for"):
+        loop.train(settings("earlier", epochs=1, more="unobserved = { 2m_temperature = 1.0 }"))
 
 
 def test_a_phase_ends_when_patience_does(settings, monkeypatch):
