@@ -91,8 +91,12 @@ free_kib() { df --output=avail -k "$FOLDER" | tail -n 1; }
 # words_of FILE: where all words of a program are.  It may have filled the disk, lost its words so, and have made
 # room again by taking its unfinished files away.
 words_of() {
+    local full
+    full=$(where_full)
     if [[ -s $1 ]]; then
-        printf 'all of its words: %s%s' "$1" "$(where_full)"
+        printf 'all of its words: %s%s' "$1" "$full"
+    elif [[ -n $full ]]; then
+        printf 'it left no words%s' "$full"
     else
         printf 'it left no words, as when it is killed or the disk is full (%s free now); the same command goes on' \
             "$(df --output=avail -h "$FOLDER" | tail -n 1 | tr -d ' ')"
