@@ -5,12 +5,17 @@ status 1.  An exception that one rank has alone, Ctrl-C too, is printed with the
 other ranks would wait for ever.
 """
 
+import array
+import fcntl
 import logging
 import os
+import stat
 import sys
+import termios
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -25,6 +30,8 @@ T = TypeVar("T")
 _LAUNCHER_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_NTASKS")
 _ASKED_FOR = "LETKF_RANKS"  # what run/lib.sh tells
 _SHORT_SLEEP, _LONG_SLEEP = 0.005, 0.05  # s between two looks of a rank that waits: less than 1 % of a core
+_STDERR = 2
+_LAST_WORDS = 10.0  # s that a busy launcher has to read what a rank says before it aborts
 
 
 class Agreed(UserError):
@@ -169,8 +176,27 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
     except KeyboardInterrupt:
         logging.getLogger(name).error("rank %d of %d: interrupted; run the same command again to resume", world.rank,
                                       world.size)  # fmt: skip
-        world.comm.Abort(program.INTERRUPTED)
+        _abort(world, program.INTERRUPTED)
     except Exception as error:
         story = str(error) if isinstance(error, UserError) else "\n" + traceback.format_exc()
         logging.getLogger(name).error("rank %d of %d: %s", world.rank, world.size, story)
-        world.comm.Abort(program.FAILED)
+        _abort(world, program.FAILED)
+
+
+def _abort(world: World, status: int) -> None:
+    """End all ranks once the launcher has read what this one said: one that hears of the abort first drops the rest."""
+    until = time.monotonic() + _LAST_WORDS
+    try:
+        while _unread_errors() and time.monotonic() < until:
+            time.sleep(_SHORT_SLEEP)
+    finally:  # a second Ctrl-C waits for nothing
+        world.comm.Abort(status)
+
+
+def _unread_errors() -> int:
+    """Bytes of standard error that its reader has not taken yet, where it is a pipe; 0 elsewhere."""
+    count = array.array("i", [0])
+    with suppress(OSError):  # closed
+        if stat.S_ISFIFO(os.fstat(_STDERR).st_mode):
+            fcntl.ioctl(_STDERR, termios.FIONREAD, count)
+    return count[0]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -29,6 +30,13 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
+def interrupt_while_the_launcher_sleeps(*_, **__):
+    launcher = str(os.getppid())
+    os.kill(int(launcher), signal.SIGSTOP)
+    subprocess.Popen(["sh", "-c", f"sleep 1; kill -CONT {launcher}"])
+    interrupt()
+
+
 def linger(self, *arguments):
     time.sleep(1.0)
     return tile(self, *arguments)
@@ -44,6 +52,7 @@ FAULTS = {
     "killed while writing": (Writer, "members", die_after_one_member),
     "exception in a tile": (LocalAnalysis, "tile", fail),
     "interrupted in a tile": (LocalAnalysis, "tile", interrupt),
+    "interrupted while the launcher sleeps": (LocalAnalysis, "tile", interrupt_while_the_launcher_sleeps),
     "slow in a tile": (LocalAnalysis, "tile", linger),
     "refusal in a tile": (LocalAnalysis, "tile", refuse),
 }

@@ -78,9 +78,11 @@ def test_an_exception_on_one_rank_ends_all(fresh, rank):
     assert not fresh.files.analysis.folder.exists() and not fresh.files.departures.exists()
 
 
-@pytest.mark.parametrize("rank", [0, 2])
-def test_ctrl_c_that_reaches_one_rank_alone_ends_all(fresh, rank):
-    job = mpirun(3, "-m", "tests.mpi.faulty", "interrupted in a tile", rank, fresh.toml, NOW, timeout=60)
+@pytest.mark.parametrize(("rank", "fault"), [
+    (0, "interrupted in a tile"), (2, "interrupted in a tile"), (2, "interrupted while the launcher sleeps"),
+])  # fmt: skip
+def test_ctrl_c_that_reaches_one_rank_alone_ends_all_and_is_told(fresh, rank, fault):
+    job = mpirun(3, "-m", "tests.mpi.faulty", fault, rank, fresh.toml, NOW, timeout=60)
     assert job.returncode == program.INTERRUPTED
     assert f"rank {rank} of 3: interrupted; run the same command again" in job.stderr and "Traceback" not in job.stderr
     assert not fresh.files.departures.exists()
