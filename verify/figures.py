@@ -55,7 +55,7 @@ def _draw_skill(axis: Axes, cycles: Sequence[Scores], channel: str) -> None:
     for ensemble, colour in COLOURS.items():
         rmse, spread = ([cycle.score(f"{ensemble}_{name}", channel) for cycle in cycles] for name in ("rmse", "spread"))
         if np.isfinite(rmse).any():
-            axis.plot(when, rmse, color=colour, label=ensemble, marker="o", markersize=2.5)
+            axis.plot(when, rmse, color=colour, label=ensemble, **_line(len(cycles)))
             axis.plot(when, spread, color=colour, linestyle="--", linewidth=1)
     axis.set_title(f"{channel.replace('_', ' ')} ({units(channel)})")
 
@@ -67,8 +67,13 @@ def _draw_fit(axis: Axes, cycles: Sequence[Scores], quantity: Quantity) -> None:
         for column, name in (("omb_rms", "background"), ("oma_rms", "analysis")):
             label = {"background": "O−B", "analysis": "O−A"}[name] if flag == Flag.assimilated else None
             axis.plot(when, [total[column] for total in totals], line, color=COLOURS[name], label=label,
-                      marker="o", markersize=3)  # fmt: skip
+                      **_line(len(cycles)))  # fmt: skip
     axis.set_title(f"{quantity.name.replace('_', ' ')} ({quantity.units})")
+
+
+def _line(cycles: int) -> dict[str, Any]:
+    """Points that can be told apart, or a line thin enough for a year."""
+    return {"marker": "o", "markersize": 2.5} if cycles <= 120 else {"linewidth": 0.7}
 
 
 def _finish_series(figure: Figure, axes: np.ndarray, used: int, title: str) -> None:
