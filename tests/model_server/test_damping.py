@@ -18,7 +18,7 @@ from model_server.training import config, loop, samples
 from model_server.training.state import Place
 from tests.model_server import climax_builders as made
 from tests.model_server.test_spectral import harmonic
-from tests.model_server.test_training import TRAINING
+from tests.model_server.training_case import TRAINING
 
 FACTOR = 0.5
 SPACE = made.small_space()

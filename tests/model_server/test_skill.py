@@ -10,7 +10,7 @@ from model_server.training import skill as scored
 from model_server.training.skill import FreeRun
 from model_server.training.validation import Score
 from tests.model_server import climax_builders as made
-from tests.model_server.test_training import experiment_file, table
+from tests.model_server.training_case import experiment_file, table
 
 TEST = "test_start = 1990-01-12T00:00:00Z\ntest_end = 1990-01-16T18:00:00Z"
 

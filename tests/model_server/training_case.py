@@ -1,5 +1,8 @@
 """A training that takes seconds: a network of one block learns waves that move east."""
 
+import csv
+
+SIX_HOURS = 6 * 3600  # s, a step of it
 STATES = 96  # of the nature run
 TRAINING = """
 [experiment]
@@ -44,3 +47,8 @@ def experiment_file(work, name: str, epochs: int, more: str = ""):
     path = work / f"{name}.toml"
     path.write_text(TRAINING.format(name=name, epochs=epochs, more=more))
     return path
+
+
+def table(path) -> list[dict]:
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
