@@ -19,8 +19,7 @@ def check(experiment: Experiment) -> str:
         except ContractError as error:
             damage.append(str(error))
     first = experiment.folder.at(experiment.times()[0]).background
-    expected = [*first.members(experiment.members), first.mean, first.spread]
-    if lost := [path.name for path in expected if not path.exists()]:
+    if lost := [path.name for path in first.files(experiment.members) if not path.exists()]:
         damage.append(f"{first.folder}: {', '.join(lost)} missing; to make it run: run/prepare.sh EXPERIMENT.toml")
     if damage:
         raise UserError("\n".join([f"{experiment.folder.folder}: {len(files)} files, not all of them whole:", *damage]))

@@ -61,10 +61,14 @@ class EnsembleFolder:
         """Its presence says that the members were there and are no longer kept (`retention`)."""
         return self.folder / ".tidied"
 
-    def is_complete(self, count: int) -> bool:
-        """Whether both statistics exist, and all members unless they are no longer kept."""
+    def files(self, count: int) -> list[Path]:
+        """What belongs to it: both statistics, and all members unless they are no longer kept."""
         members = [] if self.tidied.exists() else self.members(count)
-        return all(path.exists() for path in [*members, self.mean, self.spread])
+        return [*members, self.mean, self.spread]
+
+    def is_complete(self, count: int) -> bool:
+        """Whether all of its files exist; with a `count` of 0 both statistics."""
+        return all(path.exists() for path in self.files(count))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ status 1.  An exception that one rank has alone, Ctrl-C too, is printed with the
 other ranks would wait for ever.
 """
 
-import array
 import fcntl
 import logging
 import os
@@ -174,17 +173,15 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
             logging.getLogger(name).error("%s", error)
         sys.exit(program.FAILED)
     except KeyboardInterrupt:
-        logging.getLogger(name).error("rank %d of %d: interrupted; run the same command again to resume", world.rank,
-                                      world.size)  # fmt: skip
-        _abort(world, program.INTERRUPTED)
+        _abort(world, name, "interrupted; run the same command again to resume", program.INTERRUPTED)
     except Exception as error:
         story = str(error) if isinstance(error, UserError) else "\n" + traceback.format_exc()
-        logging.getLogger(name).error("rank %d of %d: %s", world.rank, world.size, story)
-        _abort(world, program.FAILED)
+        _abort(world, name, story, program.FAILED)
 
 
-def _abort(world: World, status: int) -> None:
-    """End all ranks once the launcher has read what this one said: one that hears of the abort first drops the rest."""
+def _abort(world: World, name: str, story: str, status: int) -> None:
+    """End all ranks, once the launcher has read what this one says: one that hears of the abort first drops it."""
+    logging.getLogger(name).error("rank %d of %d: %s", world.rank, world.size, story)
     until = time.monotonic() + _LAST_WORDS
     try:
         while _unread_errors() and time.monotonic() < until:
@@ -195,8 +192,7 @@ def _abort(world: World, status: int) -> None:
 
 def _unread_errors() -> int:
     """Bytes of standard error that its reader has not taken yet, where it is a pipe; 0 elsewhere."""
-    count = array.array("i", [0])
     with suppress(OSError):  # closed
         if stat.S_ISFIFO(os.fstat(_STDERR).st_mode):
-            fcntl.ioctl(_STDERR, termios.FIONREAD, count)
-    return count[0]
+            return int.from_bytes(fcntl.ioctl(_STDERR, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return 0

@@ -34,7 +34,8 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
         raise UserError(f"--steps must be at least 1, got {steps}")
     experiment, source = settings.experiment, settings.experiment.folder.at(start)
     folders = {lead: source.forecast(lead) for lead in (model.time_step * n for n in range(1, steps + 1))}
-    todo = [lead for lead, folder in folders.items() if not _is_complete(folder, experiment.members, write)]
+    kept = experiment.members if write == "members" else 0
+    todo = [lead for lead, folder in folders.items() if not folder.is_complete(kept)]
     if not todo:
         log.info("%s: complete already", source.folder / "forecast")
         return
@@ -72,7 +73,3 @@ def _write_members(folder: EnsembleFolder, members: Iterable[np.ndarray], model:
     with paths.side_by_side() as disk:
         for number, data in enumerate(members, start=1):
             state.write(folder.member(number), State(model.space, data, valid), number, experiment, None, start, disk)
-
-
-def _is_complete(folder: EnsembleFolder, count: int, write: Product) -> bool:
-    return folder.is_complete(count) if write == "members" else folder.mean.exists() and folder.spread.exists()

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from contracts import program, times
-from contracts.paths import EnsembleFolder
 from model_server import config, ensemble, progress
 from model_server.forecast import model_of, steps_to_next
 from model_server.models.base import Batch, ForecastModel
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
 def free(settings: config.Settings) -> None:
     """Write free/<time>/mean.nc and spread.nc for every time of the experiment."""
     experiment = settings.experiment
-    todo = [time for time in experiment.times() if not _is_complete(experiment.folder.free(time))]
+    todo = [time for time in experiment.times() if not experiment.folder.free(time).is_complete(0)]
     if not todo:
         log.info("%s: complete already", experiment.folder.folder / "free")
         return
@@ -62,7 +61,3 @@ def _write(settings: config.Settings, batches: list[Batch], model: ForecastModel
 
 def _members(batches: list[Batch]) -> Iterable[np.ndarray]:
     return (data for batch in batches for data in batch.data)
-
-
-def _is_complete(folder: EnsembleFolder) -> bool:
-    return folder.mean.exists() and folder.spread.exists()

@@ -31,8 +31,8 @@ def interrupt(*_, **__):
 
 
 def interrupt_while_the_launcher_sleeps(*_, **__):
-    launcher = str(os.getppid())
-    os.kill(int(launcher), signal.SIGSTOP)
+    launcher = os.getppid()
+    os.kill(launcher, signal.SIGSTOP)
     subprocess.Popen(["sh", "-c", f"sleep 1; kill -CONT {launcher}"])
     interrupt()
 
