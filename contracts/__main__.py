@@ -37,17 +37,17 @@ class Settings(config.Section, frozen=True):
 def main(arguments: Sequence[str]) -> None:
     """Entry point; raises UserError."""
     parser = program.parser("python -m contracts", (__doc__ or "").partition("\n\n")[2],
-                            'eval "$(python -m contracts run/experiments/twin_speedy.toml)"')  # fmt: skip
+                            'eval "$(python -m contracts run/experiments/twin_speedy.toml)"')
     program.add_experiment(parser)
     parser.add_argument("--freeze", metavar="CODE",
-                        help="keep the file in the experiment's folder, as run with this code")  # fmt: skip
+                        help="keep the file in the experiment's folder, as run with this code")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--disk", action="store_true",
-                         help="say how much room the experiment needs, fail if it is not there")  # fmt: skip
+                         help="say how much room the experiment needs, fail if it is not there")
     instead.add_argument("--check", action="store_true", help="read every file of the experiment, name damaged ones")
     instead.add_argument("--redo", nargs="*", metavar=("STAGE", "TIME"),
                          help="remove what a stage made at a time, and all that depends on it; without words finish a "
-                         "removal that was interrupted")  # fmt: skip
+                         "removal that was interrupted")
     chosen = parser.parse_args(arguments)
     settings = config.load(chosen.experiment, Settings)
     if chosen.disk:
@@ -71,7 +71,7 @@ def _redo(experiment: config.Experiment, words: Sequence[str]) -> str:
         return redo.finish(experiment)
     if len(words) != 2:
         raise UserError(f"--redo: expected a stage, one of {', '.join(redo.STAGES)}, and a time such as 2016010106, "
-                        f"got {' '.join(words)!r}")  # fmt: skip
+                        f"got {' '.join(words)!r}")
     return redo.redo(experiment, words[0], times.parse(words[1]))
 
 

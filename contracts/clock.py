@@ -92,7 +92,7 @@ def of(experiment: Experiment, speed: float | None) -> Clock:
     clock = read(experiment)
     if speed is not None and clock.speed != speed:
         raise UserError(f"{path}: the clock of this experiment runs at {clock.speed:g} times the real one, asked for "
-                        f"is {speed:g}; ask for the same, or remove the file to start the clock anew")  # fmt: skip
+                        f"is {speed:g}; ask for the same, or remove the file to start the clock anew")
     return clock
 
 

@@ -169,7 +169,7 @@ def _completed_below(table: dict, kind: type[msgspec.Struct], where: str, sectio
     """The same of each table in `table`, which holds settings of the struct `kind`."""
     return table | {item.name: _completed(table[item.name], item.type, item.default, where,
                                           f"{section}.{item.name}".lstrip("."))
-                    for item in msgspec.structs.fields(kind) if item.name in table}  # fmt: skip
+                    for item in msgspec.structs.fields(kind) if item.name in table}
 
 
 def _choices(kind: object) -> tuple[type[msgspec.Struct], ...]:

@@ -31,7 +31,7 @@ def version() -> str:
 
 @contextmanager
 def create(path: Path, contract: str, attributes: Mapping[str, object],
-           disk: paths.Disk | None = None) -> Iterator[netCDF4.Dataset]:  # fmt: skip
+           disk: paths.Disk | None = None) -> Iterator[netCDF4.Dataset]:
     """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `atomic`."""
     try:
         with paths.atomic(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
@@ -60,7 +60,7 @@ def open_to_read(path: Path, contract: str | None) -> Iterator[netCDF4.Dataset]:
         dataset = netCDF4.Dataset(path, "r")
     except OSError as error:
         raise ContractError(f"{path}: is no readable NetCDF file ({error}); remove it and make it again"
-                            f"{again}") from error  # fmt: skip
+                            f"{again}") from error
     with dataset:
         dataset.set_auto_mask(False)
         found = getattr(dataset, "contract", None)

@@ -222,13 +222,13 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
 def _source(dataset: netCDF4.Dataset) -> Source:
     start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
     files, sums, told = (tuple(filter(None, getattr(dataset, name, "").split("\n")))
-                         for name in ("source_files", "source_sha256", "source_deliveries"))  # fmt: skip
+                         for name in ("source_files", "source_sha256", "source_deliveries"))
     deliveries = [line.partition(" ") for line in told]
     made = getattr(dataset, "made", None)
     return Source(times.parse(dataset.cycle_time), (start, end), files, sums,
                   int(getattr(dataset, "slot_seconds", HOUR)),
                   tuple(Delivery(file, cast(Fate, fate)) for fate, _, file in deliveries),
-                  None if made is None else datetime.fromtimestamp(float(made), UTC))  # fmt: skip
+                  None if made is None else datetime.fromtimestamp(float(made), UTC))
 
 
 def _check_codes(path: Path, table: Observations) -> None:

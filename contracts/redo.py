@@ -102,16 +102,16 @@ def _refuse(experiment: Experiment, stage: str, time: datetime) -> None:
         raise UserError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
     if time not in every:
         raise UserError(f"{times.name(time)} is no time of the experiment; it has {times.name(every[0])} to "
-                        f"{times.name(every[-1])}, every {experiment.step_hours} h")  # fmt: skip
+                        f"{times.name(every[-1])}, every {experiment.step_hours} h")
     if not (gone := _no_longer_kept(experiment, stage, time)):
         return
     possible = [each for each in every if not _no_longer_kept(experiment, stage, each)]
     before, after = [each for each in possible if each < time], [each for each in possible if each > time]
     nearest = [*(f"{times.name(each)} before it" for each in before[-1:]),
-               *(f"{times.name(each)} after it" for each in after[:1])]  # fmt: skip
+               *(f"{times.name(each)} after it" for each in after[:1])]
     raise UserError(f"{gone[0].folder}: m0001.nc to m{experiment.members:04d}.nc are no longer kept ([retention]), so "
                     f"{stage} of {times.name(time)} cannot be redone; the nearest times where it can: "
-                    f"{', '.join(nearest) or 'none'}")  # fmt: skip
+                    f"{', '.join(nearest) or 'none'}")
 
 
 def _no_longer_kept(experiment: Experiment, stage: str, time: datetime) -> list[EnsembleFolder]:

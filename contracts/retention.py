@@ -72,7 +72,7 @@ def check_disk(experiment: Experiment, retention: Retention) -> str:
     if retention.check_disk and needed > free:
         raise UserError(f"{folder}: the experiment needs about {_size(needed)} more and the disk has {_size(free)} "
                         "free; make room, keep fewer members ([retention] members_hours), or set [retention] "
-                        "check_disk = false")  # fmt: skip
+                        "check_disk = false")
     return f"about {_size(needed)} more on the disk, {_size(free)} free"
 
 

@@ -110,7 +110,7 @@ class State:
 
 
 def write(path: Path, state: State, member: int | None = None, experiment: str = "",
-          statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:  # fmt: skip
+          statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:
     """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread".
 
     `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as `forecast_period`.
@@ -179,7 +179,7 @@ def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
 
 
 def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name: str,
-                   levels: np.ndarray) -> np.ndarray:  # fmt: skip
+                   levels: np.ndarray) -> np.ndarray:
     """(level, lat, lon), one level for a surface variable; `levels` are the file's."""
     if name not in dataset.variables:
         raise ContractError(f"{path}: has no variable {name!r}; it has {', '.join(dataset.variables)}")

@@ -44,7 +44,7 @@ def errors(case: LocalProblem, precision: str) -> tuple[float, float]:
 def table(members: Sequence[int], observations: Sequence[int]) -> list[str]:
     """Lines to print."""
     lines = [f"instructions: {lanes.instructions()[0]}; float32 turns to double precision at κ {lanes.SINGLE_UP_TO:g}",
-             f"{'k':>4} {'p':>6} {'κ':>8} {'float32':>20} {'float64':>20}"]  # fmt: skip
+             f"{'k':>4} {'p':>6} {'κ':>8} {'float32':>20} {'float64':>20}"]
     for k in members:
         for p in observations:
             for condition in _CONDITIONS:
@@ -64,9 +64,9 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = program.parser(PROGRAM, "Tell the error of the compiled kernel.", "python -m letkf_mpi.accuracy")
     parser.add_argument("--members", type=int, nargs="+", default=[20, 40, 80], metavar="K",
-                        help="ensemble sizes from 2 (default: 20 40 80)")  # fmt: skip
+                        help="ensemble sizes from 2 (default: 20 40 80)")
     parser.add_argument("--observations", type=int, nargs="+", default=[50, 1000], metavar="P",
-                        help="numbers of local observations from 1 (default: 50 1000)")  # fmt: skip
+                        help="numbers of local observations from 1 (default: 50 1000)")
     return parser
 
 

@@ -44,7 +44,7 @@ def drawn(seed: int, time: datetime, members: int, states: int) -> np.ndarray:
 
 
 def added(background: np.ndarray, additive: Additive, experiment: Experiment, time: datetime, members: np.ndarray,
-          space: StateSpace, humidity_below_hpa: float = 0.0) -> tuple[np.ndarray, int]:  # fmt: skip
+          space: StateSpace, humidity_below_hpa: float = 0.0) -> tuple[np.ndarray, int]:
     """`background` (members, channel, column) of these `members` with their draws, `space` has the channels of it; and
     how many negative humidities were set to 0.  What stands at and above `humidity_below_hpa` is kept.
 
@@ -60,7 +60,7 @@ def added(background: np.ndarray, additive: Additive, experiment: Experiment, ti
 
 
 def perturbations(climate: Climatology, space: StateSpace, pairs: np.ndarray, mine: np.ndarray,
-                  scale: float) -> np.ndarray:  # fmt: skip
+                  scale: float) -> np.ndarray:
     """η (mine, channel, column) of the members `mine`, from the `pairs` (member, 2) of all."""
     k = len(pairs)
     first, second = (climate.read(pairs[mine, side], space) for side in (0, 1))

@@ -82,7 +82,7 @@ class Analyst:
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
                            analysis_levels(self.space).size, nobs, self.world.size, self.world.largest_node,
                            Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
-                           chosen.is_tempered, chosen.time != "instant")  # fmt: skip
+                           chosen.is_tempered, chosen.time != "instant")
 
     def at(self, time: datetime) -> None:
         """Make the analysis of `time` and keep its log; raises UserError where inputs or results do not fit."""
@@ -148,12 +148,12 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     experiment, additive_inflation = settings.experiment, settings.inflation.additive
     channels, folder = mine.of(len(space.channels)), experiment.folder.at(time).background
     found = world.together(lambda: files.read_members(folder.slot(offset) if offset else folder, mine.members, space,
-                                                      time + offset, channels))  # fmt: skip
+                                                      time + offset, channels))
     if additive_inflation is None:
         return found
     part, below_hpa = StateSpace(space.grid, space.channels[channels]), settings.analysis.humidity_below_hpa
     found, clipped = world.together(lambda: additive.added(found, additive_inflation, experiment, time, mine.members,
-                                                           part, below_hpa))  # fmt: skip
+                                                           part, below_hpa))
     total = sum(world.of_each_rank(clipped))
     if world.is_root and not offset:
         log.info("additive inflation: %d negative humidities set to 0", total)
@@ -161,7 +161,7 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
 
 
 def compare(analyst: Analyst, H: ObservationOperator, table: Observations, background: np.ndarray,
-            time: datetime) -> FirstGuess:  # fmt: skip
+            time: datetime) -> FirstGuess:
     """The fate of every observation from `background` (my members, my channels, column), on rank 0."""
     members, settings = analyst.members, analyst.settings
     whole = members.whole(background)
@@ -169,17 +169,17 @@ def compare(analyst: Analyst, H: ObservationOperator, table: Observations, backg
     flag, drift = members.whole(H.flag[None])[0], None
     if slots := analyst.world.shared(lambda: files.slots(settings, time)):
         between = own_time.Between.of(table.time - times.to_seconds(time),
-                                      np.array([slot.total_seconds() for slot in slots]))  # fmt: skip
+                                      np.array([slot.total_seconds() for slot in slots]))
         own = observe_at_slots(analyst, table, whole, between, time, slots)
         flag = np.where(between.inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
         if analyst.world.is_root:
             hx, drift = own_time.compared(settings.analysis.time, hx, own)
     return analyst.world.at_root(lambda: departures.first_guess(table, hx, ground, flag, settings.background_check,
-                                                                analyst.seed(time), drift))  # fmt: skip
+                                                                analyst.seed(time), drift))
 
 
 def observe_at_slots(analyst: Analyst, table: Observations, background: np.ndarray, between: own_time.Between,
-                     time: datetime, slots: Sequence[timedelta]) -> np.ndarray:  # fmt: skip
+                     time: datetime, slots: Sequence[timedelta]) -> np.ndarray:
     """H(x) (nobs, k) at the observations' own times, on rank 0; `background` (my members, channel, column)."""
     members = analyst.members
     mine = members.mine.of(len(table))
@@ -191,12 +191,12 @@ def observe_at_slots(analyst: Analyst, table: Observations, background: np.ndarr
 
     return members.gather(own_time.equivalents(between.select(mine), len(slots), states,
                                                lambda rows: analyst.operator(of_mine.select(rows))),
-                          len(table))  # fmt: skip
+                          len(table))
 
 
 @contextmanager
 def observed_again(analyst: Analyst, phase: summary.Phases, layouts: Layouts, mine: Columns, H: ObservationOperator,
-                   guess: FirstGuess, nobs: int) -> Iterator[Used]:  # fmt: skip
+                   guess: FirstGuess, nobs: int) -> Iterator[Used]:
     """What the next part of an analysis sees of the columns as they are; its arrays last as long as the block."""
     members = analyst.members
     with NodeMemory(analyst.world) as node:
@@ -210,7 +210,7 @@ def observed_again(analyst: Analyst, phase: summary.Phases, layouts: Layouts, mi
 
 
 def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics: Diagnostics,
-          final: Callable[[], Departures]) -> Departures:  # fmt: skip
+          final: Callable[[], Departures]) -> Departures:
     """All files but the last: members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`."""
     world, mine, settings = analyst.world, analyst.members.mine, analyst.settings
 
@@ -235,7 +235,7 @@ def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics
 
 
 def tell(world: World, phase: summary.Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
-         balance: str) -> None:  # fmt: skip
+         balance: str) -> None:
     """The end of the log."""
     peaks = world.of_each_rank(memory.peak())
     told = world.of_last(lambda: summary.analysis_lines(diagnostics, levels))
@@ -276,10 +276,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = program.parser(PROGRAM, "Make the LETKF analysis of a time from its background and observations.", example)
     program.add_experiment(parser, optional=True)
     parser.add_argument("time", nargs="?", metavar="TIME",
-                        help="YYYYMMDDHH in UTC (default: the earliest with a background and no analysis)")  # fmt: skip
+                        help="YYYYMMDDHH in UTC (default: the earliest with a background and no analysis)")
     parser.add_argument("--follow", action="store_true",
                         help="analyse all times of the experiment, waiting for the inputs of each; ends at SIGTERM or "
-                        "at the file `stop` in the experiment's folder")  # fmt: skip
+                        "at the file `stop` in the experiment's folder")
     chosen = parser.parse_args(arguments)
     if chosen.follow and chosen.time:
         parser.error("--follow goes over all times of the experiment: name none")

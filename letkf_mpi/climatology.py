@@ -30,7 +30,7 @@ class Climatology:
         found = tuple(Path(name) for name in sorted(glob.glob(str(place))))
         if len(found) < least:
             raise UserError(f"{setting}: expected at least {least} state files like {place}, found {len(found)}; make "
-                            "them with python -m model_server nature, or name others")  # fmt: skip
+                            "them with python -m model_server nature, or name others")
         return cls(found)
 
     def __len__(self) -> int:

@@ -42,11 +42,11 @@ def share_tiles(world: World, blocks: Sequence[np.ndarray], grid: Grid, settings
     mine = part_of(slice(0, len(blocks)), world.rank, world.size)
     centres = np.array([block[block.size // 2] for block in blocks[mine]], dtype=np.intp)
     counted = Neighbours(used.lat, used.lon).counts(grid.column_lat[centres], grid.column_lon[centres],
-                                                    settings.localization.reach_km)  # fmt: skip
+                                                    settings.localization.reach_km)
     work = tiles.work(blocks, np.concatenate(world.of_each_rank(counted)), settings.experiment.members)
     shares = tiles.share(work, world.size)
     return Plan(tuple(tuple(blocks[tile] for tile in tiles_of_rank) for tiles_of_rank in shares),
-                np.array([work[list(tiles_of_rank)].sum() for tiles_of_rank in shares]))  # fmt: skip
+                np.array([work[list(tiles_of_rank)].sum() for tiles_of_rank in shares]))
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Columns:
         if self.tiles:
             local.prepare()
         return self.each(local, lambda columns, here: analyse_tile(columns, self.X[:, :, here], inflation[:, columns],
-                                                                   alpha[:, columns]))  # fmt: skip
+                                                                   alpha[:, columns]))
 
     def each(self, local: LocalAnalysis, change: Callable[[np.ndarray, slice], ColumnsAnalysis]) -> Diagnostics:
         """The same with any `change` of a tile: its columns as numbers of the grid, and where they are among mine."""
@@ -86,7 +86,7 @@ class Columns:
                 if now - reported > _SECONDS_BETWEEN_REPORTS:
                     left = (now - start) / (number + 1) * (len(self.tiles) - number - 1)
                     log.info("local analyses: %d of %d tiles of this rank, %.0f s left", number + 1, len(self.tiles),
-                             left)  # fmt: skip
+                             left)
                     reported = now
         self.seconds += clock.monotonic() - start
         return told

@@ -44,13 +44,13 @@ class Analysis(Section, frozen=True):
                              f'[analysis.static] is given, but solver "{name}" uses no static perturbations')
         if not math.isclose(sum(self.fractions), 1.0, abs_tol=1e-9):
             raise ValueError(f"tempering: expected a number of equal parts, or fractions whose sum is 1, "
-                             f"got {list(self.fractions)} with sum {sum(self.fractions):g}")  # fmt: skip
+                             f"got {list(self.fractions)} with sum {sum(self.fractions):g}")
         if self.is_tempered and not isinstance(self.solver, Letkf):
             raise ValueError(f'tempering is known for solver "letkf" only: parts of what "{name}" does are not the '
-                             "whole of it")  # fmt: skip
+                             "whole of it")
         if self.is_tempered and self.time == "4d":
             raise ValueError('tempering evaluates H again after each part, and time = "4d" would need the analysis at '
-                             'all slots for that: take time = "fgat", or no tempering')  # fmt: skip
+                             'all slots for that: take time = "fgat", or no tempering')
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -79,10 +79,10 @@ class Settings(Section, frozen=True):
         if self.analysis.solver.needs_static and self.inflation.is_carried:
             raise ValueError('[inflation] method "adaptive" learns from the spread of the ensemble alone, and solver '
                              f'"{self.analysis.solver.__struct_config__.tag}" has static perturbations too: take '
-                             'method "constant"')  # fmt: skip
+                             'method "constant"')
         if self.analysis.is_tempered and self.relaxation.is_carried:
             raise ValueError("[relaxation] an adaptive method learns from the weights of the whole analysis, which "
-                             'tempering makes in parts: take method "rtpp" or "rtps", or no tempering')  # fmt: skip
+                             'tempering makes in parts: take method "rtpp" or "rtps", or no tempering')
         if self.analysis.time != "instant" and self.slots is None:
             raise ValueError(f'[analysis] time = "{self.analysis.time}" compares observations with the background at '
-                             "slots: add a section [slots], for the model server too")  # fmt: skip
+                             "slots: add a section [slots], for the model server too")

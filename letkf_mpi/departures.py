@@ -88,7 +88,7 @@ class FirstGuess:
         return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2, table.quantity,
                     table.lat, table.lon, vertical_position(table),
                     self._draws(_PERTURBATION, len(self.table))[rows] if with_noise else None,
-                    None if static is None else static[rows], table.message_type)  # fmt: skip
+                    None if static is None else static[rows], table.message_type)
 
     def again(self, hx: np.ndarray) -> "FirstGuess":
         """The same rows with the same fates, and `hx` (nobs, k) of another ensemble at the analysis time."""
@@ -118,12 +118,12 @@ class FirstGuess:
         hx = self._drifted(hx)
         return Departures(**columns, background_mean=self.hx.mean(axis=1), background_spread=_spread(self.hx),
                           analysis_mean=hx.mean(axis=1), analysis_spread=_spread(hx),
-                          background_rank=self.rank)  # fmt: skip
+                          background_rank=self.rank)
 
 
 def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray, operator_flag: np.ndarray,
                 check: BackgroundCheck, seed: tuple[int, ...] = (),
-                drift: np.ndarray | None = None) -> FirstGuess:  # fmt: skip
+                drift: np.ndarray | None = None) -> FirstGuess:
     """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,).
 
     `seed` of everything random here: the experiment's and the time.  `drift` (nobs,) as in `FirstGuess`.

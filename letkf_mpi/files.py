@@ -31,7 +31,7 @@ def next_time(experiment: Experiment) -> datetime:
         if folder.at(time).background.is_complete(experiment.members) and not folder.at(time).departures.exists():
             return time
     raise UserError(f"{folder.folder}: no time has a complete background of {experiment.members} members and no "
-                    "analysis yet; make the background first, or name the time")  # fmt: skip
+                    "analysis yet; make the background first, or name the time")
 
 
 def read_observations(experiment: Experiment, time: datetime) -> tuple[Observations, Source]:
@@ -50,7 +50,7 @@ def read_observations(experiment: Experiment, time: datetime) -> tuple[Observati
 
 
 def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpace, time: datetime,
-                 channels: slice = slice(None)) -> np.ndarray:  # fmt: skip
+                 channels: slice = slice(None)) -> np.ndarray:
     """(members, channel, column) float32: these `channels` of the members with these numbers from 0."""
     wanted, numbers = space.channels[channels], list(members)
     data = np.empty((len(numbers), len(wanted), space.grid.size), np.float32)
@@ -85,7 +85,7 @@ def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndar
 
 
 def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, space: StateSpace,
-             time: datetime) -> np.ndarray:  # fmt: skip
+             time: datetime) -> np.ndarray:
     levels, before = analysis_levels(space), time - experiment.step
     start = np.repeat(method.start(levels)[:, None], space.grid.size, axis=1)
     if not method.is_carried or time <= experiment.start:
@@ -97,7 +97,7 @@ def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, 
     found = field.read(path, name, space.grid, levels)
     if found.time != before:
         raise ContractError(f"{path}: expected the {name.replace('_', ' ')} of {times.name(before)}, "
-                            f"got {times.name(found.time)}")  # fmt: skip
+                            f"got {times.name(found.time)}")
     return found.data.reshape(start.shape)
 
 
@@ -121,10 +121,10 @@ def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None
         units = VARIABLES[channel.variable].units
         if not (low <= least and most <= high):
             raise UserError(f"the analysis of {channel.name} runs from {least:g} to {most:g}, expected {low:g} to "
-                            f"{high:g} {units}: it has diverged; nothing was written")  # fmt: skip
+                            f"{high:g} {units}: it has diverged; nothing was written")
         if after[i] < least_spread * before[i]:
             raise UserError(f"the spread of {channel.name} collapsed from {before[i]:.3g} to {after[i]:.3g} {units}; "
-                            "nothing was written; check the observation errors and [relaxation]")  # fmt: skip
+                            "nothing was written; check the observation errors and [relaxation]")
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ class Writer:
     def statistics(self, analysis: Diagnostics, disk: Disk) -> None:
         """Mean and spread of the ensemble; fields that the next time reads and a person looks at."""
         for path, data, statistic in ((self.files.analysis.mean, analysis.mean, "mean"),
-                                      (self.files.analysis.spread, analysis.spread, "spread")):  # fmt: skip
+                                      (self.files.analysis.spread, analysis.spread, "spread")):
             state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
 
         self._field(self.files.inflation, "inflation", analysis.inflation, disk)
         for name, data in (("local_observation_count", analysis.count), ("local_weight_sum", analysis.weight),
-                           ("relaxation_factor", analysis.relaxation)):  # fmt: skip
+                           ("relaxation_factor", analysis.relaxation)):
             self._field(self.files.field(name), name, data, disk)
 
     def left_out(self, analysis: Diagnostics, disk: Disk) -> None:

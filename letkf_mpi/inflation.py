@@ -57,7 +57,7 @@ class Constant(Section, frozen=True, tag_field="method", tag="constant"):
         if isinstance(self.factor, tuple) and len(self.factor) != levels.size:
             names = ", ".join(f"{p / HECTOPASCAL:g}" for p in levels)
             raise UserError(f"[inflation] factor: expected one number or {levels.size} for the analysis levels "
-                            f"{names} hPa, got {len(self.factor)}")  # fmt: skip
+                            f"{names} hPa, got {len(self.factor)}")
         return np.broadcast_to(np.asarray(self.factor, dtype=np.float64), levels.shape)
 
     def update(self, problem: LocalProblem) -> float:

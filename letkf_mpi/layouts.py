@@ -115,7 +115,7 @@ class Layouts:
             local = by_member[:, group.start - mine.start : group.stop - mine.start]
             sent = [local[:, :, columns] for columns in self.columns]
             shapes = [(share.members.size, other.stop - other.start, width)
-                      for share, other in zip(self.members.shares, groups, strict=True)]  # fmt: skip
+                      for share, other in zip(self.members.shares, groups, strict=True)]
             received = self._exchange(sent, shapes)
             for share, other, piece in zip(self.members.shares, groups, received, strict=True):
                 by_column[share.members, other] = piece
@@ -126,7 +126,7 @@ class Layouts:
         share = self.members.mine
         mine = share.of(self.channels)
         by_member = np.empty((share.members.size, mine.stop - mine.start, sum(c.size for c in self.columns)),
-                             by_column.dtype)  # fmt: skip
+                             by_column.dtype)
         for groups in self._rounds(by_column.itemsize):
             group = groups[self.world.rank]
             sent = [by_column[other.members, theirs] for other, theirs in zip(self.members.shares, groups, strict=True)]
@@ -155,7 +155,7 @@ class Layouts:
         rounds = max(1, -(-self.channels * itemsize * max(by_member, by_column) // self.group_bytes))
         rounds = min(rounds, self.channels)
         return [[part_of(share.of(self.channels), number, rounds) for share in self.members.shares]
-                for number in range(rounds)]  # fmt: skip
+                for number in range(rounds)]
 
     def _exchange(self, sent: list[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Give piece r to rank r; what comes from rank r has the r-th of `shapes`."""

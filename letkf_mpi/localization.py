@@ -65,7 +65,7 @@ class Localization(Section, frozen=True):
         for name in self.nearest if isinstance(self.nearest, dict) else ():
             if name not in Quantity.__members__ and not name.isupper():
                 raise ValueError(f"nearest: {name!r} is no quantity, and message types such as ADPUPA are written in "
-                                 f"capitals; quantities: {', '.join(Quantity.__members__)}")  # fmt: skip
+                                 f"capitals; quantities: {', '.join(Quantity.__members__)}")
         for variable, quantities in self.updated_by.items():
             if variable not in VARIABLES:
                 raise ValueError(f"updated_by: unknown variable {variable!r}; known: {', '.join(VARIABLES)}")

@@ -101,7 +101,7 @@ class Estimate:
         if limit_gb is not None and self.node > limit_gb * _GB:
             raise UserError(f"the analysis needs about {self.node / _GB:.2f} GB on a node of {self.ranks_on_node} "
                             f"rank(s), [analysis] memory_gb allows {limit_gb:g}; take more nodes with fewer ranks on "
-                            "each, or allow more")  # fmt: skip
+                            "each, or allow more")
 
 
 def estimate(size: Size) -> Estimate:

@@ -54,7 +54,7 @@ class NodeMemory:
         starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)])
         memory = self._filled(int(starts[-1]), starts, arrays)
         return pickle.loads(frame, buffers=[memory[first : first + size].toreadonly()
-                                            for first, size in zip(starts, sizes, strict=False)])  # fmt: skip
+                                            for first, size in zip(starts, sizes, strict=False)])
 
     def _filled(self, size: int, starts: np.ndarray, arrays: list[pickle.PickleBuffer]) -> memoryview:
         """Memory of `size` bytes with the arrays of rank 0, of the node where that is worth it, else of this rank."""

@@ -49,7 +49,7 @@ class Between:
 
 
 def equivalents(between: Between, slots: int, states: Callable[[int], np.ndarray],
-                operator: Callable[[np.ndarray], ObservationOperator]) -> np.ndarray:  # fmt: skip
+                operator: Callable[[np.ndarray], ObservationOperator]) -> np.ndarray:
     """h(t) (member, n) of members `states(slot)` (member, channel, column), asked for in order, one slot at a time.
 
     `operator(rows)` is H of some observations.

@@ -147,7 +147,7 @@ def check_launcher(size: int, environment: dict[str, str] | os._Environ = os.env
             if environment[name] != str(size):
                 raise UserError(f"the launcher says {name}={environment[name]}, but MPI sees {size} process(es): the "
                                 f"launcher belongs to another MPI than mpi4py ({_library()}); use the mpiexec of that "
-                                "one, such as the one beside this python")  # fmt: skip
+                                "one, such as the one beside this python")
             break
     asked = environment.get(_ASKED_FOR, "1")
     if size == 1 and asked != "1":  # a launcher that leaves no count

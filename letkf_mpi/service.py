@@ -30,7 +30,7 @@ def follow(world: World, experiment: Experiment, name: str, analyse: Callable[[d
             folder = experiment.folder.at(time)
             if not world.shared(folder.departures.exists):
                 world.patiently(partial(follower.wait, partial(inputs_are_there, folder, experiment.members),
-                                        f"background and observations of {times.name(time)}"))  # fmt: skip
+                                        f"background and observations of {times.name(time)}"))
                 analyse(time)
                 follower.made = partial(is_whole, folder, experiment.members)
 

@@ -45,7 +45,7 @@ class StaticStates:
     def observed(self, table: Observations, static: Static) -> np.ndarray:
         """Y_s (nobs, m) on rank 0, None elsewhere."""
         H = ObservationOperator.of(table.select(self.layout.mine.of(len(table))), self.space, static,
-                                   self.settings.analysis.max_height_difference_m)  # fmt: skip
+                                   self.settings.analysis.max_height_difference_m)
         hx = self.layout.gather(H.apply(self.layout.whole(self.X)), len(table))
         return self.layout.world.at_root(lambda: self.chosen.perturbations(hx, axis=1))
 

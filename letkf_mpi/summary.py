@@ -56,7 +56,7 @@ def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
     """Lines: inflation, relaxation and local observations of each level, and what was clipped."""
     lines = [f"level {level / 100:6g} hPa: inflation {_range(analysis.inflation[i])}, relaxation factor "
              f"{_range(analysis.relaxation[i])}, local observations {_range(analysis.count[i], '.0f')}"
-             + _left_out(analysis.left_out[i]) for i, level in enumerate(levels)]  # fmt: skip
+             + _left_out(analysis.left_out[i]) for i, level in enumerate(levels)]
     return lines + [f"{analysis.clipped.sum()} negative humidities set to 0"]
 
 

@@ -32,7 +32,7 @@ from letkf_mpi.update import Diagnostics, LocalAnalysis
 
 
 def analyse(mine: Columns, local: LocalAnalysis, inflation: np.ndarray, alpha: np.ndarray,
-            observe: Callable[[], AbstractContextManager[Used]]) -> Diagnostics:  # fmt: skip
+            observe: Callable[[], AbstractContextManager[Used]]) -> Diagnostics:
     """The analysis of my columns in as many parts as the settings ask for, from β and α (level, column) of the grid.
 
     `observe()` gives H(x) of the columns as they are then.  Of what is told, inflation, count and weight are those of
@@ -49,4 +49,4 @@ def analyse(mine: Columns, local: LocalAnalysis, inflation: np.ndarray, alpha: n
             later = mine.analyse(replace(part, used=used, fraction=fraction), np.ones_like(inflation), alpha)
         told = replace(told, clipped=told.clipped + later.clipped)
     return mine.each(local, lambda _, here: local.relaxed(background[:, :, here], mine.X[:, :, here],
-                                                          told.each(lambda of_all: of_all[..., here])))  # fmt: skip
+                                                          told.each(lambda of_all: of_all[..., here])))

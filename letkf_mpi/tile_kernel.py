@@ -66,13 +66,13 @@ class TileKernel:
 
     @classmethod
     def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels,
-           limits: Sequence[Limit] = (), fraction: float = 1.0) -> "TileKernel":  # fmt: skip
+           limits: Sequence[Limit] = (), fraction: float = 1.0) -> "TileKernel":
         """For all tiles of `grid`; `vertical` (level, nobs) taper."""
         sites = Sites(used.lat, used.lon)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
         return cls(Lanes(table, vertical, parts, method(settings), limits), sites,
                    unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation,
-                   fraction)  # fmt: skip
+                   fraction)
 
     def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
         """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and

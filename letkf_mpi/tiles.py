@@ -19,7 +19,7 @@ def blocks(grid: Grid, side: int) -> tuple[np.ndarray, ...]:
     nlat, nlon = grid.shape
     number = np.arange(grid.size).reshape(nlat, nlon)
     return tuple(number[row : row + side, col : col + side].reshape(-1)
-                 for row in range(0, nlat, side) for col in range(0, nlon, side))  # fmt: skip
+                 for row in range(0, nlat, side) for col in range(0, nlon, side))
 
 
 def work(tiles: Sequence[np.ndarray], nearby: np.ndarray, members: int) -> np.ndarray:

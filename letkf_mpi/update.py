@@ -82,7 +82,7 @@ class ColumnsAnalysis:
         written = X.astype(np.float32)
         exact, mean, perturbations = _decompose(written)
         return cls(written, Diagnostics(mean=mean, spread=spread(perturbations), least=exact.min(axis=0),
-                                        most=exact.max(axis=0), background_spread=spread(Xb), **others))  # fmt: skip
+                                        most=exact.max(axis=0), background_spread=spread(Xb), **others))
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class LocalAnalysis:
         """On the number of local observations."""
         types = self.used.message_type
         return limits(self.settings.localization.nearest, self.used.quantity,
-                      np.full(len(self.used), b"") if types is None else types)  # fmt: skip
+                      np.full(len(self.used), b"") if types is None else types)
 
     @cached_property
     def kernel(self) -> TileKernel | None:
@@ -169,7 +169,7 @@ class LocalAnalysis:
         groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
         return TileKernel.of(self.space.grid, replace(self.used, variance=self.variance), self.settings,
                              self.vertical_taper, tile_kernel.channels(groups, treated), self.limits,
-                             self.fraction)  # fmt: skip
+                             self.fraction)
 
     def prepare(self) -> None:
         """Make what tiles share, before they are analysed by several threads that would each make it."""
@@ -177,7 +177,7 @@ class LocalAnalysis:
             _ = self.groups, self.neighbours, self.vertical_taper, self.limits, self.variance
 
     def tile(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
-             alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
+             alpha: np.ndarray | None = None) -> ColumnsAnalysis:
         """Analyse `columns` (column,) of the grid: background `X` (k, channel, column), β and α (level, column).
 
         Without α it is that of the start.
@@ -188,10 +188,10 @@ class LocalAnalysis:
         found, adapted = self.kernel.analyse(columns, X, inflation)
         return ColumnsAnalysis(found.X, Diagnostics(
             found.mean, found.spread, found.least, found.most, found.background_spread, adapted, found.count,
-            found.weight, found.signal, found.relaxation, found.clipped, alpha, found.left_out))  # fmt: skip
+            found.weight, found.signal, found.relaxation, found.clipped, alpha, found.left_out))
 
     def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
-                        alpha: np.ndarray) -> ColumnsAnalysis:  # fmt: skip
+                        alpha: np.ndarray) -> ColumnsAnalysis:
         """The same with any method."""
         background, mean, Xb = _decompose(X)
         increment, Xa = np.zeros_like(mean), np.empty_like(Xb)
@@ -214,7 +214,7 @@ class LocalAnalysis:
         analysis, clipped = self._respect_humidity(mean + increment + relaxed, background)
         return ColumnsAnalysis.of(analysis, Xb, inflation=adapted, count=count, weight=weight, signal=signal,
                                   relaxation=self._mean_ratio(relaxed, Xa), clipped=clipped,
-                                  alpha=next_alpha, left_out=left_out)  # fmt: skip
+                                  alpha=next_alpha, left_out=left_out)
 
     def relaxed(self, background: np.ndarray, X: np.ndarray, told: Diagnostics) -> ColumnsAnalysis:
         """The analysis `X` made in parts, relaxed to the `background` of the first one, both (k, channel, column);
@@ -225,7 +225,7 @@ class LocalAnalysis:
         analysis, clipped = self._respect_humidity(mean + relaxed, whole)
         kept = {name: getattr(told, name) for name in ("inflation", "count", "weight", "signal", "alpha", "left_out")}
         return ColumnsAnalysis.of(analysis, Xb, relaxation=self._mean_ratio(relaxed, Xa),
-                                  clipped=told.clipped + clipped, **kept)  # fmt: skip
+                                  clipped=told.clipped + clipped, **kept)
 
     def _perturbations(self, column: int, channels: np.ndarray, Xb: np.ndarray) -> np.ndarray:
         """(channel, k), or (channel, k + m) with static ones, at one column from its `Xb` (k, all channels)."""
@@ -240,14 +240,14 @@ class LocalAnalysis:
         return np.searchsorted(self.levels, self.space.pressure)
 
     def unchanged(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
-                  alpha: np.ndarray | None = None) -> ColumnsAnalysis:  # fmt: skip
+                  alpha: np.ndarray | None = None) -> ColumnsAnalysis:
         """The background as analysis, β and α carried forward: when there is not a single observation."""
         alpha = self._alpha(columns) if alpha is None else alpha
         background, _, Xb = _decompose(X)
         nothing = np.zeros_like(inflation)
         return ColumnsAnalysis.of(background, Xb, inflation=inflation, count=nothing, weight=nothing, signal=nothing,
                                   relaxation=np.ones_like(inflation), clipped=np.zeros(columns.size, int),
-                                  alpha=alpha, left_out=nothing)  # fmt: skip
+                                  alpha=alpha, left_out=nothing)
 
     def _problems(self, column: int, inflation: np.ndarray) -> Iterator[tuple[np.ndarray, LocalProblem, int]]:
         """Rows and local problem of each level of a column, and how many observations were left out for nearer ones; an

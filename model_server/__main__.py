@@ -22,7 +22,7 @@ HELP = "\n".join([
     *(f"  {name:9} {what}" for name, what in COMMANDS.items()), "",
     "`python -m model_server COMMAND --help` explains one of them.", "", "example:",
     "  python -m model_server forecast run/experiments/twin_speedy.toml 1989010106",
-])  # fmt: skip
+])
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ class Card(Section, frozen=True):
         for what, names, allowed in (
             ("tokens", self.network.tokens, None), ("head", self.network.head, None),
             ("inputs", self.inputs, self.network.tokens), ("outputs", self.outputs, self.network.head),
-        ):  # fmt: skip
+        ):
             _refuse_names(what, names, allowed)
         normalization.refuse_missing(self.normalization, [*self.inputs, *self.outputs])
         unscaled = [name for name in self.outputs if self.normalization[name].tendency_std is None]
@@ -156,7 +156,7 @@ def write(path: Path, checkpoint: Checkpoint, dtype: Literal["float16", "float32
     constants = {
         CONSTANT_PREFIX + name: np.ascontiguousarray(checkpoint.constants[name], np.float32)
         for name in checkpoint.constant_inputs if name != LATITUDE
-    }  # fmt: skip
+    }
     if checkpoint.climatology is not None:
         constants[CLIMATOLOGY] = np.ascontiguousarray(checkpoint.climatology, np.float32)
     content = save(tensors | constants)
@@ -195,7 +195,7 @@ def read(path: Path) -> Checkpoint:
     constants = {
         name.removeprefix(CONSTANT_PREFIX): tensors.pop(name)
         for name in list(tensors) if name.startswith(CONSTANT_PREFIX)
-    }  # fmt: skip
+    }
     climatology = tensors.pop(CLIMATOLOGY, None)
     try:
         return Checkpoint(card, tensors, constants, climatology)
@@ -226,7 +226,7 @@ def refuse_mismatch(whose: str, expected: Mapping[str, tuple[int, ...]], found: 
     faults += [
         f"{name} {found[name]} instead of {shape}"
         for name, shape in expected.items() if name in found and tuple(found[name]) != tuple(shape)
-    ]  # fmt: skip
+    ]
     if faults:
         raise UserError(f"{whose}: the weights do not fit the network of their card: {'; '.join(faults)}")
 

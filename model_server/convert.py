@@ -49,13 +49,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--card", type=Path, required=True, help="the model card, without sha256")
     parser.add_argument("--static", type=Path, help="static.nc with the orography and mask that are inputs")
     parser.add_argument("--normalization", type=Path, metavar="FOLDER",
-                        help="take the moments from normalize_mean.npz and normalize_std.npz there")  # fmt: skip
+                        help="take the moments from normalize_mean.npz and normalize_std.npz there")
     parser.add_argument(
         "--interpolate-positions", action="store_true", help="interpolate pos_embed to the card's grid (bicubic)"
     )
     parser.add_argument("--float16", action="store_true", help="store half precision")
     parser.add_argument("--trust-pickle", action="store_true",
-                        help="load a file that holds more than tensors; such a file can run any code")  # fmt: skip
+                        help="load a file that holds more than tensors; such a file can run any code")
     options = parser.parse_args(arguments)
     card = draft(options.card, options.normalization)
     weights = renamed(load(options.source, options.trust_pickle))
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def write(target: Path, card: Card, weights: Mapping[str, "Tensor"], static_path: Path | None,
-          half: bool = False) -> None:  # fmt: skip
+          half: bool = False) -> None:
     """Check weights against the card and write both; raises UserError that names every parameter that does not fit."""
     from model_server.models.climax import stepping
 

@@ -30,7 +30,7 @@ def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def read(states: EnsembleFolder, restarts: EnsembleFolder, numbers: Sequence[int], model: ForecastModel,
-         time: datetime) -> Batch:  # fmt: skip
+         time: datetime) -> Batch:
     """Members `numbers` at `time`: their fields from `states`, what the model keeps for itself from `restarts`."""
     data = np.stack([state.read(states.member(n), model.space, time).data for n in numbers])
     kept = [
@@ -41,7 +41,7 @@ def read(states: EnsembleFolder, restarts: EnsembleFolder, numbers: Sequence[int
 
 
 def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: ForecastModel, experiment: str,
-          disk: Disk | None = None) -> None:  # fmt: skip
+          disk: Disk | None = None) -> None:
     """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`."""
     for number, data, kept in zip(numbers, batch.data, batch.restart, strict=True):
         path = folder.member(number)
@@ -52,7 +52,7 @@ def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: F
 
 
 def write_statistics(folder: EnsembleFolder, members: Iterable[np.ndarray], space: StateSpace, time: datetime,
-                     experiment: str, start: datetime | None = None) -> None:  # fmt: skip
+                     experiment: str, start: datetime | None = None) -> None:
     """Write mean.nc, then spread.nc, of `members`, each (channel, lat, lon); `start` as for `state.write`.
 
     Who waits for an ensemble waits for its spread, which appears last.

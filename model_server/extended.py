@@ -69,7 +69,7 @@ def _members(batches: list[Batch], model: ForecastModel, step: float) -> list[np
 
 
 def _write_members(folder: EnsembleFolder, members: Iterable[np.ndarray], model: ForecastModel, valid: datetime,
-                   experiment: str, start: datetime) -> None:  # fmt: skip
+                   experiment: str, start: datetime) -> None:
     with paths.side_by_side() as disk:
         for number, data in enumerate(members, start=1):
             state.write(folder.member(number), State(model.space, data, valid), number, experiment, None, start, disk)

@@ -35,9 +35,9 @@ def main(arguments: Sequence[str]) -> None:
     program.add_experiment(parser)
     parser.add_argument("time", metavar="TIME", type=times.parse, help="time of the analysis, YYYYMMDDHH in UTC")
     parser.add_argument("--steps", type=int, metavar="N",
-                        help="an extended forecast of N model steps, such as 40 of 6 h for ten days")  # fmt: skip
+                        help="an extended forecast of N model steps, such as 40 of 6 h for ten days")
     parser.add_argument("--write", choices=extended.PRODUCTS,
-                        help="of an extended forecast: mean and spread (default), or the members too")  # fmt: skip
+                        help="of an extended forecast: mean and spread (default), or the members too")
     options = parser.parse_args(arguments)
     if options.write and options.steps is None:
         parser.error("--write belongs to an extended forecast: give --steps too")
@@ -92,7 +92,7 @@ def _is_made(number: int, targets: dict[int, EnsembleFolder]) -> bool:
 
 
 def _members(settings: config.Settings, model: ForecastModel, time: datetime,
-             targets: dict[int, EnsembleFolder]) -> Iterator[np.ndarray]:  # fmt: skip
+             targets: dict[int, EnsembleFolder]) -> Iterator[np.ndarray]:
     """The forecasts of all members in order, read where they stand complete, made and written where not.
 
     When the last one was taken all of them are on the disk.
@@ -133,12 +133,12 @@ def targets_of(settings: config.Settings, model: ForecastModel, time: datetime) 
     if slots.every % model.time_step:
         raise UserError(f"[slots] every_hours = {slots.every_hours:g} is no multiple of the {hours:g} h step of "
                         f"{model.name}, which has no states between: take every_hours = {hours:g}, a model or options "
-                        'with a shorter step, or no [slots] and [analysis] time = "instant"')  # fmt: skip
+                        'with a shorter step, or no [slots] and [analysis] time = "instant"')
     if -slots.offsets[0] >= experiment.step:
         raise UserError(f"[slots] window_hours begins {-slots.window_hours[0]:g} h before the analysis time, and the "
                         f"analysis before it is only {experiment.step_hours} h away: begin later")
     return {steps + offset // model.time_step: background.slot(offset) if offset else background
-            for offset in slots.offsets}  # fmt: skip
+            for offset in slots.offsets}
 
 
 def steps_to_next(model: ForecastModel, settings: config.Settings) -> int:

@@ -49,7 +49,7 @@ def initial(settings: config.Settings) -> None:
     members = ensemble.stored(target, experiment.members, settings.space, start)
     ensemble.write_statistics(target, members, settings.space, start, experiment.name)
     log.info("%s: %d members, nature run of %s to %s", target.folder, experiment.members,
-             times.name(sources[0]), times.name(sources[-1]))  # fmt: skip
+             times.name(sources[0]), times.name(sources[-1]))
 
 
 def sources_of(settings: config.Settings, nature: NatureFolder, members: int) -> list[datetime]:

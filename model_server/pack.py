@@ -59,7 +59,7 @@ def pack(settings: config.Settings, path: Path, members: int, count: int | None,
     missing = [time for time in truth if not nature.state(time).exists()]
     if missing:
         raise UserError(f"{nature.state(missing[0])}: no such file; {len(missing)} of {len(truth)} times of the truth "
-                        "are missing (python -m model_server nature makes them)")  # fmt: skip
+                        "are missing (python -m model_server nature makes them)")
     files = {time: begin.state(time) for time in sources} | {time: nature.state(time) for time in truth}
     when = sorted(files)
     fields = np.stack([state.read(files[time], space, time).data for time in when])
@@ -67,13 +67,13 @@ def pack(settings: config.Settings, path: Path, members: int, count: int | None,
     made = {"command": command, "code": netcdf.version(), "seed": settings.experiment.seed,
             "first_member": times.name(sources[0]), "every_hours": settings.initial.every_hours, "members": members,
             "first_truth": times.name(truth[0]), "times": len(truth),
-            "nature": nature.settings.read_text() if nature.settings.exists() else ""}  # fmt: skip
+            "nature": nature.settings.read_text() if nature.settings.exists() else ""}
     _write(path, settings, when, fields, fixed, made)
     log.info("%s: %d states, %.1f MB", path, len(when), path.stat().st_size / 1e6)
 
 
 def _write(path: Path, settings: config.Settings, when: Sequence[datetime], fields: np.ndarray, fixed: Static,
-           made: dict[str, object]) -> None:  # fmt: skip
+           made: dict[str, object]) -> None:
     try:
         with paths.atomic(path) as partial, h5py.File(partial, "w") as file:
             shards.fill(file, settings.space, when, fields, "float16", **COMPRESSION)
@@ -107,6 +107,6 @@ def _refuse_other(folder: NatureFolder, path: Path) -> None:
     asked = json.dumps({"packed": path.name, "sha256": checksum}, indent=1) + "\n"
     if folder.settings.exists() and folder.settings.read_text() != asked:
         raise UserError(f"{folder.folder}: holds another nature run than {path}; choose another [nature] folder or "
-                        "remove this one")  # fmt: skip
+                        "remove this one")
     with paths.atomic(folder.settings) as partial:
         partial.write_text(asked)

@@ -25,14 +25,14 @@ def main(arguments: Sequence[str]) -> None:
     )
     program.add_experiment(parser)
     parser.add_argument("--free-days", type=int, default=120, metavar="DAYS",
-                        help="length of the free run (default: 120)")  # fmt: skip
+                        help="length of the free run (default: 120)")
     options = parser.parse_args(arguments)
     if options.free_days < 1:
         raise UserError(f"--free-days must be at least 1, got {options.free_days}")
     settings = config.load(options.experiment)
     if settings.test is None:
         raise UserError(f"{options.experiment}: [training] names no test_start and test_end; add a period that is in "
-                        "neither training nor validation")  # fmt: skip
+                        "neither training nor validation")
     try:
         from model_server.training import skill
     except ModuleNotFoundError as error:

@@ -82,7 +82,7 @@ class Filter:
         east, north = _directions(self.space.grid)  # (3, lat, lon)
         cartesian = [self.scalars(u * east[i] + v * north[i]) for i in range(3)]
         return (sum(part * east[i] for i, part in enumerate(cartesian)),
-                sum(part * north[i] for i, part in enumerate(cartesian)))  # fmt: skip
+                sum(part * north[i] for i, part in enumerate(cartesian)))
 
 
 def _operator(grid: Grid, m: int, sigma: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> None:
     program.add_experiment(parser)
     parser.add_argument("--shards-only", action="store_true",
                         help="write the shards, then stop: to train on them on another machine, "
-                        'with [training] source = "shards"')  # fmt: skip
+                        'with [training] source = "shards"')
     options = parser.parse_args(arguments)
     settings = config.load(options.experiment)
     program.log_to_file(settings.folder / "train.log")

@@ -1,7 +1,5 @@
 """`python -m obsproc`: one file of observations for an analysis time, or for all, or a look into a PREPBUFR file."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from datetime import datetime

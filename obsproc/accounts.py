@@ -15,8 +15,6 @@ How many numbers a file holds is counted from its decoded columns, what they bec
 meet.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import numpy as np

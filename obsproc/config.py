@@ -1,7 +1,5 @@
 """The sections of the experiment file that this program reads: [observations], [realtime], [thinning], [synthetic]."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path

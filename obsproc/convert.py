@@ -8,8 +8,6 @@
 Relative humidity is over water at all temperatures, as radiosondes report it (WMO-No. 8).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, VIRTUAL_FACTOR, ZERO_CELSIUS

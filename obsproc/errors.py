@@ -11,8 +11,6 @@ An error of relative humidity becomes one of specific humidity with the saturati
 Geopotential height has no error in either place. An error that is known nowhere is flagged, never invented.
 """
 
-from __future__ import annotations
-
 import csv
 import sys
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The commands that hand observations to others and take them: `encode` and `ioda`."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ The JSON form is {file name: {"sha256", "types": {TYPE: {"subsets", "levels", "v
 "max"}}}}}}, values in the file's own units.
 """
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -17,8 +17,6 @@ and HofX or hofx are taken where they are. Variables that no quantity correspond
 Reference: JEDI documentation, "IODA conventions"; fill values: OOPS, `missingValues`.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ the file, or the messages of it that are damaged, are named in the log and left 
 stands in `realtime`.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

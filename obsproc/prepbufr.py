@@ -29,8 +29,6 @@ TFC converted with QFC by -0.1 K. So it is converted.
 *Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -23,8 +23,6 @@ Stations are withheld for verification by a hash of their name and the seed, so 
 or never, on all machines alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import datetime
 from hashlib import blake2b

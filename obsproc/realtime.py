@@ -11,8 +11,6 @@ After an outage the cut-off of the times that were missed is past and nothing is
 A file that came too late is named in the log of a later time, once; `run/cycle.sh EXPERIMENT --redo` takes it in.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from dataclasses import replace

@@ -21,8 +21,6 @@ The members stay with the flag `superobbed`, the row that stands for them says t
 alone in its cell stays as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

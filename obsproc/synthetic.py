@@ -12,8 +12,6 @@ Levels below the ground of the truth are flagged `below_ground`; no sonde measur
 Network and errors: Kotsuki, Shiraishi and Okazaki (2025), GMD 18, 7215, Table 1 and Fig. 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256

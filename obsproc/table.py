@@ -21,8 +21,6 @@ one dimension, NaN or fill value for missing; an observations file (`observation
     temperature,253.2,52.2,14.1,1989-01-01T11:30:00Z,50000,09393
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,8 +16,6 @@ same order and so share their fate.
 Withheld and rejected observations neither fill a layer nor are thinned. Thinned rows stay, with their flag.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,12 +94,12 @@ class _Places:
     """Distinct positions: `place` (nobs,) of each row; neighbours within a distance, looked up once and kept."""
 
     place: np.ndarray
-    tree: cKDTree
+    tree: "cKDTree"
     reach: float  # chord on the unit sphere
     known: dict[int, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Observations, distance: float) -> _Places:
+    def of(cls, table: Observations, distance: float) -> "_Places":
         """`distance` in m along the great circle."""
         from scipy.spatial import cKDTree  # here, because it takes half a second that a stage without thinning saves
 

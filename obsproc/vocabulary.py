@@ -4,8 +4,6 @@ There a sequence is spelt as NCEP's table files do: `<X>` is the mark of a repli
 `{X}` of eight bits, `[X]` a stack of events; six digits are an operator.
 """
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from functools import cache

@@ -17,8 +17,6 @@ levels, surface and units holds here too. A message has no quality marks: all ar
 Templates: WMO-No. 306, Manual on Codes, Vol. I.2, categories 307, 308, 309, 311.
 """
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence

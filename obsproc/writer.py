@@ -19,8 +19,6 @@ What comes back: every number to within half of its last decimal (`prepbufr_tabl
 A value that its field cannot hold is left out, an error becomes the nearest that it can; the log counts both.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A loaded machine is slow: how long an example takes says nothing about its law.
+hypothesis.settings.register_profile("laws", deadline=None)
+hypothesis.settings.load_profile("laws")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -38,12 +38,12 @@ def main(arguments: Sequence[str]) -> None:
         OWN_ARGUMENTS[arguments[0]](arguments[1:])
         return
     parser = program.parser("python -m verify", __doc__ or "",
-                            "python -m verify scores run/experiments/twin_speedy.toml 2001010106")  # fmt: skip
+                            "python -m verify scores run/experiments/twin_speedy.toml 2001010106")
     parser.add_argument("what", choices=("scores", "summary", "figures", "observations", "consistency", *OWN_ARGUMENTS),
                         help="what to make")
     program.add_experiment(parser)
     parser.add_argument("time", nargs="?", type=times.parse, metavar="TIME",
-                        help="YYYYMMDDHH in UTC, for scores and observations")  # fmt: skip
+                        help="YYYYMMDDHH in UTC, for scores and observations")
     parser.add_argument("--follow", action="store_true", help="scores of all times, as their analyses appear")
     chosen = parser.parse_args(arguments)
     settings = config.load(chosen.experiment, Settings)
@@ -101,10 +101,10 @@ def _score(settings: Settings, time: datetime) -> None:
             against_truth |= {f"{name}_{score}": numbers for score, numbers in values.items()}
     result = Scores(time, experiment.members, str(truth or ""), tuple(verify.regions),
                     tuple(channel.name for channel in space.channels),
-                    fit.statistics(departures, verify.layers_hpa), departures.counts(), against_truth)  # fmt: skip
+                    fit.statistics(departures, verify.layers_hpa), departures.counts(), against_truth)
     score_file.write(here.scores, result, experiment.name)
     log.info("%s: %d groups of observations, %s", here.scores, len(result.fit),
-             f"scores against {truth}" if truth else "no truth to score against")  # fmt: skip
+             f"scores against {truth}" if truth else "no truth to score against")
 
 
 def show_observations(settings: Settings, time: datetime) -> Path:
@@ -154,7 +154,7 @@ def read_cycles(settings: Settings) -> list[Scores]:
 def compare_experiments(arguments: Sequence[str]) -> None:
     """Print the tables of those experiments that have scores; raises UserError where none has."""
     parser = program.parser("python -m verify compare", (compare.__doc__ or "").partition("\n\n")[0],
-                            "python -m verify compare run/experiments/year/climax_*.toml")  # fmt: skip
+                            "python -m verify compare run/experiments/year/climax_*.toml")
     parser.add_argument("experiments", nargs="+", type=Path, metavar="EXPERIMENT.toml")
     parser.add_argument("--all", action="store_true", help="all channels, not only those of [verify] headline")
     parser.add_argument("--monthly", action="store_true", help="also the analysis of each month")
@@ -205,7 +205,7 @@ def write_report(arguments: Sequence[str]) -> None:
 
 OWN_ARGUMENTS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": compare_experiments, "status": watch.main, "serve": serve.main, "report": write_report,
-}  # fmt: skip
+}
 
 
 if __name__ == "__main__":

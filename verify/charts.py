@@ -25,13 +25,13 @@ from contracts.static import Static
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
 BACKGROUND, ANALYSIS, FREE = "#040404", "#050505", "#060606"
 _VARIABLES = {INK: "ink", FAINT: "faint", RULE: "rule",
-              BACKGROUND: "background", ANALYSIS: "analysis", FREE: "free"}  # fmt: skip
+              BACKGROUND: "background", ANALYSIS: "analysis", FREE: "free"}
 _STYLE: Any = {
     "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "verify", "path.simplify": True, "lines.linewidth": 1.6,
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": FAINT, "xtick.color": FAINT, "ytick.color": FAINT,
     "axes.edgecolor": RULE, "axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.5, "axes.titlelocation": "left",
     "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False,
-}  # fmt: skip
+}
 _ON_SIGNS, _ON_AMOUNTS = "#333333", "#ffffff"  # coasts over colours that stay the same in the dark
 _CHART, _MAP = (3.6, 2.5), (5.4, 2.75)  # inches
 FINEST = 360  # columns of a map; finer grids are thinned
@@ -59,7 +59,7 @@ def _plain_numbers(axis: Axes) -> None:
 
 
 def series(title: str, alternative: str, when: Sequence[datetime],
-           lines: Sequence[tuple[Sequence[float], str, str]]) -> str:  # fmt: skip
+           lines: Sequence[tuple[Sequence[float], str, str]]) -> str:
     """Lines (values, colour, style) over time, from zero on."""
     def draw(axis: Axes) -> None:
         for values, colour, style in lines:
@@ -73,7 +73,7 @@ def series(title: str, alternative: str, when: Sequence[datetime],
 
 
 def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: Static | None,
-          diverging: bool = False) -> str:  # fmt: skip
+          diverging: bool = False) -> str:
     """A map of `values` (lat, lon) with a colour bar; `diverging` colours stand for the sign."""
     step = -(-grid.lon.size // FINEST)
     high = float(np.percentile(np.abs(values), 99.5)) or 1.0
@@ -81,7 +81,7 @@ def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: 
 
     def draw(axis: Axes) -> None:
         image = axis.imshow(values[::step, ::step], origin="lower", extent=_extent(grid), interpolation="none",
-                            cmap="RdBu_r" if diverging else "viridis", vmin=low, vmax=high)  # fmt: skip
+                            cmap="RdBu_r" if diverging else "viridis", vmin=low, vmax=high)
         bar = axis.figure.colorbar(image, cax=axis.figure.add_axes((0.91, 0.14, 0.018, 0.72)))
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8)
@@ -90,7 +90,7 @@ def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: 
 
 
 def places(title: str, alternative: str, static: Static | None,
-           points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:  # fmt: skip
+           points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """A map of points (longitude, latitude) by colour."""
     def draw(axis: Axes) -> None:
         for colour, (lon, lat) in points.items():

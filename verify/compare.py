@@ -19,7 +19,7 @@ from verify.score_file import Scores, units
 from verify.summary import number
 
 SHOWN = {"background_rmse": "background RMSE", "background_spread": "background spread",
-         "analysis_rmse": "analysis RMSE", "analysis_spread": "analysis spread"}  # fmt: skip
+         "analysis_rmse": "analysis RMSE", "analysis_spread": "analysis spread"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 def _usual_regions() -> dict[str, tuple[float, float]]:
     return {"global": (-90, 90), "northern_extratropics": (20, 90), "tropics": (-20, 20),
-            "southern_extratropics": (-90, -20)}  # fmt: skip
+            "southern_extratropics": (-90, -20)}
 
 
 class Verify(Section, frozen=True):

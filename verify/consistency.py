@@ -30,7 +30,7 @@ from verify import groups
 
 KEYS = (*groups.KEYS, "spread_bin")
 SUMS = ("count", "omb", "omb_omb", "oma_omb", "amb_omb", "amb_oma", "background_variance", "analysis_variance",
-        "error_variance")  # fmt: skip
+        "error_variance")
 SPREAD_BINS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # bounds of s_b / σ_o; the first bin is below, the last above them all
 
 
@@ -52,7 +52,7 @@ class Sums:
         omb, oma = table.value - table.background_mean, table.value - table.analysis_mean
         error = table.error.astype(np.float64)
         columns = (np.ones(len(table)), omb, omb**2, oma * omb, (omb - oma) * omb, (omb - oma) * oma,
-                   table.background_spread**2, table.analysis_spread**2, error**2)  # fmt: skip
+                   table.background_spread**2, table.analysis_spread**2, error**2)
         bins = np.searchsorted(SPREAD_BINS, table.background_spread / error, side="right")
         ranks = table.background_rank[:, None] == np.arange(members + 1)
         keys = np.column_stack([groups.keys(table, layers_hpa), bins])
@@ -62,7 +62,7 @@ class Sums:
     def join(cls, times: Sequence["Sums"]) -> Self:
         """Several times as one; they must have as many members."""
         keys, sums, ranks = (np.concatenate([getattr(one, name) for one in times])
-                             for name in ("keys", "sums", "ranks"))  # fmt: skip
+                             for name in ("keys", "sums", "ranks"))
         return cls._added(keys, sums, ranks)
 
     @classmethod
@@ -81,7 +81,7 @@ class Sums:
         """Statistics for each combination of these keys, ascending, over all of the other keys."""
         columns = self.keys[:, [KEYS.index(name) for name in names]]
         return {tuple(int(code) for code in key): self._total((columns == key).all(axis=1))
-                for key in np.unique(columns, axis=0)}  # fmt: skip
+                for key in np.unique(columns, axis=0)}
 
     def _total(self, which: np.ndarray) -> "Statistics":
         return Statistics(dict(zip(SUMS, self.sums[which].sum(axis=0), strict=True)), self.ranks[which].sum(axis=0))

@@ -36,13 +36,13 @@ def _errors(sums: Sums, title: str, key: str, name: Callable[[int], str]) -> str
     for (flag, quantity, code), found in sums.by("flag", "quantity", key).items():
         if flag in _JUDGES:
             estimated = [found.root(product) if flag == Flag.assimilated else float("nan")
-                         for product in ("oma_omb", "amb_omb", "amb_oma")]  # fmt: skip
+                         for product in ("oma_omb", "amb_omb", "amb_oma")]
             cells = [found.mean("omb"), found.root("omb_omb"), found.consistency, found.root("error_variance"),
                      estimated[0], found.root("background_variance"), estimated[1],
-                     found.root("analysis_variance"), estimated[2]]  # fmt: skip
+                     found.root("analysis_variance"), estimated[2]]
             rows.append([*_names(flag, quantity), name(code), str(found.count), *map(number, cells)])
     header = ["", "quantity", "units", key, "number", "mean O-B", "RMS O-B", "consis-\ntency", "obs. error\ngiven",
-              "\nestimated", "background\nspread", "\nestimated", "analysis\nspread", "\nestimated"]  # fmt: skip
+              "\nestimated", "background\nspread", "\nestimated", "analysis\nspread", "\nestimated"]
     return f"{title}\n" + table(header, rows) if rows else ""
 
 
@@ -54,7 +54,7 @@ def _ranks(sums: Sums) -> str:
             shown = [share[0], *(part.mean() for part in np.array_split(share[1:-1], 4)), share[-1]]
             rows.append([*_names(flag, quantity), str(found.ranks.sum()), number(found.mean_rank), *map(number, shown)])
     header = ["", "quantity", "units", "number", "mean rank\n/ k", "below\nall", "1st", "2nd", "3rd",
-              "4th\nquarter", "above\nall"]  # fmt: skip
+              "4th\nquarter", "above\nall"]
     title = "Ranks of observations among the members: how often, relative to a reliable ensemble\n"
     return title + table(header, rows) if rows else ""
 
@@ -66,7 +66,7 @@ def _spread_skill(sums: Sums) -> str:
         if flag in _JUDGES:
             where = f"{bounds[code]} to {bounds[code + 1]}" if bounds[code + 1] else f"over {bounds[code]}"
             rows.append([*_names(flag, quantity), where, str(found.count), number(found.adjusted_spread),
-                         number(found.skill), number(found.adjusted_spread / found.skill)])  # fmt: skip
+                         number(found.skill), number(found.adjusted_spread / found.skill)])
     header = ["", "quantity", "units", "spread /\nobs. error", "number", "spread", "error", "spread\n/ error"]
     return "Spread and skill of the background at the observations\n" + table(header, rows) if rows else ""
 
@@ -87,7 +87,7 @@ def write(path: Path, sums: Sums, layers_hpa: Sequence[float], experiment: str) 
     columns = {"flag": keys["flag"], "quantity": keys["quantity"], "type": keys["type"],
                "layer_lower": lower, "layer_upper": upper,
                "spread_lower": spread[keys["spread_bin"]], "spread_upper": spread[keys["spread_bin"] + 1],
-               **dict(zip(SUMS, sums.sums.T, strict=True))}  # fmt: skip
+               **dict(zip(SUMS, sums.sums.T, strict=True))}
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
         dataset.createDimension("group", len(sums))
         dataset.createDimension("rank", sums.ranks.shape[1])
@@ -100,7 +100,7 @@ def _attributes(name: str) -> dict[str, object]:
     if name in ("flag", "quantity"):
         codes = Flag if name == "flag" else Quantity
         return {"flag_values": np.array([code.value for code in codes], np.int64),
-                "flag_meanings": " ".join(code.name for code in codes)}  # fmt: skip
+                "flag_meanings": " ".join(code.name for code in codes)}
     if name.startswith("layer"):
         return {"units": "Pa"}
     if name in SUMS:

@@ -30,7 +30,7 @@ def counts(table: Observations) -> str:
     for group in np.unique(groups[before | after]):
         rows = groups == group
         lines.append(_line(group[0].decode(), group[1], Quantity(int(group[2])).name,
-                           (before & rows).sum(), (after & rows).sum()))  # fmt: skip
+                           (before & rows).sum(), (after & rows).sum()))
     return "\n".join([*lines, _line("all", "", "", before.sum(), after.sum())])
 
 
@@ -55,7 +55,7 @@ def draw(path: Path, table: Observations, static: Static | None, title: str) -> 
     columns = min(2, len(quantities))
     with plt.rc_context(figures.STYLE | {"axes.grid": False}):
         figure, axes = plt.subplots(-(-len(quantities) // columns), columns, squeeze=False, layout="constrained",
-                                    figsize=(6.6 * columns, 3.7 * -(-len(quantities) // columns)))  # fmt: skip
+                                    figsize=(6.6 * columns, 3.7 * -(-len(quantities) // columns)))
         for axis, quantity in zip(axes.flat, quantities, strict=False):
             _map(axis, table.select(table.quantity == quantity), quantity, static)
         for axis in axes.flat[len(quantities) :]:
@@ -71,7 +71,7 @@ def _map(axis: Axes, table: Observations, quantity: Quantity, static: Static | N
     kept, dropped = table.flag == Flag.passed, np.isin(table.flag, TAKEN_OUT)
     everywhere, left = _places(table, kept | dropped), _places(table, kept)
     drawn = {"dropped": np.setdiff1d(everywhere, left), "withheld": _places(table, table.flag == Flag.withheld),
-             "kept": left}  # fmt: skip
+             "kept": left}
     for name, places in drawn.items():
         axis.scatter(places.real, places.imag, s=SIZES[name], linewidths=0, color=COLOURS[name], label=name)
     axis.set(xlim=(0, 360), ylim=(-90, 90), xticks=range(0, 361, 60), yticks=range(-90, 91, 30), aspect="equal")

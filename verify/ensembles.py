@@ -28,7 +28,7 @@ def ensembles(folder: ExperimentFolder, time: datetime) -> dict[str, EnsembleFol
 
 
 def score(ensemble: EnsembleFolder, members: int, truth: Path, space: StateSpace, time: datetime,
-          weights: np.ndarray, memory_gib: float) -> dict[str, np.ndarray]:  # fmt: skip
+          weights: np.ndarray, memory_gib: float) -> dict[str, np.ndarray]:
     """Scores (region, channel) of one ensemble; crps is NaN where only its mean and spread were kept, or still are."""
     parts: list[dict[str, np.ndarray]] = []
     tidied = ensemble.tidied.exists()

@@ -26,7 +26,7 @@ from verify.score_file import Scores, units  # noqa: E402
 
 COLOURS = {"free": "#999999", "background": "#0072B2", "analysis": "#D55E00"}
 STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False,
-         "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False}  # fmt: skip
+         "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False}
 
 
 def series(path: Path, cycles: Sequence[Scores], headline: Sequence[str], title: str) -> None:
@@ -37,13 +37,13 @@ def series(path: Path, cycles: Sequence[Scores], headline: Sequence[str], title:
         note = f"solid: RMSE of the ensemble mean, {cycles[-1].regions[0]}; dashed: spread"
     else:
         names = [quantity for quantity in Quantity if any(
-            cycle.fit.select(Flag.assimilated, quantity).total()["count"] for cycle in cycles)]  # fmt: skip
+            cycle.fit.select(Flag.assimilated, quantity).total()["count"] for cycle in cycles)]
         draw, note = _draw_fit, "RMS of observation minus ensemble mean; solid: assimilated, dotted: withheld"
     columns = min(3, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.5 * rows + 0.7), squeeze=False,
-                                    sharex=True, layout="constrained")  # fmt: skip
+                                    sharex=True, layout="constrained")
         for axis, name in zip(axes.flat, names, strict=False):
             draw(axis, cycles, name)
         _finish_series(figure, axes, len(names), f"{title}\n{note}")
@@ -67,7 +67,7 @@ def _draw_fit(axis: Axes, cycles: Sequence[Scores], quantity: Quantity) -> None:
         for column, name in (("omb_rms", "background"), ("oma_rms", "analysis")):
             label = {"background": "O−B", "analysis": "O−A"}[name] if flag == Flag.assimilated else None
             axis.plot(when, [total[column] for total in totals], line, color=COLOURS[name], label=label,
-                      **_line(len(cycles)))  # fmt: skip
+                      **_line(len(cycles)))
     axis.set_title(f"{quantity.name.replace('_', ' ')} ({quantity.units})")
 
 
@@ -94,7 +94,7 @@ def _finish_series(figure: Figure, axes: np.ndarray, used: int, title: str) -> N
 
 
 def increment(path: Path, background: State, analysis: State, channel: str, observations: Observations,
-              static: Static | None, title: str) -> None:  # fmt: skip
+              static: Static | None, title: str) -> None:
     """Write the PNG of analysis minus background of one channel, with coastline and assimilated observations.
 
     Raises ValueError where the states have no such channel.
@@ -109,18 +109,18 @@ def increment(path: Path, background: State, analysis: State, channel: str, obse
     with plt.rc_context(STYLE | {"axes.grid": False}):
         figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
         mesh = axis.pcolormesh(_edges(_closed_lon(grid)), _edges(grid.lat).clip(-90, 90), difference, cmap="RdBu_r",
-                               vmin=-limit, vmax=limit)  # fmt: skip
+                               vmin=-limit, vmax=limit)
         if static is not None:
             draw_coast(axis, static)
         used = observations.select(observations.flag == Flag.assimilated)
         places = np.unique(np.stack([used.lon % 360.0, used.lat], axis=1), axis=0)
         axis.scatter(places[:, 0], places[:, 1], s=2.5, color="black", linewidths=0, alpha=0.6)
         figure.colorbar(mesh, ax=axis, label=f"{channel.replace('_', ' ')}, analysis − background ({units(channel)})",
-                        extend="both", shrink=0.85)  # fmt: skip
+                        extend="both", shrink=0.85)
         axis.set(xlim=(0, 360), ylim=(-90, 90), xticks=range(0, 361, 60), yticks=range(-90, 91, 30), aspect="equal",
-                 xlabel="longitude (°E)", ylabel="latitude (°N)")  # fmt: skip
+                 xlabel="longitude (°E)", ylabel="latitude (°N)")
         axis.set_title(f"{title}: increment of the ensemble mean, {times.name(analysis.time)}\n"
-                       f"dots: {len(places)} places with assimilated observations", loc="left")  # fmt: skip
+                       f"dots: {len(places)} places with assimilated observations", loc="left")
         save(figure, path)
 
 
@@ -144,7 +144,7 @@ def draw_coast(axis: Axes, static: Static) -> None:
     if static.land_sea_mask.min() >= 0.5 or static.land_sea_mask.max() < 0.5:
         return
     axis.contour(_closed_lon(static.grid), static.grid.lat, _closed(static.land_sea_mask), levels=[0.5],
-                 colors="#444444", linewidths=0.8)  # fmt: skip
+                 colors="#444444", linewidths=0.8)
 
 
 def save(figure: Figure, path: Path) -> None:

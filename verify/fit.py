@@ -49,7 +49,7 @@ class Fit:
     def join(cls, tables: Sequence["Fit"]) -> "Fit":
         """The groups of several times in one table."""
         return cls(**{column.name: np.concatenate([getattr(table, column.name) for table in tables])
-                      for column in fields(cls)})  # fmt: skip
+                      for column in fields(cls)})
 
     def select(self, flag: Flag, quantity: Quantity) -> "Fit":
         """The groups of one fate and quantity."""
@@ -78,7 +78,7 @@ def statistics(departures: Departures, layers_hpa: Sequence[float]) -> Fit:
 
     omb, oma = table.value - table.background_mean, table.value - table.analysis_mean
     squares = {"omb_rms": omb, "oma_rms": oma, "background_spread": table.background_spread,
-               "analysis_spread": table.analysis_spread, "error": table.error}  # fmt: skip
+               "analysis_spread": table.analysis_spread, "error": table.error}
     lower, upper = groups.bounds(keys[:, 3], layers_hpa)
     return Fit(
         **dict(zip(KEYS[:3], keys[:, :3].T, strict=True)),

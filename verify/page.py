@@ -92,11 +92,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: in
     def line(cells: Sequence[str], tag: str) -> str:
         texts = (' class="text"' if i < text_columns else "" for i in range(len(cells)))
         return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>"
-                                for kind, cell in zip(texts, cells, strict=True)) + "</tr>"  # fmt: skip
+                                for kind, cell in zip(texts, cells, strict=True)) + "</tr>"
 
     body = "\n".join(line(row, "td") for row in rows)
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="table">\n<table>\n'
-            f"<thead>{line(header, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>")  # fmt: skip
+            f"<thead>{line(header, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>")
 
 
 def figures(pictures: Sequence[str], wide: bool = False) -> str:
@@ -115,5 +115,5 @@ def key(**lines: str) -> str:
     for name, meaning in lines.items():
         colour, _, line = name.partition("_")
         items.append(f'<span><i style="border-color: var(--{colour}); border-top-style: {line or "solid"}"></i>'
-                     f"{escape(meaning)}</span>")  # fmt: skip
+                     f"{escape(meaning)}</span>")
     return f'<p class="key">{"".join(items)}</p>'

@@ -16,7 +16,7 @@ def text(status: Status) -> str:
         if known:
             lines += [f"# HELP letkf_{name} {help_text}", f"# TYPE letkf_{name} gauge"]
             lines += [f"letkf_{name}{_labels({'experiment': status.experiment} | labels)} {value:.10g}"
-                      for labels, value in known]  # fmt: skip
+                      for labels, value in known]
     return "\n".join(lines) + "\n"
 
 
@@ -41,7 +41,7 @@ def _metrics(status: Status) -> Iterator[tuple[str, str, list[tuple[Labels, floa
     for name, help_text in (("omb_rms", "RMS of observation minus background"),
                             ("oma_rms", "RMS of observation minus analysis"),
                             ("background_spread", "Background spread at the observations"),
-                            ("error", "RMS of the observation errors given")):  # fmt: skip
+                            ("error", "RMS of the observation errors given")):
         yield f"departures_{name}", f"{help_text}, last scored cycle, assimilated.", [
             ({"quantity": quantity, "units": found.units}, getattr(found, name))
             for quantity, found in last.departures.items()]
@@ -49,5 +49,5 @@ def _metrics(status: Status) -> Iterator[tuple[str, str, list[tuple[Labels, floa
 
 def _labels(labels: Labels) -> str:
     escaped = {name: value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-               for name, value in labels.items()}  # fmt: skip
+               for name, value in labels.items()}
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"

@@ -43,7 +43,7 @@ class Scores:
 def write(path: Path, scores: Scores, experiment: str = "") -> None:
     """Write the scores of one time atomically."""
     attributes = {"experiment": experiment, "reference": scores.reference or "observations only",
-                  "members": np.int32(scores.members), "crps_form": "fair (Ferro 2014)"}  # fmt: skip
+                  "members": np.int32(scores.members), "crps_form": "fair (Ferro 2014)"}
     with netcdf.create(path, CONTRACT, attributes) as dataset:
         netcdf.add_time(dataset, scores.time)
         _add_names(dataset, "region", scores.regions)
@@ -55,9 +55,9 @@ def write(path: Path, scores: Scores, experiment: str = "") -> None:
         dataset.createDimension("fate", len(Flag))
         netcdf.add(dataset, "fate", ("fate",), np.array([flag.value for flag in Flag], np.int8),
                    flag_values=np.array([flag.value for flag in Flag], np.int8),
-                   flag_meanings=" ".join(flag.name for flag in Flag))  # fmt: skip
+                   flag_meanings=" ".join(flag.name for flag in Flag))
         netcdf.add(dataset, "observation_count", ("fate",),
-                   np.array([scores.counts.get(flag, 0) for flag in Flag], np.int64))  # fmt: skip
+                   np.array([scores.counts.get(flag, 0) for flag in Flag], np.int64))
 
 
 def units(channel: str) -> str:
@@ -84,7 +84,7 @@ def _add_fit(dataset: netCDF4.Dataset, fit: Fit) -> None:
         attributes: dict[str, object] = {"units": units[column.name]} if column.name in units else {}
         if column.name in codes:
             attributes = {"flag_values": np.array([e.value for e in codes[column.name]], np.int8),
-                          "flag_meanings": " ".join(e.name for e in codes[column.name])}  # fmt: skip
+                          "flag_meanings": " ".join(e.name for e in codes[column.name])}
         netcdf.add(dataset, f"group_{column.name}", ("group",), getattr(fit, column.name), **attributes)
 
 
@@ -93,10 +93,10 @@ def read(path: Path) -> Scores:
     with netcdf.open_to_read(path, CONTRACT) as dataset:
         regions, channels = _names(dataset, "region"), _names(dataset, "channel")
         against_truth = {name: np.asarray(variable[:]) for name, variable in dataset.variables.items()
-                         if variable.dimensions == ("region", "channel")}  # fmt: skip
+                         if variable.dimensions == ("region", "channel")}
         fit = Fit(**{column.name: np.asarray(dataset[f"group_{column.name}"][:]) for column in fields(Fit)})
         counts = {Flag(int(code)): int(number) for code, number
-                  in zip(dataset["fate"][:], dataset["observation_count"][:], strict=True) if number}  # fmt: skip
+                  in zip(dataset["fate"][:], dataset["observation_count"][:], strict=True) if number}
         reference = dataset.reference if against_truth else ""
         time, members = times.from_seconds(dataset["time"][0]), int(dataset.members)
     if not all(values.shape == (len(regions), len(channels)) for values in against_truth.values()):

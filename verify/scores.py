@@ -54,12 +54,12 @@ def ensemble_scores(X: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> di
 
 
 def moment_scores(mean: np.ndarray, deviation: np.ndarray, truth: np.ndarray,
-                  weights: np.ndarray) -> dict[str, np.ndarray]:  # fmt: skip
+                  weights: np.ndarray) -> dict[str, np.ndarray]:
     """rmse, bias and spread, each (region, channel), from ensemble mean and standard deviation (channel, lat, lon)."""
     error = np.asarray(mean, np.float64) - truth
     return {"rmse": np.sqrt(regional_mean(error**2, weights)),
             "bias": regional_mean(error, weights),
-            "spread": np.sqrt(regional_mean(np.asarray(deviation, np.float64) ** 2, weights))}  # fmt: skip
+            "spread": np.sqrt(regional_mean(np.asarray(deviation, np.float64) ** 2, weights))}
 
 
 def crps_fair(X: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ ADDRESS = "127.0.0.1"
 PORT = 8765
 REFRESH_SECONDS = 5
 TABLE_NOTE = ("Seconds count from when what a stage needs is there. Of each quantity: RMS of O−B / spread of the "
-              "background, over assimilated observations.")  # fmt: skip
+              "background, over assimilated observations.")
 HTML = "text/html; charset=utf-8"
 log = logging.getLogger("verify.serve")
 
@@ -37,7 +37,7 @@ log = logging.getLogger("verify.serve")
 def main(arguments: Sequence[str]) -> None:
     """Serve until interrupted; raises UserError where the port is taken."""
     parser = program.parser("python -m verify serve", __doc__ or "",
-                            "python -m verify serve run/experiments/twin_speedy.toml --port 8765")  # fmt: skip
+                            "python -m verify serve run/experiments/twin_speedy.toml --port 8765")
     program.add_experiment(parser)
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default {PORT}; 0 takes any that is free")
     chosen = parser.parse_args(arguments)
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.OK)
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store",
                    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-                   "X-Content-Type-Options": "nosniff"}  # fmt: skip
+                   "X-Content-Type-Options": "nosniff"}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -148,5 +148,5 @@ def _row(cycle: Cycle, quantities: Sequence[str]) -> list[str]:
     took = [stage.state if stage.seconds is None else f"{stage.seconds:.2f}" for stage in cycle.stages.values()]
     counted = [str(sum(cycle.counts.values())), str(cycle.counts.get("assimilated", 0))] if cycle.counts else ["", ""]
     fit = [f"{number(found.omb_rms)} / {number(found.background_spread)}"
-           if (found := cycle.departures.get(name)) else "" for name in quantities]  # fmt: skip
+           if (found := cycle.departures.get(name)) else "" for name in quantities]
     return [cycle.time, *took, *counted, *fit]

@@ -103,7 +103,7 @@ def of(settings: Settings, last: int = SHOWN) -> Status:
     experiment = settings.experiment
     all_times = experiment.times()
     finished = next((n for n, time in enumerate(all_times) if not _seems_finished(experiment.folder.at(time))),
-                    len(all_times))  # fmt: skip
+                    len(all_times))
     # Observations are made far ahead; a cycle is in hand from when the one before it was analysed.
     analysed = [time for time in all_times[finished:] if experiment.folder.at(time).departures.exists()]
     shown = all_times[: finished + len(analysed) + 1][-last:]
@@ -116,7 +116,7 @@ def of(settings: Settings, last: int = SHOWN) -> Status:
     now = all_times[min(finished, len(all_times) - 1)]
     cycles = [_cycle(settings, time, found, working and not complete, errors) for time in shown]
     return Status(experiment.name, state, reason, datetime.now(UTC), times.name(now), finished, len(all_times),
-                  _moment(progress), cycles)  # fmt: skip
+                  _moment(progress), cycles)
 
 
 def _seems_finished(here: TimeFolder) -> bool:
@@ -146,7 +146,7 @@ def _products(settings: Settings, time: datetime) -> Found:
     moments = [_written(following.mean), _written(following.spread)]
     return {"observations": _written(here.observations), "analysis": _written(here.departures) if analysed else None,
             "forecast": max(moment or 0.0 for moment in moments) if forecast else None,
-            "verify": _written(here.scores)}  # fmt: skip
+            "verify": _written(here.scores)}
 
 
 def _written(path: Path) -> float | None:
@@ -157,7 +157,7 @@ def _written(path: Path) -> float | None:
 
 
 def _state(settings: Settings, complete: bool, working: bool, progress: float | None,
-           errors: dict[str, str]) -> tuple[State, str]:  # fmt: skip
+           errors: dict[str, str]) -> tuple[State, str]:
     """The state and the reason that somebody should know."""
     experiment, verify = settings.experiment, settings.verify
     if complete:
@@ -205,7 +205,7 @@ def last_error(path: Path) -> str:
 
 
 def _cycle(settings: Settings, time: datetime, found: dict[datetime, Found], working: bool,
-           errors: dict[str, str]) -> Cycle:  # fmt: skip
+           errors: dict[str, str]) -> Cycle:
     here, products = settings.experiment.folder.at(time), found[time]
     before = found.get(time - settings.experiment.step, dict.fromkeys(STAGES))
     stages = {stage: _stage(settings, stage, before, products, working, errors) for stage in STAGES}
@@ -215,7 +215,7 @@ def _cycle(settings: Settings, time: datetime, found: dict[datetime, Found], wor
 
 
 def _stage(settings: Settings, stage: str, before: Found, products: Found, working: bool,
-           errors: dict[str, str]) -> Stage:  # fmt: skip
+           errors: dict[str, str]) -> Stage:
     ended, needed = products[stage], _needs(stage, before, products)
     if ended is not None:
         started = _written(settings.experiment.folder.folder / ".lock") or 0.0
@@ -246,7 +246,7 @@ def _observed(scores: Path, _: float | None) -> tuple[dict[str, int], dict[str, 
     totals = {quantity: found.fit.select(Flag.assimilated, quantity).total() for quantity in Quantity}
     departures = {quantity.name: Departures(quantity.units, int(total["count"]), total["omb_rms"], total["oma_rms"],
                                             total["background_spread"], total["error"])
-                  for quantity, total in totals.items() if total["count"]}  # fmt: skip
+                  for quantity, total in totals.items() if total["count"]}
     return {flag.name: number for flag, number in found.counts.items()}, departures, []
 
 

@@ -28,7 +28,7 @@ def skill_table(cycles: Sequence[Scores], headline: Sequence[str]) -> str:
     if not channels:
         return ""
     header = ["", "units", "RMSE\nbackgr.", "\nanalysis", "\nfree", "spread\nbackgr.", "\nanalysis",
-              "spread/error\nbackgr.", "\nanalysis", "CRPS\nbackgr.", "\nanalysis"]  # fmt: skip
+              "spread/error\nbackgr.", "\nanalysis", "CRPS\nbackgr.", "\nanalysis"]
     periods = [(f"at {times.name(last.time)}, cycle {len(cycles)}", cycles[-1:])]
     if len(half) > 1:
         periods.append((f"mean of the last {len(half)} cycles", half))
@@ -65,7 +65,7 @@ def fit_table(cycles: Sequence[Scores]) -> str:
     if not rows:
         return ""
     columns = [f"{period if i == 0 else ''}\n{name}" for period in periods
-               for i, name in enumerate(("number", "RMS O-B", "RMS O-A", "mean O-B", "spread"))]  # fmt: skip
+               for i, name in enumerate(("number", "RMS O-B", "RMS O-A", "mean O-B", "spread"))]
     return "Fit to observations\n" + table(["", "quantity", "units", *columns], rows)
 
 
@@ -78,7 +78,7 @@ def count_table(cycles: Sequence[Scores]) -> str:
     """Observations by fate, one row per time; the last column is the number of rows read."""
     present = [flag for flag in Flag if any(flag in cycle.counts for cycle in cycles)]
     rows = [[times.name(cycle.time), *(str(cycle.counts.get(flag, 0)) for flag in present),
-             str(sum(cycle.counts.values()))] for cycle in cycles]  # fmt: skip
+             str(sum(cycle.counts.values()))] for cycle in cycles]
     return "Observations by fate\n" + table(["time", *(flag.name.replace("_", "\n") for flag in present), "all"], rows)
 
 
@@ -92,7 +92,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     def line(cells: Sequence[str]) -> str:
         padded = [cell.rjust(width) if right else cell.ljust(width)
-                  for cell, width, right in zip(cells, widths, numeric, strict=True)]  # fmt: skip
+                  for cell, width, right in zip(cells, widths, numeric, strict=True)]
         return "  ".join(padded).rstrip()
 
     return "\n".join([*map(line, header_lines), "  ".join("-" * width for width in widths), *map(line, rows)])

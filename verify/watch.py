@@ -25,7 +25,7 @@ log = logging.getLogger("verify.status")
 def main(arguments: Sequence[str]) -> None:
     """Entry point; raises UserError, and Stopped where it followed and was asked to end."""
     parser = program.parser("python -m verify status", __doc__ or "",
-                            "python -m verify status run/experiments/twin_speedy.toml")  # fmt: skip
+                            "python -m verify status run/experiments/twin_speedy.toml")
     program.add_experiment(parser)
     parser.add_argument("--follow", action="store_true", help="go on until the experiment is complete")
     chosen = parser.parse_args(arguments)
@@ -72,7 +72,7 @@ def follow(settings: Settings) -> None:
 def text(now: Status) -> str:
     """The state in a line, and a table of the last cycles."""
     lines = [f"{now.experiment}: {now.state}" + (f", {now.reason}" if now.reason else ""),
-             f"{now.finished} of {now.planned} cycles finished, now at {now.now}", ""]  # fmt: skip
+             f"{now.finished} of {now.planned} cycles finished, now at {now.now}", ""]
     rows = []
     for cycle in now.cycles:
         took = [stage.state if stage.seconds is None else f"{stage.seconds:.2f}" for stage in cycle.stages.values()]
@@ -80,7 +80,7 @@ def text(now: Status) -> str:
         fit = [number(wind.omb_rms), number(wind.background_spread)] if wind else ["-", "-"]
         rows.append([cycle.time, *took, str(cycle.counts.get("assimilated", "-")), *fit, str(len(cycle.warnings))])
     header = ["cycle", *(f"{stage}\ns" for stage in status.STAGES), "assimi-\nlated", "wind O-B\nm s-1",
-              "spread\nm s-1", "warnings"]  # fmt: skip
+              "spread\nm s-1", "warnings"]
     return "\n".join(lines) + table(header, rows) + _in_real_time(now)
 
 

@@ -57,7 +57,7 @@ def bracket(levels: np.ndarray, pressure: np.ndarray) -> Bracket:
     """Neighbours of `pressure` (n,) among `levels` (ascending, both Pa); beyond them the weights are clipped and
     the flag says `out_of_domain` (above the top) or `below_ground` (below the lowest level)."""
     flag = np.where(pressure < levels[0], Flag.out_of_domain,
-                    np.where(pressure > levels[-1], Flag.below_ground, Flag.passed))  # fmt: skip
+                    np.where(pressure > levels[-1], Flag.below_ground, Flag.passed))
     flag = np.where(np.isfinite(pressure) & (pressure > 0), flag, Flag.missing_position)
     inside = np.log(np.where(flag == Flag.passed, pressure, levels[0]))
     if levels.size == 1:
@@ -71,7 +71,7 @@ def bracket(levels: np.ndarray, pressure: np.ndarray) -> Bracket:
 
 
 def on_levels(space: StateSpace, variable: str, stencil: Stencil, between: Bracket,
-              factor: float = 1.0) -> Interpolation:  # fmt: skip
+              factor: float = 1.0) -> Interpolation:
     """The map to a variable on levels, times `factor`."""
     return _map(space, variable, stencil, space.index(variable)[between.level], factor * between.weight)
 
@@ -86,7 +86,7 @@ def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> Interpolat
 
 
 def _map(space: StateSpace, variable: str, stencil: Stencil, channel: np.ndarray,
-         weight: np.ndarray) -> Interpolation:  # fmt: skip
+         weight: np.ndarray) -> Interpolation:
     """Entries from `channel` (n, levels) with vertical `weight` (n, levels) and the four horizontal neighbours."""
     horizontal, points = stencil.weight, channel.shape[0]
     if variable in WIND_COMPONENTS:  # a vector's components change sign across a pole

@@ -174,7 +174,7 @@ class ObservationOperator:
 
     @classmethod
     def of(cls, table: Observations, space: StateSpace, static: Static,
-           max_height_difference: float) -> "ObservationOperator":  # fmt: skip
+           max_height_difference: float) -> "ObservationOperator":
         """Everything that does not depend on the members; `max_height_difference` in m."""
         somewhere = np.isfinite(table.lon) & (np.abs(table.lat) <= 90)
         lat, lon = (np.where(somewhere, axis, 0.0) for axis in (table.lat, table.lon))
@@ -185,7 +185,7 @@ class ObservationOperator:
         def site(rows: np.ndarray) -> Site:
             elevation = table.elevation[rows].astype(np.float64)
             return Site(space, stencil.at(place[rows]), orography, table.pressure[rows], elevation,
-                        max_height_difference)  # fmt: skip
+                        max_height_difference)
 
         groups = []
         for quantity, operator in OPERATORS.items():

@@ -38,7 +38,7 @@ class Hybrid(Solver, frozen=True, tag_field="method", tag="hybrid"):
         if problem.p == 0:
             return Weights(np.zeros(k + m), unchanged)
         scale = np.concatenate([np.full(k, root * np.sqrt((1.0 - self.share) / (k - 1))),
-                                np.full(m, np.sqrt(self.share / (m - 1)))])  # fmt: skip
+                                np.full(m, np.sqrt(self.share / (m - 1)))])
         HZ = scale * np.hstack([problem.Y, problem.static])  # (p, k + m)
         tapered = problem.rinv[:, None] * HZ
         gamma, V = np.linalg.eigh(tapered.T @ HZ)

@@ -44,7 +44,7 @@ def compiled() -> ModuleType | None:
         from letkf_mpi import _lanes
     except ImportError as error:
         log.warning("local analyses without the compiled kernel, 20 to 40 times slower (%s); install a C compiler and "
-                    "install again, or set kernel = \"reference\" in [analysis.solver]", error)  # fmt: skip
+                    "install again, or set kernel = \"reference\" in [analysis.solver]", error)
         return None
     return _lanes
 
@@ -61,7 +61,7 @@ def chosen_instructions() -> str:
     chosen = os.environ.get(INSTRUCTIONS) or known[0]
     if chosen not in known:
         raise UserError(f"{INSTRUCTIONS}: expected one of {', '.join(known)}, which this machine has, got {chosen!r}; "
-                        "unset it to have the fastest")  # fmt: skip
+                        "unset it to have the fastest")
     return chosen
 
 
@@ -70,7 +70,7 @@ def refuse_mixed(of_ranks: Sequence[str]) -> None:
     if len(set(of_ranks)) > 1:
         got = ", ".join(f"{name} on {of_ranks.count(name)} rank(s)" for name in sorted(set(of_ranks)))
         raise UserError(f"the analysis has other bits on other processors, and the fastest instructions are {got}: set "
-                        f"{INSTRUCTIONS} to one that all have")  # fmt: skip
+                        f"{INSTRUCTIONS} to one that all have")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Method:
     @property
     def packed(self) -> tuple[Any, ...]:
         return (self.precision == "float32", self.noobs_transform == "allones", _RELAXATIONS.index(self.relaxation),
-                self.alpha, SINGLE_UP_TO)  # fmt: skip
+                self.alpha, SINGLE_UP_TO)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Lanes:
     """The kernel with what all tiles share; `vertical` (level, n) taper.  Safe to use from several threads."""
 
     def __init__(self, observations: Observations, vertical: np.ndarray, channels: Channels, method: Method,
-                 limits: Sequence[Limit] = ()):  # fmt: skip
+                 limits: Sequence[Limit] = ()):
         kernel = compiled()
         if kernel is None:
             raise RuntimeError("the compiled kernel is not there")
@@ -173,7 +173,7 @@ class Lanes:
              channels.sees.all(axis=1).astype(np.uint8), *_integers(channels.level, channels.first, channels.number)),
             channels.humidity.astype(np.uint8),
             tuple(_integers(limit.number[observations.rows], limit.most_of_each) for limit in limits),
-            _poles(_SINGLE_ERROR), _poles(_DOUBLE_ERROR))  # fmt: skip
+            _poles(_SINGLE_ERROR), _poles(_DOUBLE_ERROR))
 
     def analyse(self, site: np.ndarray, horizontal: np.ndarray, inflation: np.ndarray, X: np.ndarray) -> TileAnalysis:
         """A tile that sees `site` (s,) with tapers `horizontal` (s, column); background `X` float32 (k, channel,
@@ -187,7 +187,7 @@ class Lanes:
         by_level, by_channel = tuple(of_levels), tuple(of_channels)
         self._kernel.analyse(self._instructions, self._shared, self._method,
                              (site, horizontal, np.ascontiguousarray(inflation, dtype=np.float64), X),
-                             by_level, by_channel, (clipped, analysis))  # fmt: skip
+                             by_level, by_channel, (clipped, analysis))
         return TileAnalysis(analysis, *[*by_level, *by_channel, clipped])
 
     def weights(self, taper: np.ndarray, inflation: np.ndarray) -> Weights:
@@ -196,12 +196,12 @@ class Lanes:
         found = Weights(np.empty((width, k)), np.empty((width, k, k)))
         self._kernel.weights(self._instructions, self._shared, self._method,
                              np.ascontiguousarray(taper, dtype=np.float64), np.asarray(inflation, dtype=np.float64),
-                             found.mean, found.perturbations)  # fmt: skip
+                             found.mean, found.perturbations)
         return found
 
 
 def weights(Y: np.ndarray, d: np.ndarray, variance: np.ndarray, taper: np.ndarray, inflation: np.ndarray,
-            precision: str = "float32") -> Weights:  # fmt: skip
+            precision: str = "float32") -> Weights:
     """w̄ (column, k) and W (column, k, k) of columns that see the same observations, `Y` (p, k), with their own `taper`
     (p, column) and β (column,)."""
     p = len(d)

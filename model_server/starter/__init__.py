@@ -21,5 +21,5 @@ def find(name: str, suffix: str) -> Path:
     if not shipped.exists():
         known = ", ".join(sorted(path.stem for path in FOLDER.glob(f"*{suffix}"))) or "none"
         raise UserError(f"{name}: no such file comes with this code; known: {known}; or write the path of a file "
-                        f"of your own, {name}{suffix}")  # fmt: skip
+                        f"of your own, {name}{suffix}")
     return shipped

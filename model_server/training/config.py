@@ -103,12 +103,12 @@ class Training(config.Section, frozen=True):
             raise ValueError("at least one phase is needed")
         if self.batch < FOR_MIXING and any(phase.mixing for phase in self.phases):
             raise ValueError(f"mixing takes other states from the batch: batch must be {FOR_MIXING} or more, "
-                             f"got {self.batch}")  # fmt: skip
+                             f"got {self.batch}")
 
 
 # What may differ when a training goes on: the result depends on none of it, but for rounding.
 MAY_CHANGE = ("test_start", "test_end", "source", "natures", "data", "shards", "memory_gb", "device", "threads",
-              "save_minutes", "weights")  # fmt: skip
+              "save_minutes", "weights")
 
 
 class Settings(server_config.Settings, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from contracts import paths
 from model_server.training.validation import REFERENCES, Score
 
 SHOWN = ("temperature_850", "temperature_500", "geopotential_500", "u_component_of_wind_500", "specific_humidity_700",
-         "2m_temperature")  # fmt: skip
+         "2m_temperature")
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ def _panel(panel: Any, steps: list[int], record: Record, channel: str) -> None:
         here = [
             score.rmse for scores in record.scores for score in scores
             if (score.lead_hours, score.channel) == (lead, channel)
-        ]  # fmt: skip
+        ]
         panel.plot(steps, here, color=colour, label=f"{lead} h")
         for kind, style in zip(REFERENCES, ("--", ":"), strict=True):
             (value,) = [
                 score.rmse for score in record.references
                 if (score.lead_hours, score.channel, score.kind) == (lead, channel, kind)
-            ]  # fmt: skip
+            ]
             panel.axhline(value, color=colour, linestyle=style, linewidth=0.8)
     panel.set(title=f"{channel} RMSE", xlabel="training step", ylim=(0, None))
     panel.legend(title="- - persistence, ··· climatology", fontsize="small", title_fontsize="small")

@@ -88,7 +88,7 @@ class Trainer:
         ln_p = np.log([channel.pressure for channel in self.settings.space.channels])
         size, *_, nlat, nlon = fields.shape
         weights = samples.mixing(size, ln_p, (nlat, nlon), self.settings.experiment.seed, place.phase, place.epoch,
-                                 place.batch)  # fmt: skip
+                                 place.batch)
         return torch.from_numpy(weights).to(self.device) * (fields.roll(1, 0) - fields.roll(3, 0))
 
     def unobserved(self, place: Place, fields: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Trainer:
         rows = [names.index(name) for name in strengths]
         size, _, *horizontal = fields.shape
         pattern = samples.unobserved((size, len(rows), *horizontal), self.settings.experiment.seed, place.phase,
-                                     place.epoch, place.batch)  # fmt: skip
+                                     place.epoch, place.batch)
         strength = self.tendency[rows] * torch.tensor(list(strengths.values()), device=self.device)[:, None, None]
         errors = torch.zeros_like(fields)
         errors[:, rows] = strength * torch.from_numpy(pattern).to(self.device)
@@ -130,12 +130,12 @@ def train(settings: Settings) -> Path:
     if state.resume(where, training, settings):
         training.network.to(trainer.device)
         log.info("%s: goes on at phase %d epoch %d step %d", where, training.place.phase + 1,
-                 training.place.epoch + 1, training.place.step)  # fmt: skip
+                 training.place.epoch + 1, training.place.step)
     if not training.record.references:
         training.record = Record(references=tuple(trainer.validation.references()))
     phases = settings.training.phases
     log.info("%d parameters, %d samples, %d batches an epoch", parameter_count(training.network),
-             len(trainer.windows[0]), trainer.batch_count(0))  # fmt: skip
+             len(trainer.windows[0]), trainer.batch_count(0))
     while training.place.phase < len(phases):
         epoch(trainer, training, where)
         close_epoch(trainer, training, weights)
@@ -158,7 +158,7 @@ def prepared(settings: Settings) -> Trainer:
     windows = tuple(windows_of(series, settings, phase.rollout) for phase in training.phases)
     unseen = validation_of(series, settings, known, settings.validation)
     fewest = min(samples.batch_count(len(window), training.batch, phase.samples)
-                 for window, phase in zip(windows, training.phases, strict=True))  # fmt: skip
+                 for window, phase in zip(windows, training.phases, strict=True))
     if not fewest or not len(unseen.windows):
         raise UserError(
             f"{series.folder.folder}: holds {min(map(len, windows))} samples for training, at least one batch of "
@@ -170,11 +170,11 @@ def prepared(settings: Settings) -> Trainer:
         weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
         tendency=torch.tensor([[[known.moments[name].tendency_std]] for name in channels], device=device),
         device=device, windows=windows, validation=unseen,
-    )  # fmt: skip
+    )
 
 
 def validation_of(series: Series, settings: Settings, known: Statistics,
-                  period: tuple[datetime, datetime]) -> Validation:  # fmt: skip
+                  period: tuple[datetime, datetime]) -> Validation:
     """Forecasts evenly spread over `period`."""
     training, hours = settings.training, settings.experiment.step_hours
     leads = tuple(lead // hours for lead in training.leads_hours)
@@ -202,7 +202,7 @@ def card_of(settings: Settings, known: Statistics) -> Card:
         damping=settings.training.damping, normalization=known.moments,
         about=f"trained by python -m model_server train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-    )  # fmt: skip
+    )
 
 
 def climatology_of(card: Card, known: Statistics) -> np.ndarray | None:
@@ -293,7 +293,7 @@ def close_epoch(trainer: Trainer, training: Training, weights: Path) -> None:
     line = Epoch(place.phase + 1, place.epoch + 1, place.step, phase.rollout, rate, mean, loss)
     training.record = training.record.plus(line, scores)
     log.info("phase %d/%d epoch %d/%d: training loss %.4f, validation loss %.4f%s", place.phase + 1, len(phases),
-             place.epoch + 1, phase.epochs, mean, loss, ", best" if loss < place.best_loss else "")  # fmt: skip
+             place.epoch + 1, phase.epochs, mean, loss, ", best" if loss < place.best_loss else "")
     if loss < place.best_loss:
         place.best_loss, place.worse = loss, 0
         training.best = {name: tensor.cpu().clone() for name, tensor in training.network.state_dict().items()}
@@ -308,7 +308,7 @@ def publish(trainer: Trainer, best: dict[str, Tensor], weights: Path) -> None:
     """Weights and card, ready to serve."""
     arrays = {name: tensor.numpy() for name, tensor in best.items()}
     content = Checkpoint(trainer.card, arrays, statistics.constants(trainer.series),
-                         climatology_of(trainer.card, trainer.statistics))  # fmt: skip
+                         climatology_of(trainer.card, trainer.statistics))
     checkpoints.write(weights, content, trainer.settings.training.weights)
 
 
@@ -343,7 +343,7 @@ class _Report:
         phases = self.trainer.settings.training.phases
         log.info("phase %d/%d epoch %d/%d batch %d/%d, loss %.4f, %s left", place.phase + 1, len(phases),
                  place.epoch + 1, phases[place.phase].epochs, place.batch, self.trainer.batch_count(place.phase),
-                 place.loss_sum / place.batch, duration(seconds))  # fmt: skip
+                 place.loss_sum / place.batch, duration(seconds))
 
 
 def _sizes(settings: Settings) -> dict:

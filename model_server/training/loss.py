@@ -38,7 +38,7 @@ class Scores:
         # A forecast that is the climatology has no anomaly; it is credited with no skill rather than with NaN.
         self.correlations = self.correlations + np.divide(
             product, norm, out=np.zeros_like(norm), where=norm > 0
-        ).sum(axis=0)  # fmt: skip
+        ).sum(axis=0)
 
     @property
     def rmse(self) -> np.ndarray:

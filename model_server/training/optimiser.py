@@ -24,7 +24,7 @@ class Optimiser:
         muon = {key for key in named if _inside(network, key)} if name == "muon" else set()
         still = {key for key, parameter in named.items() if _undecayed(key, parameter)}
         groups = [{"params": _chosen(named, named.keys() - muon - still), "weight_decay": weight_decay},
-                  {"params": _chosen(named, still - muon), "weight_decay": 0.0}]  # fmt: skip
+                  {"params": _chosen(named, still - muon), "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)]
         if muon:
             matrices = _chosen(named, muon)

@@ -28,7 +28,7 @@ def batch_count(samples: int, size: int, limit: int | None) -> int:
 
 
 def batches(windows: np.ndarray, size: int, seed: int, phase: int, epoch: int,
-            limit: int | None = None) -> list[np.ndarray]:  # fmt: skip
+            limit: int | None = None) -> list[np.ndarray]:
     """`windows` (n, steps + 1) shuffled, in pieces of exactly `size`; what is left over waits for another epoch."""
     shuffled = windows[order(len(windows), seed, phase, epoch)]
     return [shuffled[i * size : (i + 1) * size] for i in range(batch_count(len(windows), size, limit))]
@@ -48,7 +48,7 @@ def disturbance(shape: tuple[int, ...], seed: int, phase: int, epoch: int, batch
 
 
 def mixing(members: int, ln_p: np.ndarray, horizontal: tuple[int, int], seed: int, phase: int, epoch: int,
-           batch: int) -> np.ndarray:  # fmt: skip
+           batch: int) -> np.ndarray:
     """Weights of other states to be mixed in, float32 (B, channel, lat, lon), smooth as those of a local analysis.
 
     White noise smoothed over grid lengths and correlated over `ln_p` (channel,) as exp(-½ d²), of variance one, times a
@@ -56,7 +56,7 @@ def mixing(members: int, ln_p: np.ndarray, horizontal: tuple[int, int], seed: in
     """
     rng = np.random.default_rng((seed, phase, epoch, batch, MIXING))
     smooth = gaussian_filter(rng.standard_normal((members, len(ln_p), *horizontal)), SMOOTH, axes=(-2, -1),
-                             mode=("nearest", "wrap"))  # fmt: skip
+                             mode=("nearest", "wrap"))
     smooth /= smooth.std(axis=(-2, -1), keepdims=True)
     root = _root(np.exp(-0.5 * (ln_p[:, None] - ln_p) ** 2))
     weights = np.einsum("cd,bdyx->bcyx", root, smooth)
@@ -73,7 +73,7 @@ def unobserved(shape: tuple[int, ...], seed: int, phase: int, epoch: int, batch:
     members, channels, nlat, nlon = shape
     margin = 4 * LARGE  # rows beyond the poles, so that all that are kept have as many around them
     common, own = (gaussian_filter(rng.standard_normal((members, count, nlat + 2 * margin, nlon)), LARGE,
-                                   axes=(-2, -1), mode=("nearest", "wrap")) for count in (1, channels))  # fmt: skip
+                                   axes=(-2, -1), mode=("nearest", "wrap")) for count in (1, channels))
     pattern = (common + own)[:, :, margin : margin + nlat] / np.sqrt(2)
     return (pattern * LARGE * np.sqrt(4 * np.pi)).astype(np.float32)  # the variance behind a Gaussian is 1 / 4 pi s^2
 

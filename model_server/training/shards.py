@@ -59,7 +59,7 @@ def write(source: Source, folder: ShardFolder, wanted: Sequence[datetime], days:
     for time in wanted:
         groups.setdefault(times.to_seconds(time) // (days * DAY), []).append(time)
     todo = {number: group for number, group in groups.items()
-            if not _is_there(folder.shard(number, days), group, source.space)}  # fmt: skip
+            if not _is_there(folder.shard(number, days), group, source.space)}
     if not folder.static.exists():
         static.write(folder.static, source.static())
     for number in progress.reported(list(todo), "shards", log):
@@ -76,7 +76,7 @@ def _write_one(path: Path, space: StateSpace, when: Sequence[datetime], fields: 
 
 
 def fill(file: h5py.File, space: StateSpace, when: Sequence[datetime], fields: np.ndarray, storage: str,
-         **compression: Any) -> None:  # fmt: skip
+         **compression: Any) -> None:
     """Write `fields` (time, channel, lat, lon) at the times `when` into an open file, as a shard holds them."""
     offset = fields.mean(axis=0, dtype=np.float64).astype(np.float32)
     anomaly = fields - offset
@@ -123,7 +123,7 @@ class Series:
         self.space, self.folder = space, folder
         files = [opened(path, space) for path in folder.shards()]
         if not files:
-            raise UserError(f"{folder.folder}: holds no shards; python -m model_server shards makes them")
+            raise UserError(f"{folder.folder}: holds no shards; python -m model_server train EXPERIMENT makes them")
         hold = sum(file["fields"].nbytes for file in files) <= memory_bytes
         stamps = [file["time"][:] for file in files]
         order = np.argsort(np.concatenate(stamps), kind="stable")

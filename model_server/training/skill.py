@@ -50,7 +50,7 @@ def report(settings: Settings, free_days: int) -> str:
     missing = set(FOLLOWED) - {channel.name for channel in settings.space.channels}
     if missing:
         raise UserError(f"[state] has no {' and no '.join(sorted(missing))}, whose global means tell how far the free "
-                        "run drifts; score weights of a state that has them")  # fmt: skip
+                        "run drifts; score weights of a state that has them")
     trainer = loop.prepared(settings)
     path = settings.folder / f"{settings.experiment.name}.safetensors"
     model = climax.model_of(climax.load(path), settings.space, CPU, str(path))
@@ -93,7 +93,7 @@ def climate(series: Series, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """(channel,) percentiles of the global means of the states `numbers`."""
     pieces = np.array_split(numbers, max(1, len(numbers) // 64))
     means = np.concatenate([_global_means(series.fields(piece), series)
-                            for piece in progress.reported(pieces, "climate of global means", log)])  # fmt: skip
+                            for piece in progress.reported(pieces, "climate of global means", log)])
     low, high = np.percentile(means, PERCENTILES, axis=0)
     return low, high
 
@@ -109,13 +109,13 @@ def table(scores: Sequence[Score]) -> list[str]:
     """Markdown: RMSE and ACC of each lead beside the references', and the share below persistence."""
     found = {(score.channel, score.lead_hours, score.kind): score for score in scores}
     lines = ["| channel | lead h | RMSE | persistence | climatology | below persistence | ACC |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
+             "|---|---|---|---|---|---|---|"]
     for channel in [name for name in SHOWN if any(score.channel == name for score in scores)]:
         for lead in sorted({score.lead_hours for score in scores}):
             forecast = found[channel, lead, "forecast"]
             still, mean = (found[channel, lead, kind].rmse for kind in REFERENCES)
             lines.append(f"| {channel} | {lead} | {forecast.rmse:.4g} | {still:.4g} | {mean:.4g} | "
-                         f"{1 - forecast.rmse / still:.0%} | {forecast.acc:.3f} |")  # fmt: skip
+                         f"{1 - forecast.rmse / still:.0%} | {forecast.acc:.3f} |")
     return lines
 
 
@@ -126,4 +126,4 @@ def stay(run: FreeRun, low: np.ndarray, high: np.ndarray, days: int) -> list[str
                                              if np.isfinite(inside) else f"inside the climate's {low_:.5g} to "
                                              f"{high_:.5g} for all {days} days")
         for name, low_, high_, inside in zip(FOLLOWED, low, high, run.days_inside(low, high), strict=True)
-    ]  # fmt: skip
+    ]

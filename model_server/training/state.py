@@ -55,7 +55,7 @@ def settings_of(settings: Settings) -> dict:
         "periods": [f"{start} to {end}" for start, end in settings.periods],
         "training": _fixed(settings.training),
         "network": msgspec.to_builtins(settings.network),
-    }  # fmt: skip
+    }
 
 
 def _fixed(training: config.Training) -> dict:

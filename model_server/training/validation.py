@@ -51,7 +51,7 @@ class Validation:
         return still + mean
 
     def loss(self, step: Callable[[Tensor], Tensor], rollout: int, scale: Tensor, weights: Tensor,
-             device: torch.device) -> float:  # fmt: skip
+             device: torch.device) -> float:
         """The loss of forecasts of `rollout` steps from the same times."""
         total = 0.0
         for window in self._pieces():
@@ -77,7 +77,7 @@ class Validation:
         ]
 
     def _forecasts(self, step: Callable[[Tensor], Tensor], fields: np.ndarray,
-                   device: torch.device) -> dict[int, np.ndarray]:  # fmt: skip
+                   device: torch.device) -> dict[int, np.ndarray]:
         ahead, state = {}, torch.from_numpy(fields).to(device)
         for number in range(1, max(self.leads) + 1):
             state = step(state)

@@ -29,7 +29,7 @@ SHORT_NAMES = {
     "geopotential": "z", "u_component_of_wind": "u", "v_component_of_wind": "v", "temperature": "t",
     "specific_humidity": "q", "2m_temperature": "t2m", "10m_u_component_of_wind": "u10",
     "10m_v_component_of_wind": "v10", "surface_pressure": "sp",
-}  # fmt: skip
+}
 SAME_DEGREES = 1e-3  # coordinates are float32 in many of these files
 
 
@@ -103,7 +103,7 @@ class ZarrSource:
         return _finite(
             np.stack([self._channel(chosen, channel) for channel in self.space.channels], axis=1),
             times, self.space, "the zarr store",
-        )  # fmt: skip
+        )
 
     def _channel(self, chosen: Any, channel: Channel) -> np.ndarray:
         """(time, lat, lon)"""
@@ -150,7 +150,7 @@ def _times_in(path: Path, dataset: netCDF4.Dataset, times: Sequence[datetime]) -
     """Numbers of `times` in the file."""
     axis = dataset["time"]
     stamps: Any = netCDF4.num2date(axis[:], axis.units, getattr(axis, "calendar", "standard"),
-                              only_use_cftime_datetimes=False, only_use_python_datetimes=True)  # fmt: skip
+                              only_use_cftime_datetimes=False, only_use_python_datetimes=True)
     number = {valid_times.to_seconds(stamp.replace(tzinfo=UTC)): i for i, stamp in enumerate(stamps)}
     missing = [time for time in times if valid_times.to_seconds(time) not in number]
     if missing:

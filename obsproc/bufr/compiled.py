@@ -11,8 +11,6 @@ the tables are the same whatever their number. Nothing is allocated that the fir
 that no report has a value for is one missing value, seen as many times as there are rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -107,7 +105,7 @@ class _Packed:
     stack: list[int]  # by field: which of `stacks`, or -1
 
     @classmethod
-    def of(cls, program: Program, fields: list[int]) -> _Packed:
+    def of(cls, program: Program, fields: list[int]) -> "_Packed":
         stacks = list(dict.fromkeys(block for block in program.stack_of(program.columns()) if block >= 0))
         stack = [stacks.index(block) if block >= 0 else PLAIN for block in program.stack_of(fields)]
         places = np.array([program.field_in_level[fields], program.field_is_text[fields], stack,
@@ -148,7 +146,7 @@ class _Tables:
     stacks: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # level and depth of the deeper events, events by level
 
     @classmethod
-    def empty(cls, program: Program, where: Subsets, first: np.ndarray, occurs: np.ndarray, path: str) -> _Tables:
+    def empty(cls, program: Program, where: Subsets, first: np.ndarray, occurs: np.ndarray, path: str) -> "_Tables":
         """Room for the rows counted; raises BufrError if that is more than the data can stand for."""
         fields = program.columns()
         levels, *events = first[-1].tolist()

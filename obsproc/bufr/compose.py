@@ -7,8 +7,6 @@ by default; a subset that does not fit is alone in a larger one.
 Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR; the DX layout stands in `tables`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 

@@ -1,7 +1,5 @@
 """The interpreter of programs in use: the compiled one, or where it was not built, the NumPy definition."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache

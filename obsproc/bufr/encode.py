@@ -13,8 +13,6 @@ Each subset begins with its length in bytes (65535 where that is too long to say
 the next byte. A value is (bits + reference) / 10**scale, so it comes back to within half a unit of its last decimal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

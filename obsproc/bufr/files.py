@@ -9,8 +9,6 @@ A damaged file is refused with one sentence, or read `tolerant`: whatever messag
 and the others are decoded as if it had never been there.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -13,8 +13,6 @@ Only the small gap behind a message is searched for the next one.
 Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
 """
 
-from __future__ import annotations
-
 import logging
 import struct
 from pathlib import Path

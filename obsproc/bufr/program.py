@@ -17,8 +17,6 @@ Operators (WMO FM 94): 201YYY width += YYY - 128; 202YYY scale += YYY - 128; 207
 10**YYY, width += (10 YYY + 2) // 3 (numbers only); 206YYY the next descriptor is YYY bits wide; YYY = 000 ends each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 

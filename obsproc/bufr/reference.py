@@ -5,8 +5,6 @@ of the bits in one expression and put into its row: of the subset, of the level,
 Rows stand in the order of the file. `compiled` gives the same tables, faster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

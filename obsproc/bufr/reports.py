@@ -7,8 +7,6 @@ numbers are NaN, missing texts empty; numbers are in the unit of the file's Tabl
 one without any value may be a single missing value in every row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -12,8 +12,6 @@ to this program beforehand: the vintages differ (1989: ADPUPA = 360230; 2020: 34
 A descriptor FXXYYY is kept as its 16 bits, F in the top two, X in six and Y in eight; `fxy` makes it readable.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +31,7 @@ class Element(NamedTuple):
     reference: int
     width: int
 
-    def checked(self) -> Element:
+    def checked(self) -> "Element":
         """The element itself. Raises ValueError when its values cannot be read."""
         is_text = self.is_text
         largest = 2048 if is_text else 56  # bits; an integer is cut out of 64 bits at any bit
@@ -65,11 +63,11 @@ class Tables:
     elements: dict[int, Element] = field(default_factory=dict)
     sequences: dict[int, Sequence] = field(default_factory=dict)
 
-    def has(self, other: Tables) -> bool:
+    def has(self, other: "Tables") -> bool:
         """Whether `other` says nothing new."""
         return other.elements.items() <= self.elements.items() and other.sequences.items() <= self.sequences.items()
 
-    def merged(self, other: Tables) -> Tables:
+    def merged(self, other: "Tables") -> "Tables":
         """Both together; `other` wins where they differ."""
         return Tables(self.elements | other.elements, self.sequences | other.sequences)
 

@@ -8,8 +8,6 @@ Each subset begins with its length in bytes and ends with padding to it. The wal
 the data and the tables against each other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -121,7 +119,7 @@ class Trace:
     found: list[int]  # instances of each block so far
 
     @classmethod
-    def of(cls, program: Program) -> Trace:
+    def of(cls, program: Program) -> "Trace":
         blocks, segments = len(program.block_parent), len(program.segment_block)
         return cls([[] for _ in range(blocks)], [[] for _ in range(blocks)], [[] for _ in range(segments)],
                    [0] * blocks)

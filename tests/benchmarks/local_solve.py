@@ -50,7 +50,7 @@ def kernel(k: int, p: int, precision: str) -> tuple[Callable[[], object], int]:
     table, taper = made(k, p)
     channels = LEVELS * CHANNELS
     parts = Channels(np.arange(LEVELS), np.ones((LEVELS, p), bool), np.arange(LEVELS + 1) * CHANNELS,
-                     np.arange(channels), np.zeros(channels, int))  # fmt: skip
+                     np.arange(channels), np.zeros(channels, int))
     solve = Lanes(table, np.ones((LEVELS, p)), parts, Method(precision, relaxation="rtpp", alpha=0.9))
     X = np.random.default_rng(k).standard_normal((k, channels, COLUMNS)).astype(np.float32)
     beta = np.ones((LEVELS, COLUMNS))
@@ -84,7 +84,7 @@ def batched(k: int, p: int) -> tuple[Callable[[], object], int]:
 def contest(k: int, p: int, rounds: int = ROUNDS) -> dict[str, float]:
     """Median microseconds for each local analysis."""
     contestants = {"float32": kernel(k, p, "float32"), "float64": kernel(k, p, "float64"), "W": whole_matrix(k, p),
-                   "eigh": per_point(k, p), "batched": batched(k, p)}  # fmt: skip
+                   "eigh": per_point(k, p), "batched": batched(k, p)}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, (work, count) in contestants.items():
@@ -105,7 +105,7 @@ def soundings(count: int, k: int) -> Used:
     Y = (0.7 * (Y - Y.mean(axis=2, keepdims=True))).reshape(-1, k)
     lat, lon = np.rad2deg(np.arcsin(rng.uniform(-1, 1, count))), rng.uniform(0, 360, count)
     return Used(Y, rng.standard_normal(len(Y)), np.ones(len(Y)), np.tile(quantity, count), np.repeat(lat, each),
-                np.repeat(lon, each), np.tile(pressure, count))  # fmt: skip
+                np.repeat(lon, each), np.tile(pressure, count))
 
 
 def whole_analysis(nlat: int, nlon: int, count: int = 416, more: str = "") -> tuple[Callable[[], None], LocalAnalysis]:

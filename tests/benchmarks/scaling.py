@@ -71,7 +71,7 @@ class Problem:
         Y = rng.standard_normal((rows.size, self.members)) * table.error[:, None]
         return Used(Y - Y.mean(axis=1, keepdims=True), rng.standard_normal(rows.size) * table.error,
                     table.error.astype(float) ** 2, table.quantity, table.lat, table.lon,
-                    departures.vertical_position(table))  # fmt: skip
+                    departures.vertical_position(table))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def measure(problem: Problem) -> Costs:
         set_up=seconds(lambda: ObservationOperator.of(table, problem.space, flat, 300.0)) * scale,
         apply=seconds(lambda: (H.apply(columns), H.ground_pressure(columns))) * scale,
         root=root * scale, table=writing * scale, read=read, write=write, exchange=exchange_seconds(),
-    )  # fmt: skip
+    )
 
 
 def tile_seconds(problem: Problem) -> tuple[np.ndarray, float, float]:
@@ -223,20 +223,20 @@ def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> di
 def size(problem: Problem, ranks: int) -> Size:
     levels = np.unique(problem.space.pressure).size
     return Size(problem.members, len(problem.space.channels), problem.space.grid.size, levels, len(problem.table),
-                ranks, min(ranks, RANKS_ON_NODE), Layouts.group_bytes)  # fmt: skip
+                ranks, min(ranks, RANKS_ON_NODE), Layouts.group_bytes)
 
 
 def table_of(problem: Problem, costs: Costs, filesystem: float) -> list[str]:
     """Lines of a table in Markdown."""
     lines = ["| ranks | " + " | ".join(REAL_PHASES) + " | all, s | efficiency | GB a rank | GB a node of 64 |",
-             "|" + " --- |" * (len(REAL_PHASES) + 5)]  # fmt: skip
+             "|" + " --- |" * (len(REAL_PHASES) + 5)]
     alone = 0.0
     for ranks in RANKS:
         phases, needed = predict(problem, costs, ranks, filesystem), memory.estimate(size(problem, ranks))
         total = sum(phases.values())
         alone = alone or total
         cells = [f"{ranks}", *(f"{phases[name]:.1f}" for name in REAL_PHASES), f"{total:.0f}",
-                 f"{alone / ranks / total:.2f}", f"{needed.each / 1e9:.1f}", f"{needed.node / 1e9:.0f}"]  # fmt: skip
+                 f"{alone / ranks / total:.2f}", f"{needed.each / 1e9:.1f}", f"{needed.node / 1e9:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -247,7 +247,7 @@ def repeated(table: Observations, nobs: int) -> Observations:
     rng, many = np.random.default_rng(3), table.select(np.resize(passed, nobs))
     again = np.arange(nobs) >= passed.size
     return many.with_columns(lat=np.clip(many.lat + again * rng.normal(0, 0.5, nobs), -90, 90),
-                             lon=(many.lon + again * rng.normal(0, 0.5, nobs)) % 360)  # fmt: skip
+                             lon=(many.lon + again * rng.normal(0, 0.5, nobs)) % 360)
 
 
 def settings_of(grid: str, members: int, horizontal_km: float, levels: tuple[int, ...]) -> Settings:
@@ -272,7 +272,7 @@ def check(members: int, nobs: int, horizontal_km: float, filesystem: float, rank
     """Run the program on a made 0.25-degree case with few members and levels; print its phases beside the model's."""
     with tempfile.TemporaryDirectory() as folder:
         made = case.make(Path(folder), members, 720, 1440, nobs,
-                         more=f"[localization]\nhorizontal_km = {horizontal_km}\nvertical_ln_p = 0.3\n")  # fmt: skip
+                         more=f"[localization]\nhorizontal_km = {horizontal_km}\nvertical_ln_p = 0.3\n")
         job = mpirun(ranks, "-m", "letkf_mpi.analysis", made.toml, case.NOW, timeout=900)
         if job.returncode:
             sys.exit(job.stderr)
@@ -292,7 +292,7 @@ def check(members: int, nobs: int, horizontal_km: float, filesystem: float, rank
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scaling", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("observations", type=Path, help="observations.nc of obsproc, such as that of 1989-01-01 12 UTC")
     parser.add_argument("--nobs", type=float, default=1e6, help="observations assimilated (default: 1e6)")
     parser.add_argument("--members", type=int, default=80)

@@ -65,7 +65,7 @@ def one_round(toml: Path, time_of: str, ranks: int, checkout: Path) -> dict[str,
     mpiexec = Path(sys.executable).parent / "mpiexec"
     began = time.time()
     job = subprocess.run([mpiexec, "-n", str(ranks), sys.executable, __file__, "--rank", toml, time_of], cwd=checkout,
-                         env=environment, capture_output=True, text=True, check=False)  # fmt: skip
+                         env=environment, capture_output=True, text=True, check=False)
     ended = time.time()
     if job.returncode:
         sys.exit(job.stderr)
@@ -79,7 +79,7 @@ def one_round(toml: Path, time_of: str, ranks: int, checkout: Path) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.timeline", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another version of the code, with its kernel")

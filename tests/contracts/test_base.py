@@ -40,7 +40,7 @@ def test_a_file_takes_what_it_does_not_say_from_its_base(above):
     whole = tomllib.loads(base.complete(above))
     below = tomllib.loads(BELOW)
     assert whole == below | {"experiment": below["experiment"] | {"name": "above"},
-                             "localization": {"horizontal_km": 800.0}}  # fmt: skip
+                             "localization": {"horizontal_km": 800.0}}
     settings = config.load(above, Settings)
     assert (settings.experiment.name, settings.run.ranks) == ("above", 3)
 
@@ -73,7 +73,7 @@ def test_every_experiment_of_ours_can_be_read(path):
     ('base = "above.toml"', "do they name one another"),
     ('base = "below.toml"\nmembers = 3', "members: stands in no section"),
     ('base = "loose.toml"', "loose.toml: run: stands in no section"),
-])  # fmt: skip
+])
 def test_a_base_that_is_none_is_refused(above, text, words):
     above.write_text(text)
     (above.parent / "loose.toml").write_text("run = 3\n" + BELOW.replace("[run]", "[retention]"))

@@ -19,7 +19,7 @@ from contracts.grid import Grid
 from contracts.variables import Flag, Quantity
 from tests import builders
 
-identity = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+identity = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @identity
@@ -162,7 +162,7 @@ def test_a_flipped_bit_in_the_data_is_refused(tmp_path):
     ("1989010106/inflation.nc", ": run/cycle.sh EXPERIMENT.toml --redo analysis 1989010106"),
     ("truth/1989010106.nc", ""),
     ("free/1989010106/mean.nc", ""),
-])  # fmt: skip
+])
 def test_a_file_that_is_missing_or_damaged_is_told_with_what_makes_it_again(tmp_path, name, again):
     path = tmp_path / name
     with pytest.raises(ContractError) as missing:
@@ -251,7 +251,7 @@ def test_a_flush_that_fails_names_the_file_and_leaves_nothing(tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", full)
     words = "m.nc: could not be written .No space left on device.; check the space"
     with (pytest.raises(UserError, match=words), paths.side_by_side() as disk,
-          paths.atomic(tmp_path / "m.nc", disk if beside else None) as partial):  # fmt: skip
+          paths.atomic(tmp_path / "m.nc", disk if beside else None) as partial):
         partial.write_text("whole")
     assert not list(tmp_path.iterdir())
 
@@ -261,7 +261,7 @@ def test_a_write_beyond_what_may_be_written_names_the_file_and_leaves_nothing(tm
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
         with (pytest.raises(UserError, match="curve.png: could not be written .File too large.; check the space"),
-              paths.atomic(tmp_path / "curve.png") as partial):  # fmt: skip
+              paths.atomic(tmp_path / "curve.png") as partial):
             partial.write_text("more than ten bytes")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

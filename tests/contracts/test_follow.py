@@ -43,7 +43,7 @@ def service(tmp_path, monkeypatch):
 
     def start(seconds: float = 0.0):
         process = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path / "short.toml"), str(seconds)],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout.readline() == "alive\n"
         return process, folder

@@ -50,7 +50,7 @@ def complete(experiment: Experiment, stage: str, time: datetime) -> bool:
     here, following = experiment.folder.at(time), experiment.folder.at(time + STEP).background
     return {"observations": here.observations.exists(), "forecast": following.is_complete(MEMBERS),
             "analysis": here.departures.exists() and here.analysis.is_complete(MEMBERS),
-            "verify": here.scores.exists()}[stage]  # fmt: skip
+            "verify": here.scores.exists()}[stage]
 
 
 def at(number: int, names) -> set[str]:
@@ -67,7 +67,7 @@ FROM_ANALYSIS = at(2, {*OF_AN_ANALYSIS, "scores.nc"}) | at(3, BACKGROUND) | LATE
     ("analysis", FROM_ANALYSIS),
     ("forecast", at(3, BACKGROUND) | LATER),
     ("verify", at(2, {"scores.nc"})),
-])  # fmt: skip
+])
 def test_what_depends_on_it_goes_and_nothing_else(experiment, stage, gone):
     before = files(experiment)
     sentence = redo.redo(experiment, stage, TIMES[2])
@@ -101,7 +101,7 @@ def killed_after(count: int, monkeypatch) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_anywhere_nothing_stands_without_what_it_was_made_from_and_the_next_run_finishes_it(
-        experiment, stage, tmp_path, monkeypatch):  # fmt: skip
+        experiment, stage, tmp_path, monkeypatch):
     steps = len(list(redo.removed(experiment, stage, TIMES[1])))
     whole = shutil.copytree(tmp_path, tmp_path / "whole")
     redo.redo(experiment, stage, TIMES[1])
@@ -131,9 +131,9 @@ def let_go(experiment: Experiment, number: int) -> None:
 @pytest.mark.parametrize(("stage", "folder", "nearest"), [
     ("analysis", "background", "1990013100 before it, 1990013112 after it"),
     ("forecast", "background", "1990013112 after it"),
-])  # fmt: skip
+])
 def test_without_the_members_it_begins_with_it_is_refused_with_the_times_where_it_can_be_done(
-        experiment, stage, folder, nearest):  # fmt: skip
+        experiment, stage, folder, nearest):
     for number in (0, 1):
         let_go(experiment, number)
     before = files(experiment)
@@ -141,7 +141,7 @@ def test_without_the_members_it_begins_with_it_is_refused_with_the_times_where_i
         redo.redo(experiment, stage, TIMES[1])
     assert str(refused.value) == (
         f"{experiment.folder.at(TIMES[1]).folder / folder}: m0001.nc to m0002.nc are no longer kept ([retention]), so "
-        f"{stage} of 1990013106 cannot be redone; the nearest times where it can: {nearest}")  # fmt: skip
+        f"{stage} of 1990013106 cannot be redone; the nearest times where it can: {nearest}")
     assert files(experiment) == before
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_stage_or_time_is_refused_with_what_there_is(experiment):
 def test_the_shell_asks_for_it(experiment, tmp_path, capsys):
     path = tmp_path / "again.toml"
     path.write_text('[experiment]\nname = "again"\nmembers = 2\n'
-                    "start = 1990-01-31T00:00:00Z\nend = 1990-01-31T18:00:00Z\n")  # fmt: skip
+                    "start = 1990-01-31T00:00:00Z\nend = 1990-01-31T18:00:00Z\n")
     shell.main([str(path), "--redo", "verify", "1990013106"])
     assert capsys.readouterr().out.startswith("redo verify of 1990013106: 1 file(s) removed")
     with pytest.raises(UserError, match="--redo: expected a stage, one of observations, .* got 'verify'"):

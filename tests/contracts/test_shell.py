@@ -41,7 +41,7 @@ def test_a_shell_reads_what_the_file_says(tmp_path, monkeypatch, capsys):
     assert told.stdout.splitlines() == [
         str(tmp_path / "a folder; with 'signs'" / "short"),
         "1989010118 1989010200 1989010206", "3", "6", "research", "2", "local", "letkf_mpi.analysis",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_environment_overrides_the_ranks(tmp_path, monkeypatch, capsys):

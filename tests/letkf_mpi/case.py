@@ -45,7 +45,7 @@ class Case:
 
 
 def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: int = 60, more: str = "",
-         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925)) -> Case:  # fmt: skip
+         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925)) -> Case:
     """Write the experiment; `more` are further lines of the experiment file."""
     toml = folder / "experiment.toml"
     toml.write_text(f"""
@@ -90,7 +90,7 @@ def table(nobs: int, seed: int = 5) -> Observations:
         mean + scale * rng.standard_normal(nobs), quantity=quantity, error=0.5 * scale,
         lat=np.rad2deg(np.arcsin(rng.uniform(-1, 1, nobs))), lon=rng.uniform(0, 360, nobs),
         pressure=rng.uniform(45_000, 95_000, nobs), report=np.arange(nobs),
-    )  # fmt: skip
+    )
 
 
 def contents(files: TimeFolder) -> dict[str, bytes]:

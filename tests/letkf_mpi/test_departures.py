@@ -45,7 +45,7 @@ def test_rows_that_were_not_rejected_keep_the_fate_they_came_with():
 def test_a_humidity_shares_the_gross_error_of_the_temperature_beside_it():
     T, q = Quantity.temperature, Quantity.specific_humidity
     table = builders.observations([9.0, 0.0, 0.0, 0.0, 9.0], [T, q, q, q, q], report=[1, 1, 1, 2, 3],
-                                  pressure=[7e4, 7e4, 6e4, 7e4, 7e4])  # fmt: skip
+                                  pressure=[7e4, 7e4, 6e4, 7e4, 7e4])
     flags = guess(table, [-1.0, 0.0, 1.0]).table.flag.tolist()
     assert flags == [Flag.gross_error, Flag.gross_error, Flag.assimilated, Flag.assimilated, Flag.gross_error]
     assert guess(table.with_columns(value=np.zeros(5)), [-1.0, 0.0, 1.0]).table.flag.tolist() == [Flag.assimilated] * 5
@@ -83,7 +83,7 @@ def test_rows_kept_from_the_analysis_are_compared_with_the_model(flag):
     ({}, np.nan, Flag.out_of_domain, Flag.out_of_domain),
     ({"pressure": 90_001.0}, 0.0, Flag.passed, Flag.below_ground),
     ({"pressure": 90_000.0}, 0.0, Flag.passed, Flag.assimilated),
-])  # fmt: skip
+])
 def test_reasons(columns, hx, flag, fate):
     table = builders.observations(**({"value": [0.0]} | columns))
     assert guess(table, hx, ground=90_000.0, flag=flag).table.flag.tolist() == [fate]
@@ -91,7 +91,7 @@ def test_reasons(columns, hx, flag, fate):
 
 def test_surface_quantities_stand_at_the_nominal_pressure_of_surface_channels():
     table = builders.observations(np.zeros(3), pressure=70_000.0, quantity=[
-        Quantity.temperature, Quantity.surface_pressure, Quantity.u_component_of_wind_10m])  # fmt: skip
+        Quantity.temperature, Quantity.surface_pressure, Quantity.u_component_of_wind_10m])
     assert guess(table, 0.0).used().pressure.tolist() == [70_000.0, SURFACE_PRESSURE_NOMINAL, SURFACE_PRESSURE_NOMINAL]
 
 
@@ -108,7 +108,7 @@ def test_ranks_are_uniform_where_observation_and_members_are_drawn_alike():
     truth, error = rng.standard_normal((nobs, k + 1)), 0.8
     table = builders.observations(truth[:, 0] + error * rng.standard_normal(nobs), error=error)
     first = first_guess(table, truth[:, 1:], np.full((nobs, k), 1e9), np.zeros(nobs, np.int8),
-                        BackgroundCheck(limit=1e9), seed=(1, 2))  # fmt: skip
+                        BackgroundCheck(limit=1e9), seed=(1, 2))
     share = np.bincount(first.rank, minlength=k + 1) / nobs
     np.testing.assert_allclose(share, 1 / (k + 1), atol=5 * np.sqrt(1 / (k + 1) / nobs))
 
@@ -119,7 +119,7 @@ def test_draws_belong_to_the_row_and_the_seed():
 
     def noise(flags, seed):
         first = first_guess(table.with_columns(flag=np.array(flags)), hx, np.full((6, 3), 1e9), np.zeros(6, np.int8),
-                            BackgroundCheck(limit=1e9), seed)  # fmt: skip
+                            BackgroundCheck(limit=1e9), seed)
         return first.used(with_noise=True).noise
 
     passed, bad = Flag.passed, Flag.bad_mark

@@ -32,7 +32,7 @@ def test_with_the_ensemble_as_static_set_it_is_the_letkf(share):
     found, exact = hybrid(share).solve(problem(p=9, static=local.Y)), Letkf().solve(local)
     np.testing.assert_allclose(found.mean[:5] + found.mean[5:], exact.mean, rtol=1e-10)
     np.testing.assert_allclose(found.perturbations[:5] + found.perturbations[5:], exact.perturbations, rtol=1e-10,
-                               atol=1e-12)  # fmt: skip
+                               atol=1e-12)
 
 
 @pytest.mark.parametrize("inflation", [1.0, 1.3])
@@ -60,7 +60,7 @@ def test_it_is_the_kalman_filter_of_the_blended_covariance(inflation):
 def test_a_full_rank_static_set_lets_an_observation_correct_what_the_ensemble_cannot_see():
     """Two members that agree have no covariance; the static part still draws to the observation."""
     local = problem(p=1, k=2, Y=np.zeros((1, 2)), d=np.ones(1), variance=np.ones(1), taper=np.ones(1),
-                    static=centred((1, 6), 5))  # fmt: skip
+                    static=centred((1, 6), 5))
     variance = 0.5 * (local.static @ local.static.T).item() / 5
     weights = hybrid(0.5).solve(local)
     assert (local.static @ weights.mean[2:]).item() == pytest.approx(variance / (variance + 1))

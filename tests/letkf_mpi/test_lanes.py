@@ -40,7 +40,7 @@ def made(k: int, p: int, seed: int = 0, condition: float | None = None) -> dict[
 def reference(case: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """w̄ (column, k) and W (column, k, k)."""
     found = [Letkf().solve(LocalProblem(case["Y"], case["d"], case["variance"], taper, beta))
-             for taper, beta in zip(case["taper"].T, case["inflation"], strict=True)]  # fmt: skip
+             for taper, beta in zip(case["taper"].T, case["inflation"], strict=True)]
     return np.stack([w.mean for w in found]), np.stack([w.perturbations for w in found])
 
 
@@ -114,7 +114,7 @@ def test_spread_in_some_members_only(precision, instructions):
         assert errors(case | dict(Y=Y), precision)[1] < TOLERANCE[precision]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 24), st.integers(0, 40), st.integers(0, 2**31), st.sampled_from(sorted(TOLERANCE)))
 def test_any_problem(k, p, seed, precision):
     assert errors(made(k, p, seed), precision)[1] < TOLERANCE[precision]
@@ -125,7 +125,7 @@ def test_perfect_and_worthless_observations(instructions):
     for precision in TOLERANCE:
         worthless = lanes.weights(**(case | dict(variance=np.full(4, 1e30))), precision=precision)
         np.testing.assert_allclose(worthless.perturbations, np.sqrt(case["inflation"])[:, None, None] * np.eye(10),
-                                   atol=1e-14)  # fmt: skip
+                                   atol=1e-14)
         perfect = lanes.weights(**(case | dict(variance=np.full(4, 1e-12))), precision=precision)
         np.testing.assert_allclose(perfect.mean @ case["Y"].T, np.broadcast_to(case["d"], (COLUMNS, 4)), rtol=1e-3)
         np.testing.assert_allclose(case["Y"] @ perfect.perturbations, 0, atol=1e-3)

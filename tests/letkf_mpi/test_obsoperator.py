@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.constants import GRAVITY, VIRTUAL_FACTOR
@@ -48,7 +48,6 @@ def piecewise(lat, lon, ln_p):
     return 1.0 + 0.1 * lat - 0.02 * ramp + 0.001 * lat * ramp + ln_p * (2.0 - 0.03 * lat + 0.01 * ramp)
 
 
-@settings(deadline=None)
 @given(st.floats(SPACE.grid.lat[0], SPACE.grid.lat[-1]), st.floats(-180, 540), st.floats(LEVELS[0], LEVELS[-1]))
 def test_interpolation_is_exact_for_bilinear_fields_linear_in_ln_p(lat, lon, pressure):
     table = builders.observations(np.zeros(4), [1, 2, 3, 5], lat=lat, lon=np.mod(lon, 360.0), pressure=pressure)
@@ -84,7 +83,7 @@ def test_agrees_with_the_grid_stencil_at_levels_also_beyond_the_last_row(quantit
 def test_geopotential_height_and_virtual_temperature():
     table = builders.observations(np.zeros(4), pressure=60_000.0, lat=-33.0, lon=211.0,
                                   quantity=[Quantity.geopotential_height, Quantity.virtual_temperature,
-                                            Quantity.temperature, Quantity.specific_humidity])  # fmt: skip
+                                            Quantity.temperature, Quantity.specific_humidity])
     x = builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1).astype(float)
     height, virtual, temperature, humidity = operator(table).apply(x)
     assert virtual == pytest.approx(temperature * (1 + VIRTUAL_FACTOR * humidity), rel=1e-12)
@@ -111,7 +110,7 @@ def test_a_station_far_from_the_models_orography_is_flagged_but_compared():
 def test_no_field_and_no_position_are_reasons():
     bare = StateSpace.of(SPACE.grid, LEVELS, ("temperature",), ())
     table = builders.observations(np.zeros(14), quantity=[*Quantity, 3, 3, 7], lat=[0.0] * 11 + [np.nan, 0.0, 0.0],
-                                  pressure=[60_000.0] * 12 + [np.nan] * 2, elevation=[0.0] * 13 + [np.nan])  # fmt: skip
+                                  pressure=[60_000.0] * 12 + [np.nan] * 2, elevation=[0.0] * 13 + [np.nan])
     flags = operator(table, bare).flag
     assert [Quantity(q) for q in table.quantity[:11][flags[:11] == Flag.passed]] == [Quantity.temperature]
     assert (flags[:11][flags[:11] != Flag.passed] == Flag.no_model_field).all()

@@ -109,7 +109,7 @@ def test_particles_near_each_other_are_resampled_alike():
     """The draws are the same at every point: two columns that see the same get the same transform."""
     here = dict(lat=np.zeros(4), lon=np.zeros(4))
     settings = with_settings(analysis=Analysis(solver=ParticleFilter(resampling="monte_carlo")),
-                             localization=Localization(horizontal_km=1e9))  # fmt: skip
+                             localization=Localization(horizontal_km=1e9))
     X = ensemble()
     X[:, :, 1] = X[:, :, 0]
     beta = np.ones((LEVELS.size, 2))

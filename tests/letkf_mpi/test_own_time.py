@@ -14,7 +14,7 @@ SPACE = builders.space()
 SLOTS = np.array([-3, -1, 0, 2]) * 3600.0
 K, N = 4, 30
 START, CHANGE = (np.stack([builders.random_state(SPACE, seed * 10 + i).data for i in range(K)]).reshape(
-    K, len(SPACE.channels), -1).astype(np.float64) for seed in (1, 2))  # fmt: skip
+    K, len(SPACE.channels), -1).astype(np.float64) for seed in (1, 2))
 CHANGE *= 1e-6  # a second
 
 
@@ -22,7 +22,7 @@ def table(time):
     rng = np.random.default_rng(3)
     quantity = rng.choice([Quantity.temperature, Quantity.u_component_of_wind, Quantity.temperature_2m], N)
     return builders.observations(rng.normal(size=N), quantity, rng.uniform(-90, 90, N), rng.uniform(0, 360, N),
-                                 pressure=rng.uniform(5e4, 9e4, N), time=time)  # fmt: skip
+                                 pressure=rng.uniform(5e4, 9e4, N), time=time)
 
 
 def operator(rows):
@@ -37,7 +37,7 @@ def at(seconds: float) -> np.ndarray:
 def own(time, states=lambda slot: at(SLOTS[slot])):
     observed = table(time)
     return equivalents(Between.of(observed.time.astype(float), SLOTS), SLOTS.size, states,
-                       lambda rows: operator(observed.select(rows)))  # fmt: skip
+                       lambda rows: operator(observed.select(rows)))
 
 
 @pytest.mark.parametrize("slot", range(SLOTS.size))
@@ -89,6 +89,6 @@ def test_what_has_no_h_at_the_analysis_time_has_none_at_another():
     time = np.full(N, -7000)
     observed = replace(table(time), pressure=np.full(N, 4e4))  # above the top level
     found = equivalents(Between.of(time.astype(float), SLOTS), SLOTS.size, lambda slot: at(SLOTS[slot]),
-                        lambda rows: operator(observed.select(rows)))  # fmt: skip
+                        lambda rows: operator(observed.select(rows)))
     without = operator(observed).flag != Flag.passed
     assert without.any() and np.array_equal(np.isnan(found).all(axis=0), without)

@@ -10,7 +10,7 @@ def problem(p: int = 7, k: int = 5, inflation: float = 1.0, seed: int = 0, **cha
     rng = np.random.default_rng(seed)
     Y = rng.standard_normal((p, k))
     columns = dict(Y=Y - Y.mean(axis=1, keepdims=True), d=rng.standard_normal(p), variance=rng.uniform(0.5, 2.0, p),
-                   taper=rng.uniform(0.1, 1.0, p), inflation=inflation)  # fmt: skip
+                   taper=rng.uniform(0.1, 1.0, p), inflation=inflation)
     return LocalProblem(**(columns | changed))
 
 
@@ -44,7 +44,7 @@ def test_equals_the_kalman_filter(inflation):
 def test_taper_divides_the_error_variance():
     whole = problem()
     close(Letkf().solve(whole),
-          Letkf().solve(problem(variance=whole.variance / whole.taper, taper=np.ones(whole.p))))  # fmt: skip
+          Letkf().solve(problem(variance=whole.variance / whole.taper, taper=np.ones(whole.p))))
 
 
 @pytest.mark.parametrize("inflation", [1.0, 1.21])

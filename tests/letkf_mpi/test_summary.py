@@ -11,7 +11,7 @@ from tests import builders
 def departures():
     """Two temperatures used (O−B 3 and 4, O−A 1 and −1), one gross error, one wind withheld."""
     table = builders.observations([3.0, 4.0, 900.0, 5.0], [3, 3, 3, 1], error=1.0,
-                                  flag=[Flag.passed, Flag.passed, Flag.passed, Flag.withheld])  # fmt: skip
+                                  flag=[Flag.passed, Flag.passed, Flag.passed, Flag.withheld])
     background = np.tile([-2.0, 0.0, 2.0], (4, 1))
     first = first_guess(table, background, np.full((4, 3), 1e9), np.zeros(4, np.int8), BackgroundCheck())
     return first.with_analysis(np.array([[2.0], [5.0], [0.0], [0.0]]) + [-0.5, 0.0, 0.5])
@@ -25,7 +25,7 @@ def test_counts_fit_and_spread():
     assert cells["u_component_of_wind"][:2] == ["1", "0"]
     assert lines[3] == "4 observations: assimilated 2, withheld 1, gross_error 1"
     assert lines[4:] == ["  not assimilated of u_component_of_wind: withheld 1",
-                         "  not assimilated of temperature: gross_error 1"]  # fmt: skip
+                         "  not assimilated of temperature: gross_error 1"]
 
 
 def test_every_row_is_in_the_table():

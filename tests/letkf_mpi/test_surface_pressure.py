@@ -53,7 +53,7 @@ def test_surface_pressure_of_the_standard_atmosphere(own_pressure, height, limit
     space, x = standard_state(orography, own_pressure)
     elevation = GRID.bilinear(lat, lon).scalar(orography.reshape(-1)) + rng.uniform(-300, 300, n) * (height > 0)
     table = builders.observations(standard_pressure(elevation), quantity=Quantity.surface_pressure, lat=lat, lon=lon,
-                                  elevation=elevation)  # fmt: skip
+                                  elevation=elevation)
 
     error = ObservationOperator.of(table, space, Static(GRID, orography, orography), 1e4).apply(x) - table.value
 
@@ -78,7 +78,7 @@ def test_the_models_ground_itself_gets_the_models_own_pressure():
     x[-1] += np.random.default_rng(2).normal(0, 500, GRID.size)  # weather
     static = Static(GRID, terrain(3000.0), terrain(0.0))
     table = builders.observations(np.zeros(GRID.size), quantity=Quantity.surface_pressure, lat=GRID.column_lat,
-                                  lon=GRID.column_lon, elevation=static.orography.reshape(-1))  # fmt: skip
+                                  lon=GRID.column_lon, elevation=static.orography.reshape(-1))
     np.testing.assert_allclose(ObservationOperator.of(table, space, static, 1.0).apply(x), x[-1], rtol=1e-6)
 
 
@@ -103,9 +103,9 @@ def test_hypsometric_pressure_of_a_real_state_is_near_the_models_own(samples):
     grid = Grid.regular(*orography.shape, poles=True)
     space = StateSpace.of(grid, LEVELS, ("geopotential", "temperature"), ())
     x = np.concatenate([[factor * fields[name, "isobaricInhPa", int(p / 100)].reshape(-1) for p in LEVELS]
-                        for name, factor in (("gh", G), ("t", 1.0))])  # fmt: skip
+                        for name, factor in (("gh", G), ("t", 1.0))])
     table = builders.observations(truth, quantity=Quantity.surface_pressure, lat=grid.column_lat, lon=grid.column_lon,
-                                  elevation=orography.reshape(-1))  # fmt: skip
+                                  elevation=orography.reshape(-1))
     error = ObservationOperator.of(table, space, Static(grid, orography, orography), 10.0).apply(x) - truth
     sea = orography.reshape(-1) < 10.0
     assert abs(error[sea].mean()) < 50.0 and abs(error[~sea].mean()) < 50.0  # Pa

@@ -34,7 +34,7 @@ def observed(X: np.ndarray) -> Used:
     hx = H @ X.astype(float).reshape(K, -1).T  # (n, k)
     mean = hx.mean(axis=1)
     return Used(hx - mean[:, None], VALUES - mean, ERROR**2, np.full(N, Quantity.temperature), LAT, LON,
-                np.full(N, 85_000.0))  # fmt: skip
+                np.full(N, 85_000.0))
 
 
 def analyse(parts, solver, beta=1.0, **sections):

@@ -55,7 +55,7 @@ def analysis(X: np.ndarray, y: np.ndarray, method, noise: np.ndarray, static: np
         taper = gaussian(distance / 3.0)
         near, seen = PLACES[taper > 0], taper > 0
         problem = LocalProblem(Xb[:, near].T, y[seen] - mean[near], np.ones(near.size), taper[seen], 1.02,
-                               noise[seen], (1, 2), static[:, near].T if solver.needs_static else None)  # fmt: skip
+                               noise[seen], (1, 2), static[:, near].T if solver.needs_static else None)
         weights = solver.solve(problem)
         local = np.concatenate([Xb[:, i], static[:, i]]) if solver.needs_static else Xb[:, i]
         Xa[:, i], increment[i] = local @ weights.perturbations, local @ weights.mean

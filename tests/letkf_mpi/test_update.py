@@ -24,7 +24,7 @@ from tests import builders
 SPACE = builders.space()
 K = 6
 BASE = config.decode('[experiment]\nname = "x"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T06:00:00Z\n'
-                     f"members = {K}", Settings, "test")  # fmt: skip
+                     f"members = {K}", Settings, "test")
 ALL = np.arange(SPACE.grid.size)
 ERRORS = {"float64": 0.0, "float32": 1e-5}  # of a weight by the kernel, in units of the spread
 KERNELS = ["reference", *(f"{precision} {name}" for precision in ERRORS for name in lanes.instructions() or ("none",))]
@@ -65,7 +65,7 @@ def used(n=30, seed=1, **changed) -> Used:
     Y -= Y.mean(axis=1, keepdims=True)
     columns = dict(Y=Y, d=rng.standard_normal(n), variance=np.ones(n),
                    quantity=np.full(n, Quantity.temperature), lat=rng.uniform(-90, 90, n),
-                   lon=rng.uniform(0, 360, n), pressure=rng.uniform(4e4, 1e5, n))  # fmt: skip
+                   lon=rng.uniform(0, 360, n), pressure=rng.uniform(4e4, 1e5, n))
     return Used(**(columns | changed))
 
 
@@ -106,7 +106,7 @@ def test_an_observation_beyond_the_cutoff_changes_no_bit():
     kept = np.arange(30) != 0
     assert np.array_equal(analyse(table, columns=column).X, analyse(rows(table, kept), columns=column).X)
     assert not np.array_equal(analyse(table, columns=column).X,
-                              analyse(rows(table, np.arange(30) != 1), columns=column).X)  # fmt: skip
+                              analyse(rows(table, np.arange(30) != 1), columns=column).X)
 
 
 def test_an_observation_above_the_vertical_cutoff_changes_no_bit_of_a_level():
@@ -229,16 +229,16 @@ LOCALIZED = {
 
 # Not RTPS with allones, which makes much of the rounding that is left of the spread.
 @pytest.mark.parametrize(("relaxation", "noobs_transform"), [("none", "identity"), ("rtpp", "identity"),
-                                                             ("rtps", "identity"), ("rtpp", "allones")])  # fmt: skip
+                                                             ("rtps", "identity"), ("rtpp", "allones")])
 @pytest.mark.parametrize("localization", LOCALIZED)
 def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform, error):
     """Everything that is written and told, by the kernel and point by point."""
     solver = msgspec.structs.replace(BASE.analysis.solver, noobs_transform=noobs_transform)
     analysis = msgspec.structs.replace(BASE.analysis, solver=solver, humidity_below_hpa=500.0)
     settings = with_settings(relaxation=RELAXED[relaxation], localization=LOCALIZED[localization], analysis=analysis,
-                             inflation=Adaptive(prior_sd=0.5))  # fmt: skip
+                             inflation=Adaptive(prior_sd=0.5))
     table = used(90, quantity=np.where(np.arange(90) % 2, Quantity.temperature, Quantity.u_component_of_wind),
-                 message_type=np.where(np.arange(90) % 3, b"ADPUPA", b"AIRCFT"))  # fmt: skip
+                 message_type=np.where(np.arange(90) % 3, b"ADPUPA", b"AIRCFT"))
     table.lat[:45], table.lon[:45], table.d[:] = 30.0, 40.0, 3.0 * table.d  # a sounding among others
     columns = ALL[np.r_[17:30, 80:107]]
     found, expected = analyse(table, settings, columns, 1.05), analyse(table, by_points(settings), columns, 1.05)

@@ -23,7 +23,7 @@ STEP = timedelta(hours=6)
 def small_space() -> StateSpace:
     """8 x 16 points, two levels of temperature and geopotential, and 2 m temperature."""
     return StateSpace.of(builders.space().grid, (50_000.0, 85_000.0), ("geopotential", "temperature"),
-                         ("2m_temperature",))  # fmt: skip
+                         ("2m_temperature",))
 
 
 def randomise(network: torch.nn.Module, seed: int = 0, size: float = 0.2) -> None:
@@ -42,13 +42,13 @@ def card(where: StateSpace, predicts: str = "tendency", latitude: str = "ascendi
         channel.name: Moments(mean=builders.CLIMATE[channel.variable][0], std=builders.CLIMATE[channel.variable][1],
                               tendency_std=0.1 * builders.CLIMATE[channel.variable][1])
         for channel in where.channels
-    } | {name: Moments(mean=1.0, std=30.0) for name in CONSTANTS}  # fmt: skip
+    } | {name: Moments(mean=1.0, std=30.0) for name in CONSTANTS}
     return Card(
         network=NetworkCard(tokens=(*CONSTANTS, *reversed(channels)), head=tuple(reversed(channels)), patch=2,
                             embed_dim=16, depth=2, heads=4),
         grid=GridCard(nlat=where.grid.shape[0], nlon=where.grid.shape[1], latitude=latitude),
         inputs=(*channels, *CONSTANTS), outputs=channels, normalization=moments, **fields,
-    )  # fmt: skip
+    )
 
 
 def checkpoint(of: Card, seed: int = 0) -> Checkpoint:

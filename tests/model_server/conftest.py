@@ -76,4 +76,4 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "model_server", *arguments], cwd=CHECKOUT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | environment,
-    )  # fmt: skip
+    )

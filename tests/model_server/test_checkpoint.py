@@ -209,7 +209,7 @@ def test_a_file_that_does_not_fit_names_every_key(tmp_path, card, static_path):
     source = lightning_file(tmp_path / "l.ckpt", weights, "net.")
     with pytest.raises(UserError, match=r"missing head.4.weight .*unknown head.9.weight"):
         convert.main([str(source), str(tmp_path / "x.safetensors"), "--card", str(draft_card(tmp_path, card)),
-                      "--static", str(static_path)])  # fmt: skip
+                      "--static", str(static_path)])
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -239,7 +239,7 @@ def test_positions_of_another_grid_are_interpolated_only_when_asked(tmp_path, ca
     weights["pos_embed"] = coarse.clone()
     source = lightning_file(tmp_path / "l.ckpt", weights, "net.")
     arguments = [str(source), str(tmp_path / "x.safetensors"), "--card", str(draft_card(tmp_path, card)),
-                 "--static", str(static_path)]  # fmt: skip
+                 "--static", str(static_path)]
     with pytest.raises(UserError, match=r"pos_embed \(1, 8, 16\) instead of \(1, 32, 16\)"):
         convert.main(arguments)
     convert.main([*arguments, "--interpolate-positions"])
@@ -253,7 +253,7 @@ def test_normalisation_comes_from_the_files_of_the_public_code(tmp_path, card):
     upstream = {"latitude": "lattitude"}
     for what, value in (("mean", 3.0), ("std", 2.0)):
         np.savez(tmp_path / f"normalize_{what}.npz", **{upstream.get(n, n): np.array([value + i])
-                                                        for i, n in enumerate(names)})  # fmt: skip
+                                                        for i, n in enumerate(names)})
     text = checkpoints.to_toml(msgspec.structs.replace(card, predicts="field")).split("[normalization]")[0]
     (tmp_path / "draft.toml").write_text(text)
     found = convert.draft(tmp_path / "draft.toml", tmp_path).normalization

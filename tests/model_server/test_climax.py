@@ -46,10 +46,10 @@ def documented_shapes(layout: str) -> dict[str, tuple[int, ...]]:
     else:
         shapes |= {"token_embeds.proj_weights": (v, d, 1, p, p), "token_embeds.proj_biases": (v, d)}
     linear = {"lead_time_embed": (d, 1), "var_agg.out_proj": (d, d), "head.0": (d, d), "head.2": (d, d),
-              "head.4": (v * p * p, d)}  # fmt: skip
+              "head.4": (v * p * p, d)}
     for i in range(8):
         linear |= {f"blocks.{i}.attn.qkv": (3 * d, d), f"blocks.{i}.attn.proj": (d, d),
-                   f"blocks.{i}.mlp.fc1": (4 * d, d), f"blocks.{i}.mlp.fc2": (d, 4 * d)}  # fmt: skip
+                   f"blocks.{i}.mlp.fc1": (4 * d, d), f"blocks.{i}.mlp.fc2": (d, 4 * d)}
         shapes |= {f"blocks.{i}.{norm}.{what}": (d,) for norm in ("norm1", "norm2") for what in ("weight", "bias")}
     shapes |= {"norm.weight": (d,), "norm.bias": (d,)}
     shapes |= {"var_agg.in_proj_weight": (3 * d, d), "var_agg.in_proj_bias": (3 * d,)}
@@ -118,7 +118,7 @@ def by_hand(w: dict, x: np.ndarray, lead: float, size: Architecture) -> np.ndarr
                 for what, part, bias in zip(
                     (w["var_query"][0], tokens, tokens), np.split(w["var_agg.in_proj_weight"], 3),
                     np.split(w["var_agg.in_proj_bias"], 3), strict=True)
-            )  # fmt: skip
+            )
             rows.append(linear("var_agg.out_proj", attention(q, k, v, heads))[0])
     h = np.array(rows) + w["pos_embed"][0] + linear("lead_time_embed", np.array([lead]))
     for b in range(size.depth):
@@ -341,7 +341,7 @@ def test_an_unknown_device_is_refused(tmp_path):
     checkpoints.write(tmp_path / "small.safetensors", made.checkpoint(made.card(made.small_space())))
     with pytest.raises(UserError, match="is no device"):
         models.create("climax", {"checkpoint": str(tmp_path / "small.safetensors"), "device": "abacus"},
-                      made.small_space())  # fmt: skip
+                      made.small_space())
 
 
 EXPERIMENT = """

@@ -83,7 +83,7 @@ def test_a_damping_without_its_climatology_is_refused():
 @pytest.mark.parametrize("changes, sentence", [
     ({"predicts": "field"}, "belongs to a network that predicts the tendency"),
     ({"damping": Damping(5, {"salinity": 0.5})}, "salinity"),
-])  # fmt: skip
+])
 def test_a_damping_that_makes_no_sense_is_refused(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         made.card(SPACE, **({"damping": Damping(5)} | changes))

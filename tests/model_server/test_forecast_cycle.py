@@ -170,7 +170,7 @@ def test_interval_that_no_step_fits_is_refused(experiment):
     ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, persistence, speedy"),
     ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: step_hours"),
     ('[model]\nname = "speedy"\noptions = {truncation = 5}', r"\[model.options\] of the model speedy: .*>= 21"),
-])  # fmt: skip
+])
 def test_unknown_models_and_options_are_refused(experiment, text, said):
     settings = experiment(text)
     with pytest.raises(UserError, match=said):
@@ -182,7 +182,7 @@ def test_an_installed_package_brings_its_own_model(persistence, tmp_path):
     source, target = tmp_path / "source", tmp_path / "installed"
     shutil.copytree(CHECKOUT / "tests/model_server/example_package", source)
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
-                    "--no-build-isolation", "--target", str(target), str(source)], check=True, timeout=120)  # fmt: skip
+                    "--no-build-isolation", "--target", str(target), str(source)], check=True, timeout=120)
     file = tmp_path / "experiment.toml"
     file.write_text(file.read_text().replace('"persistence"', '"damped"\noptions = { share = 0.25 }'))
 
@@ -209,7 +209,7 @@ def test_a_model_that_needs_its_past_is_refused(monkeypatch):
     ("[nature]\nspinup_days = 3", r"\[nature\]: unknown setting 'spinup_days'"),
     ("[nature]\nstart = 1989-01-01T00:30:00Z", r"start must be a full hour in UTC"),
     ("[initial]\nevery_hours = 0", r"\[initial\] every_hours"),
-])  # fmt: skip
+])
 def test_settings_that_make_no_sense_are_refused(experiment, text, said):
     with pytest.raises(UserError, match=said):
         experiment(text)

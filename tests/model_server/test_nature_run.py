@@ -151,7 +151,7 @@ def test_forecasts_without_analysis_are_the_free_ensemble(cycle):
     free(cycle)
     last = cycle.experiment.times()[-1]
     for cycled, freed in zip(*((of.mean, of.spread) for of in (folder.at(last).background, folder.free(last))),
-                             strict=True):  # fmt: skip
+                             strict=True):
         np.testing.assert_array_equal(state.read(cycled, cycle.space).data, state.read(freed, cycle.space).data)
 
 

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
 def ours(names: Callable[[config.Settings], object]) -> list:
     """Those of our experiment files that name something."""
     return [pytest.param(settings, id=path.stem) for path in sorted(FOLDER.rglob("*.toml"))
-            if names(settings := config.load(path))]  # fmt: skip
+            if names(settings := config.load(path))]
 
 
 @pytest.mark.parametrize("settings", ours(lambda settings: settings.model.options.get("checkpoint")))

@@ -31,7 +31,7 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
     assert (small.folder / "curves.png").stat().st_size > 10_000
 
     scores = {(row["phase"], row["epoch"], row["lead_hours"], row["channel"], row["kind"]): float(row["rmse"])
-              for row in table(small.folder / "scores.csv")}  # fmt: skip
+              for row in table(small.folder / "scores.csv")}
     for lead in ("6", "12"):
         forecast = scores["2", "1", lead, "temperature_500", "forecast"]
         assert forecast < 0.6 * scores["", "", lead, "temperature_500", "persistence"]
@@ -44,7 +44,7 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
     rms = np.sqrt(((ahead - later) ** 2).mean(axis=(1, 2)) / ((first - later) ** 2).mean(axis=(1, 2)))
     assert rms.max() < 0.7
     assert model.lanes[0].stepping.card.normalization["temperature_500"].tendency_std == pytest.approx(
-        tendency_std(small, "temperature_500"), rel=1e-3)  # fmt: skip
+        tendency_std(small, "temperature_500"), rel=1e-3)
 
 
 def tendency_std(small: config.Settings, name: str) -> float:
@@ -67,7 +67,7 @@ def test_validation_of_a_known_step_is_exact(settings):
     persistence = [score for score in trainer.validation.references() if score.kind == "persistence"]
     assert [(s.lead_hours, s.channel, s.rmse, s.acc) for s in scores] == [
         (s.lead_hours, s.channel, s.rmse, s.acc) for s in persistence
-    ]  # fmt: skip
+    ]
     loss = trainer.validation.loss(lambda fields: fields, 1, trainer.stepping.scale, trainer.weights, cpu)
     by_score = [score.rmse**2 for score in persistence if score.lead_hours == 6]
     assert loss == pytest.approx(np.mean(np.array(by_score) / trainer.stepping.scale.numpy().ravel() ** 2), rel=1e-4)

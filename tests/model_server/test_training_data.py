@@ -93,7 +93,7 @@ def test_windows_hold_all_their_times_and_lie_inside_the_period(work, tmp_path):
         for time in present
         if time >= START + 2 * STEP and time + 3 * STEP <= START + 18 * STEP
         and all(time + n * STEP in present for n in range(4))
-    ]  # fmt: skip
+    ]
     assert len(expected) == 5 + 4
     np.testing.assert_array_equal(found, expected)
 
@@ -159,7 +159,7 @@ def test_weatherbench_zarr_reads_as_the_states_it_holds(tmp_path, work):
     data, by_name = weatherbench_fields(6)
     where, still = made.small_space(), source(work).static()
     axes = {"time": [np.datetime64(START.replace(tzinfo=None), "ns") + np.timedelta64(6 * n, "h") for n in range(6)],
-            "longitude": where.grid.lon, "latitude": where.grid.lat[::-1], "level": [850, 300, 500]}  # fmt: skip
+            "longitude": where.grid.lon, "latitude": where.grid.lat[::-1], "level": [850, 300, 500]}
     variables: dict = {
         "land_sea_mask": (("longitude", "latitude"), still.land_sea_mask.T[:, ::-1]),
         "geopotential_at_surface": (("longitude", "latitude"), 9.80665 * still.orography.T[:, ::-1]),

@@ -16,7 +16,7 @@ from tests import builders
 def test_accumulated_moments_are_those_of_the_whole():
     rng, weights = np.random.default_rng(0), builders.space().grid.area_weights
     fields = rng.standard_normal((20, 3, 8, 16)) * np.array([1, 1e-3, 500])[:, None, None] + np.array(
-        [0, 5e-3, 3e5])[:, None, None]  # fmt: skip
+        [0, 5e-3, 3e5])[:, None, None]
     sums = Accumulator(weights)
     for piece in np.split(fields, [1, 7]):
         sums.add(piece.astype(np.float32))
@@ -72,7 +72,7 @@ def test_rmse_and_acc_are_those_of_their_definition():
                     c, w = mean[time, channel, i, j], weights[i, j]
                     square, total = square + w * (f - o) ** 2, total + w
                     cross, ahead, real = (cross + w * (f - c) * (o - c), ahead + w * (f - c) ** 2,
-                                          real + w * (o - c) ** 2)  # fmt: skip
+                                          real + w * (o - c) ** 2)
             correlations.append(cross / np.sqrt(ahead * real))
         assert sums.rmse[channel] == pytest.approx(np.sqrt(square / total), rel=1e-12)
         assert sums.acc[channel] == pytest.approx(np.mean(correlations), rel=1e-12)

@@ -21,14 +21,14 @@ def columns(temperature, geopotential, surface_pressure, humidity=0.0, wind=0.0)
         return value(p) if callable(value) else np.full(p.shape, value)
 
     return vertical.SigmaColumns(SIGMA, ps, field(temperature), field(humidity), field(wind), field(wind),
-                                 field(geopotential))  # fmt: skip
+                                 field(geopotential))
 
 
 def warming(humidity=0.0, lapse=LAPSE_RATE, ground=288.0):
     """T and Φ of a hydrostatic atmosphere of constant lapse rate with 1000 hPa at Φ = 0, as functions of pressure."""
     power = GAS_CONSTANT_DRY * lapse * (1 + VIRTUAL_FACTOR * humidity) / GRAVITY
     return (lambda p: ground * (p / 1e5) ** power,
-            lambda p: GRAVITY / lapse * ground * (1 - (p / 1e5) ** power))  # fmt: skip
+            lambda p: GRAVITY / lapse * ground * (1 - (p / 1e5) ** power))
 
 
 @given(st.floats(-40, 40), st.floats(-40, 40), st.floats(53_000, 106_000))

@@ -23,12 +23,12 @@ def start(ranks: int, *arguments: object) -> subprocess.Popen:
     """Start such a job in a session of its own and let it run; what it says goes to its `stderr`."""
     command = [str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, arguments)]
     return subprocess.Popen(command, env=_environment({}), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True)  # fmt: skip
+                            start_new_session=True)
 
 
 def _run(command: list[str], timeout: float, environment: dict[str, str]) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=_environment(environment), cwd=CHECKOUT, timeout=timeout,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+                          capture_output=True, text=True, check=False)
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:

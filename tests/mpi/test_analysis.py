@@ -85,7 +85,7 @@ def test_every_observation_is_accounted_for_and_the_fit_improves(twenty):
     used = after.flag == Flag.assimilated
     scale = after.error[used]
     fit_before, fit_after = (np.mean(((after.value - mean)[used] / scale) ** 2)
-                             for mean in (after.background_mean, after.analysis_mean))  # fmt: skip
+                             for mean in (after.background_mean, after.analysis_mean))
     assert used.sum() > 250 and fit_after < 0.9 * fit_before
     # Spread shrinks on average; at single points relaxation to the prior's spread may leave a little more.
     assert (after.analysis_spread[used] / after.background_spread[used]).mean() < 1
@@ -135,7 +135,7 @@ def test_realtime_goes_on_without_observations(tmp_path):
     assert "no such file" in job.stderr and "goes on without observations" in job.stderr
     for number in range(1, 5):
         background, analysis = (state.read(folder.member(number), made.space).data
-                                for folder in (made.files.background, made.files.analysis))  # fmt: skip
+                                for folder in (made.files.background, made.files.analysis))
         assert np.array_equal(background, analysis)
     assert len(observations.read_departures(made.files.departures)[0]) == 0
 

@@ -80,7 +80,7 @@ def test_an_exception_on_one_rank_ends_all(fresh, rank):
 
 @pytest.mark.parametrize(("rank", "fault"), [
     (0, "interrupted in a tile"), (2, "interrupted in a tile"), (2, "interrupted while the launcher sleeps"),
-])  # fmt: skip
+])
 def test_ctrl_c_that_reaches_one_rank_alone_ends_all_and_is_told(fresh, rank, fault):
     job = mpirun(3, "-m", "tests.mpi.faulty", fault, rank, fresh.toml, NOW, timeout=60)
     assert job.returncode == program.INTERRUPTED
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_the_job_and_running_again_gives_the_same_bits(finished, fre
 
 MIXED = ("import os; from letkf_mpi import analysis, parallel; world = parallel.World(); "
          "os.environ['LETKF_INSTRUCTIONS'] = '{}' if world.rank == 2 else 'baseline'; "
-         "parallel.guarded(analysis.main, analysis.PROGRAM)")  # fmt: skip
+         "parallel.guarded(analysis.main, analysis.PROGRAM)")
 
 
 @pytest.mark.skipif(len(lanes.instructions()) < 2, reason="this machine has one set of instructions")
@@ -161,7 +161,7 @@ def write_nan(path, space):
     (write_on_another_grid, ["expected the 6 x 12 grid", "got 4 x 8"]),
     (write_another_time, ["expected the state of 1989010106", "got 1989010112"]),
     (write_nan, ["temperature_850 is not finite"]),
-])  # fmt: skip
+])
 def test_a_bad_member_file_is_named(fresh, spoil, words):
     spoil(fresh.files.background.member(2), fresh.space)
     refused(mpirun(3, *PROGRAM, fresh.toml, NOW, timeout=60), "m0002.nc", *words)
@@ -198,7 +198,7 @@ def test_an_ensemble_without_spread_stops(fresh):
 
 def test_the_ablation_that_collapses_the_ensemble_stops(tmp_path):
     made = case.make(tmp_path, nobs=1, more='[analysis.solver]\nmethod = "letkf"\nnoobs_transform = "allones"\n'
-                     '[relaxation]\nmethod = "none"\n[localization]\nhorizontal_km = 1\n')  # fmt: skip
+                     '[relaxation]\nmethod = "none"\n[localization]\nhorizontal_km = 1\n')
     refused(mpirun(2, *PROGRAM, made.toml, NOW, timeout=60), "the spread of", "collapsed")
 
 
@@ -224,7 +224,7 @@ def test_a_disk_limit_leaves_nothing_half_written(finished, fresh):
     limit = fresh.files.background.member(1).stat().st_size // 2
     code = ("import resource; from letkf_mpi import analysis, parallel; "  # MPI's own shared memory is not limited
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
-            "parallel.guarded(analysis.main, analysis.PROGRAM)")  # fmt: skip
+            "parallel.guarded(analysis.main, analysis.PROGRAM)")
     refused(mpirun(2, "-c", code, fresh.toml, NOW, timeout=60), "m000", "could not be written", "space left")
     assert not fresh.files.departures.exists() and whole_files(fresh)
     assert mpirun(2, *PROGRAM, fresh.toml, NOW).returncode == 0

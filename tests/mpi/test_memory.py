@@ -44,9 +44,9 @@ def test_the_estimate_is_near_the_peak(large):
     job = mpirun(2, *PROGRAM, made.toml, NOW)
     assert job.returncode == 0, job.stderr
     each, first, last = numbers(r"about ([\d.]+) GB on each rank, ([\d.]+) GB more on rank 0, ([\d.]+) GB more on the",
-                                job.stderr)  # fmt: skip
+                                job.stderr)
     peaks = numbers(r"peak memory since the program began: ([\d.]+) GB on rank 0, at most ([\d.]+) GB on the others",
-                    job.stderr)  # fmt: skip
+                    job.stderr)
     for expected, measured in zip((each + first, each + last), peaks, strict=True):
         assert measured / 1.4 < expected < 1.4 * measured
     assert peaks[0] > 0.2  # the ensemble is most of it
@@ -54,10 +54,10 @@ def test_the_estimate_is_near_the_peak(large):
 
 def test_every_part_of_the_estimate_grows_with_what_it_is_made_of():
     plain = Size(members=20, channels=38, columns=2048, levels=8, observations=10_000, ranks=4, ranks_on_node=4,
-                 group_bytes=Layouts.group_bytes)  # fmt: skip
+                 group_bytes=Layouts.group_bytes)
     small = memory.estimate(plain)
     more_members, more_observations = (memory.estimate(Size(**vars(plain) | change))
-                                       for change in ({"members": 40}, {"observations": 20_000}))  # fmt: skip
+                                       for change in ({"members": 40}, {"observations": 20_000}))
     hybrid, noisy = (memory.estimate(Size(**vars(plain) | change)) for change in ({"static": 100}, {"noise": True}))
     ensemble = 4 * 20 * 38 * 2048
     assert more_members.each - small.each > 2 * ensemble / 4  # as much again by member and by column

@@ -35,7 +35,7 @@ def made_with(folder, method: str, change: float = 0.0, more: str = "") -> case.
         for offset in SLOTS.around:
             moved = now.data + np.float32(offset.total_seconds() / 3600) * rate
             state.write(made.files.background.slot(offset).member(number),
-                        state.State(made.space, moved, TIME + offset), number)  # fmt: skip
+                        state.State(made.space, moved, TIME + offset), number)
     return made
 
 

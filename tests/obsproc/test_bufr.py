@@ -35,7 +35,7 @@ def decoded(tmp_path_factory, content: bytes, wanted=None) -> dict[str, Reports]
 
 
 @given(groups=st.lists(st.lists(soundings, max_size=5), min_size=1, max_size=3), edition=st.sampled_from([3, 4]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decoding_is_the_inverse_of_encoding(tmp_path_factory, groups, edition):
     content = encode.table_message() + b"".join(
         encode.message(102, encode.DATA, [encode.subset(s) for s in group], edition) for group in groups)
@@ -152,7 +152,7 @@ def test_operators_are_those_of_the_manual():
     ("204008 055007", "operator 204008 is not supported"),
     ("348001", "contains itself"),
     ("103000 031001 055007", "has fewer than 2 descriptors"),
-])  # fmt: skip
+])
 def test_layouts_that_cannot_be_compiled_are_named(members, sentence):
     sequence = Sequence("HEADR", encode.descriptors(members))
     tables = Tables(encode.TABLES.elements, {descriptor("348102"): Sequence("ADPUPA", (descriptor("348001"),)),
@@ -179,7 +179,7 @@ def test_a_message_of_one_overlong_subset_is_read(tmp_path_factory):
     (lambda data: data[:20], "the file ends inside this message"),
     (lambda data: data.replace(b"7777", b"7778", 1), r"message 1, byte \d+: the message does not end in '7777'"),
     (lambda data: data[:15] + b"\x09" + data[16:], "BUFR edition"),
-])  # fmt: skip
+])
 def test_a_damaged_file_is_refused_with_file_message_and_byte(fixture_file, tmp_path, damage, sentence):
     path = tmp_path / "damaged"
     data = fixture_file.read_bytes()
@@ -203,7 +203,7 @@ def test_a_cut_file_can_be_read_up_to_its_last_whole_message(samples, tmp_path, 
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_flipped_bytes_are_either_harmless_or_named(samples, tmp_path_factory, data):
     """Whatever is overwritten, the answer is a table or one BufrError: no crash, no endless loop."""
     content = bytearray((samples / "prepbufr/fixtures/gdas2020110112_sfcshp_1msg.prepbufr").read_bytes())

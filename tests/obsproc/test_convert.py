@@ -17,7 +17,7 @@ def test_sensible_temperature_undoes_the_definition_of_virtual(temperature, humi
 
 
 @pytest.mark.parametrize(("celsius", "vapour_hpa"), [(-40, 0.1891), (-20, 1.2540), (0, 6.1078), (20, 23.373),
-                                                     (40, 73.777)])  # fmt: skip
+                                                     (40, 73.777)])
 def test_saturation_is_that_of_the_smithsonian_tables(celsius, vapour_hpa):
     """Over water, to half a percent (1 % at -40 °C), at 1000 hPa: q_s = ε e / (p - (1 - ε) e)."""
     expected = MOLAR_MASS_RATIO * vapour_hpa / (1000 - (1 - MOLAR_MASS_RATIO) * vapour_hpa)

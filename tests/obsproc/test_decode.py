@@ -132,7 +132,7 @@ class Layout:
 
 @given(tree=bodies, mark=st.integers(-1, 11), seed=st.integers(0, 2**32),
        counts=st.lists(st.integers(0, 4), max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_layout_decodes_as_defined(tmp_path_factory, tree, mark, seed, counts):
     """Stacks in stacks, levels in levels, reports without levels, text of any length, numbers of any width."""
     rng, layout = np.random.default_rng(seed), Layout(tree, mark)

@@ -73,7 +73,7 @@ def test_a_humidity_error_is_relative_humidity_times_saturation():
     (120, Quantity.temperature, Flag.passed),
     (334, Quantity.temperature, Flag.missing_error),  # a report type that the table does not have
     (120, Quantity.geopotential_height, Flag.missing_error),
-])  # fmt: skip
+])
 def test_an_error_that_is_not_known_is_flagged_never_invented(kind, quantity, flag):
     found = given_errors(type=kind, quantity=quantity)
     assert found.flag[0] == flag

@@ -143,7 +143,7 @@ def nested(depth: int) -> dict[str, str]:
     (layout("360003 055007 " * 70), "more than 64 event stacks"),
     (layout("207100 006240"), "width 350"),
     (layout("055008", elements={"055008": Element("WIDE", "CCITT IA5", 0, 0, 2048)}), None),
-])  # fmt: skip
+])
 def test_tables_that_ask_for_too_much_are_refused(tables, sentence):
     if sentence is None:
         program.compile_program(tables, encode.DATA)

@@ -55,7 +55,7 @@ def tables(draw) -> Observations:
 
 
 @given(tables())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_export_and_import_lose_nothing(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("ioda") / "out.nc"
     ioda.export_file(path, table, SOURCE)
@@ -145,7 +145,7 @@ def test_files_of_others_are_read(tmp_path, caplog):
 @pytest.mark.parametrize(("change", "sentence"), [
     (dict(drop=("MetaData/dateTime",)), "has no MetaData/dateTime"),
     (dict(datetimeReference="yesterday"), "'yesterday' is not a time"),
-])  # fmt: skip
+])
 def test_files_that_cannot_serve_are_refused(tmp_path, change, sentence):
     foreign(tmp_path / "foreign.nc", **change)
     with pytest.raises(UserError, match=sentence):

@@ -176,7 +176,7 @@ def test_either_a_time_or_all_of_them(twin, arguments):
     ("nowhere/prepqm%y%m%d%H", "no such file"),
     ("{samples}/prepbufr/prepqm89010106", r"holds the reports of 89-01-01 06:00 .*, expected 1989010112"),
     ("{samples}/README.md", "this is not a BUFR file"),
-])  # fmt: skip
+])
 def test_a_file_that_cannot_serve_stops_research_but_not_real_time(samples, tmp_path, files, sentence, caplog):
     settings = f'[observations]\nfiles = ["{files.format(samples=samples)}"]'
     path, product = experiment(tmp_path, settings)
@@ -227,7 +227,7 @@ def test_in_real_time_the_sound_messages_of_a_damaged_file_are_used(samples, tmp
     ("window_hours = [3, -3]", "window_hours must be earliest then latest"),
     ("withhold_share = 2.0", r"\[observations\] withhold_share"),
     ("windows = 3", "unknown setting 'windows'"),
-])  # fmt: skip
+])
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, sentence):
     with pytest.raises(UserError, match=sentence):
         main([experiment(tmp_path, f"[observations]\n{settings}")[0], CYCLE])

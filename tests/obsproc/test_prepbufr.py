@@ -141,7 +141,7 @@ def test_sensible_temperature_from_the_stack_is_that_from_humidity(modern):
 @pytest.mark.parametrize(("quantity", "bias", "deviation"), [
     (Quantity.temperature, 0.15, 1.7), (Quantity.u_component_of_wind, 0.3, 3.5),
     (Quantity.v_component_of_wind, 0.3, 3.5), (Quantity.surface_pressure, 50.0, 160.0),
-    (Quantity.specific_humidity, 5e-5, 1.1e-3)])  # fmt: skip
+    (Quantity.specific_humidity, 5e-5, 1.1e-3)])
 def test_observations_and_background_of_the_file_agree(modern, quantity, bias, deviation):
     """O-B of the provider: a slip in unit, event or sign would be far outside these bounds."""
     table = modern[1].table
@@ -216,7 +216,7 @@ def pair(sequence=(7.0, 7.0), stations=(b"71082", b"71082"), mass=None, wind=Non
 
 @pytest.mark.parametrize(("given", "numbers"), [
     ({}, [10, 10]), ({"sequence": (7.0, 8.0)}, [10, 11]), ({"stations": (b"71082", b"71083")}, [10, 11]),
-    ({"sequence": (np.nan, np.nan)}, [10, 11])])  # fmt: skip
+    ({"sequence": (np.nan, np.nan)}, [10, 11])])
 def test_mass_and_wind_part_of_a_report_share_its_number(given, numbers):
     made = pair(**given, mass={"TOB": -40.0}, wind={"UOB": 5.0})
     assert prepbufr.candidates(made, TIME, first_report=10).table.report.tolist() == numbers

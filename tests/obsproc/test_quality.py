@@ -39,7 +39,7 @@ def checked(value=270.0, category=1, pressure_mark=2, level=0, max_mark=3, **col
     ({"quality": -1}, Flag.missing_mark),
     ({"quality": 15, "category": quality.AUXILIARY_LEVEL}, Flag.auxiliary_level),
     ({"flag": Flag.missing_position, "quality": 15}, Flag.missing_position),
-])  # fmt: skip
+])
 def test_a_row_gets_the_first_reason_that_holds(given_columns, flag):
     assert checked(**given_columns).tolist() == [flag]
 
@@ -101,7 +101,7 @@ def test_another_seed_withholds_other_stations_and_other_message_types_none():
     (110_100.0, 0.0, Flag.out_of_range),
     (101_325.0, 1500.0, Flag.out_of_range),  # sea level pressure given as that of the station
     (70_000.0, 0.0, Flag.out_of_range),  # a height that is missing written as zero
-])  # fmt: skip
+])
 def test_a_station_pressure_fits_the_height_of_the_station(value, elevation, flag):
     table = observations(value, quantity=Quantity.surface_pressure, elevation=elevation)
     assert quality.check_station_pressure(table, (85_000.0, 110_000.0)).flag.tolist() == [flag]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import observations as contract
@@ -39,7 +39,6 @@ def tables(draw):
 
 
 @given(tables())
-@settings(deadline=None)
 def test_the_account_adds_up(table):
     """The file's rows stay in place; the superobservations stand for as many rows as are flagged."""
     result, means = formed(table)
@@ -54,7 +53,6 @@ def test_the_account_adds_up(table):
 
 
 @given(tables(), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_the_rows_does_not_matter(table, random):
     order = list(range(len(table)))
     random.shuffle(order)
@@ -66,7 +64,6 @@ def test_the_order_of_the_rows_does_not_matter(table, random):
 
 
 @given(tables())
-@settings(deadline=None)
 def test_values_and_errors_are_bounded_by_the_members(table):
     """A mean lies among its members, and never is its error larger than their mean error."""
     _, means = formed(table)
@@ -111,7 +108,7 @@ def test_a_mean_of_three_in_numbers():
     ([b"A", b"A", b"B", b"B"], 0.0, 1 / 2),
     ([b"A", b"A", b"A", b"B"], 0.0, 9 / 16 + 1 / 16),
     ([b"A", b"B", b"C", b"D"], 0.5, 1 / 2 * 1 / 4 + 1 / 2),
-    ([b"A", b"B", b"C", b"D"], 1.0, 1.0)])  # fmt: skip
+    ([b"A", b"B", b"C", b"D"], 1.0, 1.0)])
 def test_the_error_of_a_mean_counts_instruments_not_reports(stations, correlation, variance):
     _, mean = formed(observations(np.zeros(4), station=np.array(stations)), error_correlation=correlation)
     assert mean.error == pytest.approx([np.sqrt(variance)])
@@ -136,7 +133,7 @@ def test_names_of_satellite_reports_are_no_instruments():
     {"quantity": [Quantity.temperature, Quantity.specific_humidity]},
     {"message_type": np.array([b"AIRCFT", b"AIRCAR"])},
     {"time": int(TIME.timestamp()) + np.array([0, 3600])}, {"flag": [Flag.passed, Flag.bad_mark]},
-    {"quantity": Quantity.surface_pressure, "elevation": [10.0, 200.0]}])  # fmt: skip
+    {"quantity": Quantity.surface_pressure, "elevation": [10.0, 200.0]}])
 def test_what_differs_is_not_averaged(apart):
     table = observations([1.0, 2.0], **apart)
     result, means = formed(table)

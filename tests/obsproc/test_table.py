@@ -106,7 +106,7 @@ ROW = "temperature,250,0,0,1989-01-01,50000,,120,A,1"
     (HEADER + ROW.replace(",A,1", ",A,0"), "has error 0.0, expected more than 0, or none"),
     (HEADER + ROW.replace(",A,", ",FAR TOO LONG,"), "has station FAR TOO LONG, expected at most 8 ASCII characters"),
     (HEADER + ROW.replace(",250,", ",,"), "has value nan, expected a number; leave the row out"),
-])  # fmt: skip
+])
 def test_a_fault_of_a_list_is_one_sentence(tmp_path, text, sentence):
     with pytest.raises(UserError, match=sentence) as failure:
         listed(tmp_path, text)
@@ -115,7 +115,7 @@ def test_a_fault_of_a_list_is_one_sentence(tmp_path, text, sentence):
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (dict(time=None), "has no column 'time'"), (dict(quantity=[3, 99]), "quantity code 99, expected one of"),
-])  # fmt: skip
+])
 def test_a_fault_of_a_netcdf_list_is_one_sentence(tmp_path, change, sentence):
     netcdf(tmp_path / "list.nc", **change)
     with pytest.raises(UserError, match=sentence):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import config, times
@@ -70,7 +70,6 @@ SCALES = st.fixed_dictionaries({"horizontal_km": st.sampled_from([100.0, 500.0, 
 
 
 @given(crowds(), SCALES)
-@settings(deadline=None)
 def test_no_layer_is_overfilled(table, chosen):
     left = thinned(table, **chosen)
     inside, _, number = occupancy(left, chosen, slack=1 - 1e-9)
@@ -79,7 +78,6 @@ def test_no_layer_is_overfilled(table, chosen):
 
 
 @given(crowds(), SCALES)
-@settings(deadline=None)
 def test_nothing_is_thinned_that_still_had_room(table, chosen):
     """Each thinned row, put back, overfills a layer that it touches: around itself or around a kept neighbour."""
     left = thinned(table, **chosen)
@@ -92,7 +90,6 @@ def test_nothing_is_thinned_that_still_had_room(table, chosen):
 
 
 @given(crowds(), SCALES)
-@settings(deadline=None)
 def test_thinned_and_kept_are_the_candidates_and_others_keep_their_flags(table, chosen):
     left = thinned(table, **chosen)
     candidates = table.flag == Flag.passed
@@ -102,7 +99,6 @@ def test_thinned_and_kept_are_the_candidates_and_others_keep_their_flags(table, 
 
 
 @given(crowds(), SCALES, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_the_rows_does_not_matter(table, chosen, random):
     order = list(range(len(table)))
     random.shuffle(order)
@@ -111,7 +107,6 @@ def test_the_order_of_the_rows_does_not_matter(table, chosen, random):
 
 
 @given(crowds(), st.sampled_from([100.0, 500.0]))
-@settings(deadline=None)
 def test_thinning_again_changes_nothing(table, kilometres):
     once = thinned(table, horizontal_km=kilometres)
     np.testing.assert_array_equal(thinned(once, horizontal_km=kilometres).flag, once.flag)

@@ -88,7 +88,7 @@ def soundings(draw) -> Observations:
 
 
 @given(soundings())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_written_comes_back_to_half_of_its_last_decimal(tmp_path_factory, table):
     found = written(tmp_path_factory.mktemp("writer"), table)
     assert len(found) == len(table)
@@ -166,7 +166,7 @@ def test_a_value_beyond_its_field_is_left_out_and_counted(tmp_path, caplog):
     (dict(quantity=Quantity.surface_pressure, type=220), r"surface pressure stands in a wind report \(type 2xx\)"),
     (dict(quantity=Quantity.geopotential_height, message_type=b"AIRCFT"), "where it would only be a coordinate"),
     (dict(time=datetime(1990, 1, 1, tzinfo=UTC)), "an observation 8748.0 h from the cycle cannot be written"),
-])  # fmt: skip
+])
 def test_rows_that_a_prepbufr_file_cannot_hold_are_refused(tmp_path, columns, sentence):
     with pytest.raises(UserError, match=sentence):
         written(tmp_path, builders.observations(270.0, **{"time": CYCLE} | columns))

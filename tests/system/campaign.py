@@ -207,7 +207,7 @@ FAULTS = {
     "launcher of another MPI": wrong_launcher(
         'export OMPI_COMM_WORLD_SIZE=$2; shift 2; "$@" & "$@"; status=$?; wait; exit $status'),
     "launcher starts singletons": wrong_launcher('shift 2; "$@" & "$@"; wait; exit 0'),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -361,7 +361,7 @@ def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterab
     assert done.returncode == 0, done.stderr
     with small_disk(folder / "disk") as mounted:
         of_all = Campaign(faults, random.Random(seed), services, prepared, data(undisturbed.folder), seconds,
-                          {kind: Tally() for kind in kinds if mounted or kind != "disk full"})  # fmt: skip
+                          {kind: Tally() for kind in kinds if mounted or kind != "disk full"})
         while of_all.struck < faults and not of_all.trouble:
             of_all.round(copy(prepared, folder / "disk"))
             if not of_all.trouble:
@@ -375,28 +375,28 @@ def text(of_all: Campaign, seconds: float) -> str:
     """The table at the end."""
     lines = [f"{'fault':26}  struck  ended the run  seconds a run"]
     lines += [f"{kind:26}  {tally.struck:6}  {tally.stopped:13}  {tally.seconds / max(tally.struck, 1):13.1f}"
-              for kind, tally in of_all.tallies.items()]  # fmt: skip
+              for kind, tally in of_all.tallies.items()]
     asked = ", ".join(f"{what} {count}" for what, count in sorted(of_all.asked.items()))
     lines += [f"{of_all.struck} faults in {of_all.rounds} experiments, {of_all.resumes} runs, {seconds:.0f} s",
               f"asked for on the way: {asked or 'nothing'}",
-              *(of_all.trouble or ["every experiment ended with the bits of the undisturbed one"])]  # fmt: skip
+              *(of_all.trouble or ["every experiment ended with the bits of the undisturbed one"])]
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.system.campaign", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=100, help="how many (default: 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--services", action="store_true", help="run with services instead of one process per step")
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="KIND",
-                        help=f"only these of: {', '.join(FAULTS)}")  # fmt: skip
+                        help=f"only these of: {', '.join(FAULTS)}")
     parser.add_argument("--folder", type=Path, help="where the experiments stay (default: a temporary folder, removed)")
     chosen = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         of_all = campaign(chosen.folder or Path(temporary), chosen.faults, chosen.seed, chosen.services,
-                          chosen.kinds)  # fmt: skip
+                          chosen.kinds)
     print(text(of_all, time.monotonic() - began))
     sys.exit(bool(of_all.trouble))
 

@@ -91,7 +91,7 @@ class Experiment:
         """
         command = f'{before}\nexec "{CHECKOUT}/run/{script}" "{self.path}" {after}'
         return subprocess.Popen(["bash", "-c", command], env=self.environment, cwd=self.work, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     def run(self, script: str = "cycle.sh", before: str = "", after: str = "") -> subprocess.CompletedProcess:
         """The same to its end; a run that hangs is killed and fails the test."""
@@ -106,7 +106,7 @@ class Experiment:
     def program(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run one program of the house by hand."""
         return subprocess.run([sys.executable, "-m", *arguments], env=self.environment, cwd=CHECKOUT, text=True,
-                              capture_output=True, timeout=CYCLE_LIMIT_S)  # fmt: skip
+                              capture_output=True, timeout=CYCLE_LIMIT_S)
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -140,7 +140,7 @@ def smooth_state(space: StateSpace, seed: int, when: datetime) -> State:
     rng = np.random.default_rng(seed)
     lat, lon = np.deg2rad(space.grid.lat)[:, None], np.deg2rad(space.grid.lon)[None, :]
     waves = [np.cos(lat) ** m * np.sin((n - m) * lat + a) * np.cos(m * lon + b)
-             for m, n, a, b in [(0, 2, 0.3, 0), (1, 2, 0.1, 1), (1, 3, 2, 2), (2, 3, 1, 3), (2, 4, 0, 4)]]  # fmt: skip
+             for m, n, a, b in [(0, 2, 0.3, 0), (1, 2, 0.1, 1), (1, 3, 2, 2), (2, 3, 1, 3), (2, 4, 0, 4)]]
     mean, scale = (np.array([CLIMATE[channel.variable][i] for channel in space.channels]) for i in (0, 1))
     pattern = np.einsum("w,wij->ij", rng.standard_normal(len(waves)), np.array(waves))
     return State(space, mean[:, None, None] + scale[:, None, None] * pattern, when)

@@ -96,10 +96,10 @@ def running(folder: Path) -> Iterator[Slurm]:
     configure(folder)
     try:
         munge = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log",
-                 "seed-file": "munged.seed"}  # fmt: skip
+                 "seed-file": "munged.seed"}
         files = [f"--{name}={folder / file}" for name, file in munge.items()]
         for words in (["munged", "-F", "--force", *files], ["slurmctld", "-D"], ["slurmd", "-D", "-N", "cpu1"],
-                      ["slurmd", "-D", "-N", "gpu1"]):  # fmt: skip
+                      ["slurmd", "-D", "-N", "gpu1"]):
             daemons.append(daemon(made, words))
             wait_for(made, (lambda: (folder / "munge.socket").exists()) if words[0] == "munged" else lambda: True)
         wait_for(made, lambda: made.command("sinfo", "-N", "-h", "-o", "%t").split() == ["idle", "idle"])
@@ -118,7 +118,7 @@ def configure(folder: Path) -> None:
             ports.append(port.getsockname()[1])
     (folder / "state").mkdir()
     text = CONFIGURATION.format(folder=folder, host=socket.gethostname().partition(".")[0],
-                                **dict(zip(("controller", "cpu", "gpu"), ports, strict=True)))  # fmt: skip
+                                **dict(zip(("controller", "cpu", "gpu"), ports, strict=True)))
     (folder / "slurm.conf").write_text(text)
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # the only one of Slurm 22.05 without systemd
     (folder / "munge.key").write_bytes(os.urandom(128))
@@ -129,7 +129,7 @@ def daemon(made: Slurm, words: list[str]) -> subprocess.Popen:
     """Start one in the foreground; it dies with this process."""
     with (made.folder / f"{words[0]}.out").open("ab") as out:
         return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words], env=made.environment, cwd=made.folder,
-                                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # fmt: skip
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
 
 def wait_for(made: Slurm, happened) -> None:

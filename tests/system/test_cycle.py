@@ -187,7 +187,7 @@ def flip_a_bit(path: Path) -> None:
 
 @pytest.mark.parametrize(("damage", "words"), [(truncate, "remove it and make it again"),
                                               (never_finished, "was never finished by its writer"),
-                                              (flip_a_bit, "is damaged")])  # fmt: skip
+                                              (flip_a_bit, "is damaged")])
 def test_a_damaged_member_is_named_and_made_again(fresh, finished, damage, words):
     damage(member(fresh))
     done = fresh.run()

@@ -56,7 +56,7 @@ def play(tmp_path):
         if "fails" not in text:
             experiment.path.write_text(text.replace('mode = "', 'analysis = "fails"\nmode = "'))
         before = (f'export HOME="{tmp_path}" CYLC="{CYLC}" RETRIES=PT1S RANKS=1 PYTHONPATH="{experiment.work}" '
-                  f'FAIL_ONCE="{once}" FAIL_ALWAYS="{always}"')  # fmt: skip
+                  f'FAIL_ONCE="{once}" FAIL_ALWAYS="{always}"')
         process = experiment.start("cylc.sh", before)
         try:
             out, err = process.communicate(timeout=LIMIT_S)
@@ -74,7 +74,7 @@ def play(tmp_path):
 def test_two_days_with_a_failure_end_with_the_bits_of_the_driver(fresh, play, tmp_path):
     """Every twelve hours; the analysis of the second time fails at its first try; members go after twelve hours."""
     text = fresh.path.read_text().replace("end = 1989-01-01T06", "end = 1989-01-02T12").replace(
-        "members = 8", "members = 8\nstep_hours = 12")  # fmt: skip
+        "members = 8", "members = 8\nstep_hours = 12")
     fresh.path.write_text(text + "[retention]\nmembers_hours = 12\nmonthly = false\n")
     space = fresh.settings.state.space(fresh.settings.grid.grid())
     for when in times.every(START, START + timedelta(days=2), timedelta(hours=12)):
@@ -127,6 +127,6 @@ def test_the_xtrigger_asks_the_python_of_the_experiment(tmp_path):
         code = ("from observations_ready import observations_ready; "
                 f"print(observations_ready({str(python)!r}, 'x.toml', '19890101T06Z')[0])")
         done = subprocess.run(["python3", "-c", code], cwd=folder, capture_output=True, text=True, timeout=60,
-                              env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})  # fmt: skip
+                              env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
         assert done.stdout.strip() == str(expected), done.stderr
         assert (tmp_path / "asked").read_text().split() == ["-m", "obsproc", "ready", "x.toml", "1989010106"]

@@ -42,7 +42,7 @@ def test_slurm_starts_the_analysis_on_its_ranks_and_the_forecast_once(launchers,
 
 def test_in_a_job_of_two_parts_the_forecast_has_the_second(launchers, tmp_path):
     done = words(launchers, tmp_path, MACHINE="slurm", RANKS="128", SLURM_JOB_ID="7", SLURM_CPUS_ON_NODE="64",
-                 SLURM_HET_SIZE="2", SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1="16(x2),8")  # fmt: skip
+                 SLURM_HET_SIZE="2", SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1="16(x2),8")
     assert done.stdout.splitlines() == [
         "srun --het-group=0 --mpi=pmi2 --ntasks=128 --cpus-per-task=1 --kill-on-bad-exit=1 --overlap analysis",
         "srun --het-group=1 --ntasks=1 --cpus-per-task=16 --overlap forecast",

@@ -41,9 +41,9 @@ def job(pbs, made: Experiment, walltime: str, **variables: str) -> subprocess.Co
     environment = {name: value for name, value in made.environment.items() if name != "RANKS"}
     environment |= {"PBS_STUB": str(pbs), "PBS_JOBID": "7.server", "PBS_NODEFILE": str(pbs / "nodes"),
                     "PBS_O_WORKDIR": str(CHECKOUT), "EXPERIMENT": str(made.path),
-                    "PATH": f"{pbs}:{os.environ['PATH']}"}  # fmt: skip
+                    "PATH": f"{pbs}:{os.environ['PATH']}"}
     return subprocess.run(["bash", script], env=environment | variables, cwd=pbs, capture_output=True, text=True,
-                          timeout=CYCLE_LIMIT_S)  # fmt: skip
+                          timeout=CYCLE_LIMIT_S)
 
 
 def test_a_job_ends_with_the_bits_of_an_uninterrupted_run(pbs, fresh, finished):

@@ -57,7 +57,7 @@ def uploads(east: list[bytes], west: list[bytes]) -> dict[str, Upload]:
         7: (Upload(east[7]), Upload(east[7])),  # the same twice
     }
     return {f"{NAMES[cycle]}.{half}": upload for cycle, halves in sent.items()
-            for half, upload in zip(("east", "west"), halves, strict=True) if upload}  # fmt: skip
+            for half, upload in zip(("east", "west"), halves, strict=True) if upload}
 
 
 FATES = [
@@ -87,7 +87,7 @@ class Provider(threading.Thread):
         cycle, count = times.parse(name.partition(".")[0]), 1 + round(5 * (upload.end - upload.begin))
         ends = np.linspace(0, len(upload.content), count + 1).astype(int)
         return [(cycle + timedelta(hours=upload.begin + piece / 5), name, upload.content[ends[piece] : ends[piece + 1]])
-                for piece in range(count)]  # fmt: skip
+                for piece in range(count)]
 
     def run(self) -> None:
         until((self.made.folder / "clock.json").exists, "the clock")
@@ -171,7 +171,7 @@ def test_without_observations_the_background_is_the_analysis(played):
 
 def test_nothing_is_made_before_its_cut_off_unless_all_is_there_and_after_an_outage_at_once(played):
     hours = [(datetime.fromisoformat(cycle["made"]) - times.parse(cycle["time"])) / timedelta(hours=1)
-             for cycle in status(played)["cycles"]]  # fmt: skip
+             for cycle in status(played)["cycles"]]
     assert 1 < hours[0] < 3 and min(hours[1], hours[2], hours[3], hours[6]) >= 3 and hours[4] >= 10, hours
 
 

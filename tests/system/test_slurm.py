@@ -78,7 +78,7 @@ def test_at_its_time_limit_a_job_of_two_parts_goes_back_into_the_queue_and_on(cl
     fresh.path.write_text(text)
     limit = ("--time=2", "--signal=B:USR1@60")
     job = submit(cluster, fresh, "--partition=cpu", "--ntasks=2", *limit, f"--export=ALL,PYTHONPATH={fresh.work}", ":",
-                 "--partition=gpu", "--ntasks=1", "--time=2")  # fmt: skip
+                 "--partition=gpu", "--ntasks=1", "--time=2")
     until(lambda: len(processes_of(fresh)) >= 3 and (fresh.folder / TIMES[0] / "departures.nc").exists(), "a cycle")
     assert nodes_of(fresh, "held_back") == ["cpu1", "cpu1"]
     assert nodes_of(fresh, "model_server") == ["gpu1"]

@@ -47,7 +47,7 @@ def variant(made: Experiment, km: float) -> Path:
 
 def sweep(made: Experiment, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run([CHECKOUT / "run" / "sweep.sh", *map(str, arguments)], env=made.environment, cwd=made.work,
-                          text=True, capture_output=True, timeout=2 * CYCLE_LIMIT_S)  # fmt: skip
+                          text=True, capture_output=True, timeout=2 * CYCLE_LIMIT_S)
 
 
 def test_a_sweep_ends_in_one_table_and_resumes(packed):

@@ -63,7 +63,7 @@ def test_inflation_is_weighted_by_area(settings):
     one = np.ones(space.grid.shape)
     beta = np.stack([np.where(np.abs(space.grid.lat)[:, None] < 45, 3.0, 1.0) * one, one])
     field.write(settings.experiment.folder.at(made[1].time).inflation,
-                Field("inflation", "1", space.grid, levels, beta, made[1].time))  # fmt: skip
+                Field("inflation", "1", space.grid, levels, beta, made[1].time))
     row = compare.of(settings, made, CHANNELS)
     tropics = np.sin(np.deg2rad(45.0))  # share of the sphere within 45 degrees
     assert row.inflation == pytest.approx((tropics * 3 + (1 - tropics) * 1 + 1) / 2)
@@ -79,7 +79,7 @@ def test_without_inflation_files_there_is_no_mean(settings):
     (7, {"analysis_rmse": 1.0, "background_rmse": 0.9}, "2 of 2 channels worse than the climate"),
     (7, {"analysis_rmse": float("nan"), "free_rmse": 1.1}, "2 of 2 channels worse than the climate"),
     (5, {"analysis_rmse": 1.0, "free_rmse": 1.1}, "stopped after 5 of 7"),
-])  # fmt: skip
+])
 def test_diverged_is_worse_than_the_climate_or_stopped(settings, count, given, words):
     assert compare.of(settings, cycles(settings, count, **given), CHANNELS).diverged == words
 

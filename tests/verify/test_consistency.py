@@ -21,7 +21,7 @@ def departures(seed: int = 0) -> Departures:
 
 
 def gaussian(count: int = 40_000, sigma_b: float = 2.0, sigma_o: float = 1.0, given_b: float = 2.0,
-             given_o: float = 1.0) -> Departures:  # fmt: skip
+             given_o: float = 1.0) -> Departures:
     """A scalar truth 0, background and observation with errors σ, and the analysis of the gain of the errors given."""
     rng = np.random.default_rng(1)
     members = rng.standard_normal((count, K)) * given_b
@@ -33,7 +33,7 @@ def gaussian(count: int = 40_000, sigma_b: float = 2.0, sigma_o: float = 1.0, gi
                       background_mean=background, background_spread=np.full(count, given_b),
                       analysis_mean=background + gain * (value - background),
                       analysis_spread=np.full(count, np.sqrt(1 - gain) * given_b),
-                      background_rank=(perturbed < value[:, None]).sum(axis=1))  # fmt: skip
+                      background_rank=(perturbed < value[:, None]).sum(axis=1))
 
 
 def only(table: Departures) -> consistency.Statistics:
@@ -86,7 +86,7 @@ def test_a_reliable_ensemble_has_uniform_ranks():
 def test_times_add_up():
     first, second = departures(0), departures(1)
     both = Departures(**{name: np.concatenate([getattr(first, name), getattr(second, name)])
-                         for name in first.__dataclass_fields__})  # fmt: skip
+                         for name in first.__dataclass_fields__})
     joined, whole = Sums.join([Sums.of(one, LAYERS, K) for one in (first, second)]), Sums.of(both, LAYERS, K)
     assert np.array_equal(joined.keys, whole.keys) and np.array_equal(joined.ranks, whole.ranks)
     np.testing.assert_allclose(joined.sums, whole.sums, rtol=1e-12, atol=1e-12)

@@ -40,7 +40,7 @@ def colours_in(path):
 
 @pytest.mark.parametrize(("flags", "drawn"), [
     ([Flag.passed, Flag.thinned], {"kept", "dropped"}), ([Flag.passed, Flag.bad_mark], {"kept"}),
-    ([Flag.passed, Flag.withheld], {"kept", "withheld"})])  # fmt: skip
+    ([Flag.passed, Flag.withheld], {"kept", "withheld"})])
 def test_the_map_shows_what_became_of_each_place(tmp_path, flags, drawn, monkeypatch):
     """Dots as large as a pixel needs, no legend: a colour is in the picture only where a place has that fate."""
     monkeypatch.setattr(coverage, "SIZES", dict.fromkeys(coverage.SIZES, 60.0))

@@ -36,7 +36,7 @@ def test_each_group_is_what_its_rows_say():
     surface = table.quantity == Quantity.surface_pressure
     for g in range(len(found)):
         in_layer = surface if np.isnan(found.layer_lower[g]) else (
-            ~surface & (table.pressure <= found.layer_lower[g]) & (table.pressure > found.layer_upper[g]))  # fmt: skip
+            ~surface & (table.pressure <= found.layer_lower[g]) & (table.pressure > found.layer_upper[g]))
         same = (table.flag == found.flag[g]) & (table.quantity == found.quantity[g]) & (table.type == found.type[g])
         rows = table.select(same & in_layer)
         omb, oma = rows.value - rows.background_mean, rows.value - rows.analysis_mean
@@ -79,11 +79,11 @@ def test_an_empty_table_has_no_groups_and_empty_totals():
 
 @pytest.mark.parametrize(("pressure", "lower", "upper"), [(1200e2, 1100e2, 700e2), (1100e2, 1100e2, 700e2),
                                                         (700e2, 700e2, 300e2), (700.01e2, 1100e2, 700e2),
-                                                        (10e2, 300e2, 0.0), (np.nan, 1100e2, 700e2)])  # fmt: skip
+                                                        (10e2, 300e2, 0.0), (np.nan, 1100e2, 700e2)])
 def test_layers_hold_their_lower_bound_and_leave_nothing_out(pressure, lower, upper):
     one = departures().select(slice(0, 1))
     one = one.with_columns(pressure=np.array([pressure]), flag=np.array([Flag.assimilated]),
                            quantity=np.array([Quantity.temperature]), background_mean=np.zeros(1),
-                           analysis_mean=np.zeros(1))  # fmt: skip
+                           analysis_mean=np.zeros(1))
     found = fit.statistics(one, LAYERS)
     assert (found.layer_lower[0], found.layer_upper[0]) == (lower, upper)

@@ -85,9 +85,9 @@ def test_scores_of_files_are_those_of_their_arrays(tmp_path, monkeypatch, memory
     free = settings.experiment.folder.free(TIMES[1])
     mean, spread = (state.read(p, space).data.astype(float) for p in (free.mean, free.spread))
     np.testing.assert_allclose(found.against_truth["free_rmse"][0],
-                               np.sqrt(scores.regional_mean((mean - truth) ** 2, weights)[0]), rtol=1e-12)  # fmt: skip
+                               np.sqrt(scores.regional_mean((mean - truth) ** 2, weights)[0]), rtol=1e-12)
     np.testing.assert_allclose(found.against_truth["free_spread"][0],
-                               np.sqrt(scores.regional_mean(spread**2, weights)[0]), rtol=1e-12)  # fmt: skip
+                               np.sqrt(scores.regional_mean(spread**2, weights)[0]), rtol=1e-12)
     assert np.isnan(found.against_truth["free_crps"]).all()
 
 
@@ -99,7 +99,7 @@ def test_one_process_scores_each_time_when_its_analysis_is_there(tmp_path, monke
     last.scores.unlink()
     last.departures.rename(tmp_path / "later.nc")
     process = subprocess.Popen([sys.executable, "-m", "verify", "scores", str(path), "--follow"],
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)  # the analysis is not there
     (tmp_path / "later.nc").rename(last.departures)
@@ -125,7 +125,7 @@ def test_written_scores_are_read_back(tmp_path, monkeypatch):
     score_file.write(tmp_path / "again.nc", once)
     again = score_file.read(tmp_path / "again.nc")
     assert (once.time, once.members, once.reference, once.regions, once.channels, once.counts) == (
-        again.time, again.members, again.reference, again.regions, again.channels, again.counts)  # fmt: skip
+        again.time, again.members, again.reference, again.regions, again.channels, again.counts)
     assert once.time == TIMES[0]
     assert sum(once.counts.values()) == 400
     for name in once.against_truth:

@@ -80,9 +80,9 @@ def test_the_fit_is_that_of_all_departures(made):
     settings, _, html = made
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
     tables = [groups.compared(observations.read_departures(settings.experiment.folder.at(time).departures)[0])
-              for time in TIMES]  # fmt: skip
+              for time in TIMES]
     fate, quantity, kind, omb = (np.concatenate([np.asarray(column(table)) for table in tables]) for column in (
-        lambda t: t.flag, lambda t: t.quantity, lambda t: t.type, lambda t: t.value - t.background_mean))  # fmt: skip
+        lambda t: t.flag, lambda t: t.quantity, lambda t: t.type, lambda t: t.value - t.background_mean))
     for key in set(zip(fate, quantity, kind, strict=True)):
         of_it = omb[(fate == key[0]) & (quantity == key[1]) & (kind == key[2])]
         first = [Flag(key[0]).name, Quantity(key[1]).name.replace("_", " "), str(key[2]), Quantity(key[1]).units]
@@ -101,7 +101,7 @@ def test_maps_and_ranks_are_those_of_the_files(made):
     assert any(text.startswith("map of increment, temperature 500") and range_of_it in text for text in told)
     material = Material.read(settings)
     ranked = sum(found.ranks.sum() for key, found in material.sums.by("flag").items()
-                 if key[0] in (Flag.assimilated, Flag.withheld))  # fmt: skip
+                 if key[0] in (Flag.assimilated, Flag.withheld))
     counts = [re.search(r"(\d+) observations among 3 members", text) for text in told]
     assert sum(int(count[1]) for count in counts if count) == ranked > 0
 
@@ -178,7 +178,7 @@ def test_the_pages_can_be_looked_at(made, tmp_path, scheme, device, width):
 def chromium(*arguments: str, folder: Path) -> str:
     done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                            f"--user-data-dir={folder / 'browser'}", *arguments], text=True, capture_output=True,
-                          timeout=120)  # fmt: skip
+                          timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -187,14 +187,14 @@ def framed(file: Path, width: int, folder: Path, script: str = "") -> str:
     """A page that holds `file` in a window of `width`, which a browser's own window may not have."""
     frame = folder / f"frame_{file.stem}.html"
     frame.write_text(f'<body style="margin:0"><iframe src="file://{file}" style="width:{width}px; height:2400px; '
-                     f'border:0"></iframe>{script}</body>')  # fmt: skip
+                     f'border:0"></iframe>{script}</body>')
     return f"file://{frame}"
 
 
 def shoot(file: Path, picture: Path, width: int, scheme: str, folder: Path) -> Path:
     picture.parent.mkdir(parents=True, exist_ok=True)
     chromium(f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"--screenshot={picture}",
-             f"--window-size={width},2400", framed(file, width, folder), folder=folder)  # fmt: skip
+             f"--window-size={width},2400", framed(file, width, folder), folder=folder)
     return picture
 
 
@@ -207,9 +207,9 @@ def brightness(picture: Path) -> str:
 def sticks_out(file: Path, width: int, folder: Path) -> bool:
     """Whether the page is wider than its window."""
     script = ("<script>onload = () => { const root = document.querySelector('iframe').contentDocument.documentElement; "
-              "document.body.dataset.wide = root.scrollWidth > root.clientWidth ? 'yes' : 'no' }</script>")  # fmt: skip
+              "document.body.dataset.wide = root.scrollWidth > root.clientWidth ? 'yes' : 'no' }</script>")
     dom = chromium("--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=3000",
-                   framed(file, width, folder, script), folder=folder)  # fmt: skip
+                   framed(file, width, folder, script), folder=folder)
     found = re.search(r'data-wide="(\w+)"', dom)
     assert found, "the browser did not measure the page"
     return found[1] == "yes"

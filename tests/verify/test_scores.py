@@ -45,7 +45,7 @@ def test_fair_crps_agrees_with_the_scores_library():
     X, truth = rng.standard_normal((7, 3, 4, 5)), rng.standard_normal((3, 4, 5))
     theirs = crps_for_ensemble(xarray.DataArray(X, dims=("member", "c", "y", "x")),
                                xarray.DataArray(truth, dims=("c", "y", "x")), "member", method="fair",
-                               preserve_dims="all")  # fmt: skip
+                               preserve_dims="all")
     np.testing.assert_allclose(scores.crps_fair(X, truth), theirs.values, rtol=1e-12)
 
 

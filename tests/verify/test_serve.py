@@ -75,7 +75,7 @@ def test_the_report_is_there_once_it_was_made(serving):
 
 
 @pytest.mark.parametrize("path", ["/experiment.toml", "/../made.toml", "/%2e%2e/made.toml", "//etc/passwd",
-                                  "/report.html/..", "/status.json?x", "*"])  # fmt: skip
+                                  "/report.html/..", "/status.json?x", "*"])
 def test_other_paths_are_refused(serving, path):
     assert ask(serving[1], path)[0] == 404
 

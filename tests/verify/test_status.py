@@ -34,7 +34,7 @@ def stamp(settings, **moments: float) -> None:
     following = settings.experiment.folder.at(TIMES[1] + settings.experiment.step).background
     files = {"lock": [settings.experiment.folder.folder / ".lock"], "observations": [here.observations],
              "background": [here.background.mean, here.background.spread], "analysis": [here.departures],
-             "forecast": [following.mean, following.spread], "verify": [here.scores]}  # fmt: skip
+             "forecast": [following.mean, following.spread], "verify": [here.scores]}
     for name, moment in moments.items():
         for path in files[name]:
             path.touch()
@@ -56,12 +56,12 @@ def test_a_finished_experiment_is_complete_and_has_the_numbers_of_its_files(sett
         of_it = Quantity[quantity]
         total = scores.fit.select(Flag.assimilated, of_it).total()
         assert (found.count, found.omb_rms, found.background_spread) == (
-            total["count"], total["omb_rms"], total["background_spread"])  # fmt: skip
+            total["count"], total["omb_rms"], total["background_spread"])
 
 
 def test_seconds_count_from_when_what_a_stage_needs_was_there(settings):
     stamp(settings, lock=1e9, background=1e9 + 20, observations=1e9 + 10, analysis=1e9 + 21.5, forecast=1e9 + 24,
-          verify=1e9 + 22)  # fmt: skip
+          verify=1e9 + 22)
     stages = status.of(settings).cycles[1].stages
     assert [stages[name].seconds for name in ("analysis", "forecast", "verify")] == [1.5, 2.5, 0.5]
     stamp(settings, lock=1e9 + 23)  # stopped after the analysis, and begun again
@@ -138,7 +138,7 @@ def test_a_stage_whose_last_words_are_an_error_has_stalled_the_experiment(settin
     words = here.log("verify").with_suffix(".out")
     words.parent.mkdir(exist_ok=True)
     words.write_text("2026-01-01T00:00:00Z verify INFO all is well\n"
-                     "2026-01-01T00:00:01Z verify ERROR truth.nc: no such file\n")  # fmt: skip
+                     "2026-01-01T00:00:01Z verify ERROR truth.nc: no such file\n")
     now = status.of(settings)
     assert (now.state, now.reason) == ("STALLED", "verify: truth.nc: no such file")
     assert now.cycles[1].stages["verify"].state == "failed"
@@ -193,7 +193,7 @@ def test_a_damaged_file_of_scores_is_a_warning(settings):
     ("2026-01-01T00:00:00Z letkf_mpi.analysis ERROR b.nc: is damaged\n", "b.nc: is damaged"),
     ("2026-01-01T00:00:00Z obsproc WARNING Error marks are many\n", ""),
     ("2026-01-01T00:00:00Z verify ERROR of the run before\n# begun 2026-01-02T00:00:00Z\nall is well\n", ""),
-])  # fmt: skip
+])
 def test_the_last_error_is_found(tmp_path, written, error):
     path = tmp_path / "x.out"
     path.write_text(written)
@@ -236,7 +236,7 @@ def test_status_follows_until_all_is_complete(tmp_path, monkeypatch):
     last = settings.experiment.folder.at(TIMES[1]).scores
     last.rename(tmp_path / "later.nc")
     process = subprocess.Popen([sys.executable, "-m", "verify", "status", str(path), "--follow"],
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(3)
     (tmp_path / "later.nc").rename(last)

@@ -18,7 +18,7 @@ from verify.report.material import Material
 def main(arguments: Sequence[str]) -> None:
     """Write the report and print its path; raises UserError where no time has scores."""
     parser = program.parser("python -m verify report", __doc__ or "",
-                            "python -m verify report run/experiments/twin_speedy.toml")  # fmt: skip
+                            "python -m verify report run/experiments/twin_speedy.toml")
     program.add_experiment(parser)
     print(write(config.load(parser.parse_args(arguments).experiment, Settings)))
 

@@ -33,7 +33,7 @@ def maps(material: Material) -> list[str]:
         if spread is not None:
             pictures.append(_map(material, f"{which} spread, {name} ({unit})", spread))
     pictures += [_map(material, f"{plain(each)}, {_level(channel)}", values) for each in FIELDS
-                 if (values := _diagnostic(material, channel, each)) is not None]  # fmt: skip
+                 if (values := _diagnostic(material, channel, each)) is not None]
     return [page.figures([*pictures, _coverage(material)], wide=True)]
 
 
@@ -64,9 +64,9 @@ def _read(material: Material, channel: Channel, path: Path) -> np.ndarray | None
 def _mean_increment(material: Material, channel: Channel) -> np.ndarray:
     folder = material.settings.experiment.folder
     pairs = [[_read(material, channel, which.mean) for which in (here.background, here.analysis)]
-             for here in (folder.at(cycle.time) for cycle in material.cycles)]  # fmt: skip
+             for here in (folder.at(cycle.time) for cycle in material.cycles)]
     return np.mean([analysis - background for background, analysis in pairs
-                    if background is not None and analysis is not None], axis=0)  # fmt: skip
+                    if background is not None and analysis is not None], axis=0)
 
 
 def _diagnostic(material: Material, channel: Channel, name: str) -> np.ndarray | None:
@@ -83,7 +83,7 @@ def _map(material: Material, title: str, values: np.ndarray, diverging: bool = F
     mean = float((values * grid.area_weights).mean())
     row, col = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     told = (f"map of {title}: area mean {number(mean)}, from {number(values.min())} to {number(values.max())}; largest "
-            f"at {grid.lat[row]:.0f} degrees north, {grid.lon[col]:.0f} degrees east")  # fmt: skip
+            f"at {grid.lat[row]:.0f} degrees north, {grid.lon[col]:.0f} degrees east")
     return page.figure(charts.field(title, told, grid, values, material.static, diverging))
 
 

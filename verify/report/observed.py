@@ -20,7 +20,7 @@ DEPARTURES = {"omb": charts.BACKGROUND, "oma": charts.ANALYSIS}
 def fit(material: Material) -> list[str]:
     """Observation minus background and analysis: by quantity and type, over time, by layer."""
     header = ["fate", "quantity", "type", "units", "number", "mean\nO−B", "\nO−A", "RMS\nO−B", "\nO−A",
-              "background\nspread", "error\ngiven", "consistency"]  # fmt: skip
+              "background\nspread", "error\ngiven", "consistency"]
     upper_air = [quantity for quantity in material.quantities if not quantity.at_surface]
     return [
         page.paragraph("All cycles. Consistency is the mean square of O−B over the sum of the squares of background "
@@ -31,7 +31,7 @@ def fit(material: Material) -> list[str]:
         page.figures([_over_time(material, quantity) for quantity in material.quantities]),
         "<h3>By layer (hPa), assimilated</h3>" if upper_air else "",
         page.figures([_by_layer(material, quantity) for quantity in upper_air]),
-    ]  # fmt: skip
+    ]
 
 
 def _rows(groups: Fit) -> list[list[str]]:
@@ -42,7 +42,7 @@ def _rows(groups: Fit) -> list[list[str]]:
         shown = [total[name] for name in ("omb_mean", "oma_mean", "omb_rms", "oma_rms", "background_spread", "error")]
         consistency = total["omb_rms"] ** 2 / (total["background_spread"] ** 2 + total["error"] ** 2)
         rows.append([Flag(int(key[0])).name, plain(quantity.name), str(key[2]), quantity.units, str(total["count"]),
-                     *map(number, [*shown, consistency])])  # fmt: skip
+                     *map(number, [*shown, consistency])])
     return rows
 
 
@@ -56,9 +56,9 @@ def _over_time(material: Material, quantity: Quantity) -> str:
     expected = [float(np.hypot(total["background_spread"], total["error"])) for total in totals]
     title = f"{plain(quantity.name)} ({quantity.units})"
     told = (f"{title}, assimilated, over {len(totals)} cycles: at the last RMS O−B {number(lines[0][0][-1])}, RMS O−A "
-            f"{number(lines[1][0][-1])}, expected of spread and error {number(expected[-1])}")  # fmt: skip
+            f"{number(lines[1][0][-1])}, expected of spread and error {number(expected[-1])}")
     return page.figure(charts.series(title, told, [cycle.time for cycle in material.cycles],
-                                     [*lines, (expected, charts.FREE, "--")]))  # fmt: skip
+                                     [*lines, (expected, charts.FREE, "--")]))
 
 
 def _by_layer(material: Material, quantity: Quantity) -> str:
@@ -79,7 +79,7 @@ def _by_layer(material: Material, quantity: Quantity) -> str:
         axis.set_position((0.24, 0.17, 0.74, 0.70))
 
     told = "; ".join(f"{name} hPa {number(total['omb_rms'])} and {number(total['oma_rms'])}"
-                     for name, total in zip(names, totals, strict=True))  # fmt: skip
+                     for name, total in zip(names, totals, strict=True))
     title = f"{plain(quantity.name)} ({quantity.units})"
     return page.figure(charts.chart(title, f"{title}, RMS O−B and RMS O−A by layer: {told}", draw))
 
@@ -87,9 +87,9 @@ def _by_layer(material: Material, quantity: Quantity) -> str:
 def ranks(material: Material) -> list[str]:
     """Rank histograms of assimilated and withheld observations; empty where no ranks were written."""
     found = {key: statistics for key, statistics in material.sums.by("flag", "quantity").items()
-             if statistics.ranks.any() and key[0] in (Flag.assimilated, Flag.withheld)}  # fmt: skip
+             if statistics.ranks.any() and key[0] in (Flag.assimilated, Flag.withheld)}
     note = ("How many members, each with a draw of the observation's error, lie below the observed value; level for a "
-            "reliable ensemble, hollow for too little spread, sloping for bias.")  # fmt: skip
+            "reliable ensemble, hollow for too little spread, sloping for bias.")
     pictures = [_histogram(flag, quantity, each) for (flag, quantity), each in found.items()]
     return [page.paragraph(note, "note"), page.figures(pictures)] if pictures else []
 
@@ -105,7 +105,7 @@ def _histogram(flag: int, quantity: int, found: Statistics) -> str:
     title = f"{plain(Quantity(quantity).name)}, {Flag(flag).name}"
     told = (f"{title}: {found.ranks.sum()} observations among {share.size - 1} members; lowest rank {number(share[0])} "
             f"and highest {number(share[-1])} times as often as expected, mean rank {number(found.mean_rank)} of the "
-            "number of members")  # fmt: skip
+            "number of members")
     return page.figure(charts.chart(title, told, draw))
 
 
@@ -117,7 +117,7 @@ def spread_skill(material: Material) -> list[str]:
             by_quantity.setdefault(quantity, []).append(found)
     note = ("Observations in bins of the background's spread there. The error is that of the background's mean without "
             "the observation's part; spread is scaled to the size of the ensemble. Where the points stand on the line, "
-            "spread tells of error.")  # fmt: skip
+            "spread tells of error.")
     pictures = [_pairs(Quantity(quantity), bins) for quantity, bins in by_quantity.items()]
     return [page.paragraph(note, "note"), page.figures(pictures)] if pictures else []
 

@@ -28,7 +28,7 @@ def cycles(material: Material) -> list[str]:
         page.paragraph(TABLE_NOTE, "note"),
         cycle_table(found),
         "<h3>Warnings</h3>" + page.table(["cycle", "what was said"], warned, 2) if warned else "",
-    ]  # fmt: skip
+    ]
 
 
 def settings(material: Material) -> list[str]:

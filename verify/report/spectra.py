@@ -35,7 +35,7 @@ def spectra(material: Material) -> list[str]:
     level = space.levels("temperature")[np.abs(space.levels("temperature") - 500 * HECTOPASCAL).argmin()]
     channels = tuple(Channel(name, float(level)) for name in (*WIND, "temperature"))
     states = {name: [state.read(path, StateSpace(space.grid, channels)) for path in paths]
-              for name, paths in _files(material).items() if paths}  # fmt: skip
+              for name, paths in _files(material).items() if paths}
     if "background" not in states or "analysis" not in states:
         return []
     kinetic = {name: _kinetic(space.grid, found) for name, found in states.items()}
@@ -52,13 +52,13 @@ def spectra(material: Material) -> list[str]:
         page.key(free="climatology", background="background", analysis="analysis"),
         page.figures([_picture(f"kinetic energy, {where} (m2 s-2)", kinetic),
                       _picture(f"variance of temperature, {where} (K2)", thermal)]),
-    ]  # fmt: skip
+    ]
 
 
 def _files(material: Material) -> dict[str, list[Path]]:
     here = material.settings.experiment.folder.at(material.last.time)
     return {"climatology": _climate_files(material), "background": _some(here.background, material),
-            "analysis": _some(here.analysis, material)}  # fmt: skip
+            "analysis": _some(here.analysis, material)}
 
 
 def _some(ensemble: EnsembleFolder, material: Material) -> list[Path]:
@@ -67,7 +67,7 @@ def _some(ensemble: EnsembleFolder, material: Material) -> list[Path]:
 
 def _climate_files(material: Material) -> list[Path]:
     truths = [path for cycle in material.cycles[:: -(-len(material.cycles) // SOME)]
-              if (path := material.settings.truth(cycle.time)) and path.exists()]  # fmt: skip
+              if (path := material.settings.truth(cycle.time)) and path.exists()]
     return truths or _some(material.settings.experiment.folder.at(material.cycles[0].time).background, material)
 
 
@@ -106,5 +106,5 @@ def _picture(title: str, energy: Spectra) -> str:
 
     middle = next(iter(energy.values())).size // 2
     told = "; ".join(f"{name} {number(float(values[1:].sum()))} in all, {number(float(values[middle:].sum()))} from "
-                     f"wavenumber {middle} on" for name, values in energy.items())  # fmt: skip
+                     f"wavenumber {middle} on" for name, values in energy.items())
     return page.figure(charts.chart(title, f"{title} by total wavenumber: {told}", draw))

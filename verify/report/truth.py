@@ -21,7 +21,7 @@ def skill(material: Material) -> list[str]:
         return []
     half = len(found) - len(found) // 2
     header = ["channel", "units", "RMSE\nbackground", "\nanalysis", "spread\nbackground", "\nanalysis",
-              "spread / error\nbackground", "\nanalysis", "CRPS\nbackground", "\nanalysis"]  # fmt: skip
+              "spread / error\nbackground", "\nanalysis", "CRPS\nbackground", "\nanalysis"]
     return [
         page.paragraph(f"{plain(found[-1].regions[0]).capitalize()}, mean of the last {half} cycles; the truth is "
                        f"{Path(material.last.reference).parent.name}. Spread / error is 1 for a reliable ensemble of "
@@ -30,7 +30,7 @@ def skill(material: Material) -> list[str]:
         page.key(background="background RMSE", background_dashed="spread", background_dotted="CRPS",
                  analysis="analysis RMSE", analysis_dashed="spread", analysis_dotted="CRPS"),
         page.figures([_scores(material, name) for name in material.channels]),
-    ]  # fmt: skip
+    ]
 
 
 def _row(material: Material, name: str) -> list[str]:
@@ -46,7 +46,7 @@ def _row(material: Material, name: str) -> list[str]:
 
 def _scores(material: Material, name: str) -> str:
     lines = {f"{which} {score}": (_series(material, f"{which}_{score}", name), colour, style)
-             for which, colour in ENSEMBLES.items() for score, style in SCORES.items()}  # fmt: skip
+             for which, colour in ENSEMBLES.items() for score, style in SCORES.items()}
     told = ", ".join(f"{label} {number(values[-1])}" for label, (values, _, _) in lines.items())
     return _over_time(material, name, f"at the last {told}", list(lines.values()))
 
@@ -61,7 +61,7 @@ def drift(material: Material) -> list[str]:
                        "analyses are worth is the distance between the lines.", "note"),
         page.key(free="free RMSE", free_dashed="free spread", background="background RMSE"),
         page.figures([_free(material, name) for name in names]),
-    ]  # fmt: skip
+    ]
 
 
 def _free(material: Material, name: str) -> str:
@@ -78,4 +78,4 @@ def _series(material: Material, score: str, name: str) -> list[float]:
 def _over_time(material: Material, name: str, told: str, lines: list[tuple[list[float], str, str]]) -> str:
     title = f"{plain(name)} ({units(name)})"
     return page.figure(charts.series(title, f"{title} over {len(material.cycles)} cycles: {told}",
-                                     [cycle.time for cycle in material.cycles], lines))  # fmt: skip
+                                     [cycle.time for cycle in material.cycles], lines))

@@ -126,13 +126,13 @@ def load(path: Path) -> Checkpoint:
 
 
 def model_of(checkpoint: Checkpoint, space: StateSpace, device: torch.device, whose: str,
-             options: Options | None = None) -> ClimaXModel:  # fmt: skip
+             options: Options | None = None) -> ClimaXModel:
     """The model of a checkpoint in `space` on one device; raises UserError where they do not fit."""
     return shared_out(checkpoint, space, [device], whose, options or Options())
 
 
 def shared_out(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device], whose: str,
-               options: Options) -> ClimaXModel:  # fmt: skip
+               options: Options) -> ClimaXModel:
     """The same on several devices of one kind."""
     card = checkpoint.card
     _refuse_grid(card, space, whose)
@@ -178,5 +178,5 @@ def _devices(name: str) -> list[torch.device]:
     chosen = [one for one in seen if device.index in (None, one.index)]
     if not chosen:
         raise UserError(f"[model.options] device = {name!r}, but torch {torch.__version__} sees "
-                        f"{', '.join(map(str, seen)) or 'no GPU'}; choose cpu or one that is there")  # fmt: skip
+                        f"{', '.join(map(str, seen)) or 'no GPU'}; choose cpu or one that is there")
     return chosen

@@ -40,11 +40,11 @@ class Stepping:
 
     @classmethod
     def of(cls, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
-           device: torch.device | str = "cpu", climatology: np.ndarray | None = None) -> "Stepping":  # fmt: skip
+           device: torch.device | str = "cpu", climatology: np.ndarray | None = None) -> "Stepping":
         """Raises ValueError where the card cannot carry `channels` forward."""
         _refuse_open_loop(card, channels)
         fields = [(constants[name] - card.normalization[name].mean) / card.normalization[name].std
-                  for name in card.inputs if name in CONSTANTS]  # fmt: skip
+                  for name in card.inputs if name in CONSTANTS]
         known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
         mean, std = normalization.columns(card.normalization, channels)
         scale = std
@@ -100,7 +100,7 @@ class Damped:
         factor = np.array([card.damping.factor.get(name, 1.0) for name in channels], np.float32)[:, None, None]
         operators = spectral.operators(card.horizontal, spectral.diffusion(card.horizontal, card.damping.truncation))
         return cls(*(torch.tensor(array, dtype=torch.float32, device=device)
-                     for array in (climatology[rows], factor, operators)))  # fmt: skip
+                     for array in (climatology[rows], factor, operators)))
 
     def __call__(self, fields: Tensor) -> Tensor:
         """(B, channel, lat, lon)"""
@@ -117,7 +117,7 @@ def architecture(card: Card) -> Architecture:
     return Architecture(
         card.grid.nlat, card.grid.nlon, len(network.tokens), len(network.head), network.patch, network.embed_dim,
         network.depth, network.heads, network.decoder_depth, network.mlp_ratio,
-    )  # fmt: skip
+    )
 
 
 def layout_of(weights: Sequence[str]) -> Layout:

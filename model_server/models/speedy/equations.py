@@ -167,7 +167,7 @@ def _functions(model: Any, surface_tree: Any, step_hours: int) -> dict[str, Any]
         _, carry = compute_physics_step_gridpoint(
             fields, forcing, model.terrain, model.initial_physics_carry(),
             physics=model.physics, time_step=TIME_STEP_MINUTES * 60,
-        )  # fmt: skip
+        )
         near_surface = carry["_surface_flux"]
         return {
             "u": fields.u_wind,
