@@ -19,12 +19,8 @@ counts coordinates by name, so that every number of the file is found again.
 carries the same two. They get one `report`. What a conversion needs (T for the saturation, q for a virtual
 temperature) is looked up in the other part, at the same pressure, where the level itself lacks it.
 
-*Virtual temperature.* The first event of a stack is the current value. TPC = 8 says that it is a virtual temperature,
-made by NCEP from the event below it. We go down the stack to the first event that is not, else convert with QOB, else
-the row stays a virtual temperature flagged `not_converted`. A temperature converted with QOB takes the worse of both
-marks, one from the stack keeps TQM. Reason codes (TRC) change nothing: they say why NCEP made an event, the marks hold
-the verdict. TFC is virtual whatever TOB is: sensible temperatures of ships depart from it by -2 K in the median, from
-TFC converted with QFC by -0.1 K. So it is converted.
+*Virtual temperature.* The sensible one stands deeper in the stack, or humidity converts (`temperatures`); else the row
+stays a virtual temperature flagged `not_converted`.
 
 *Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
 """
@@ -39,12 +35,13 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import convert
+from obsproc import convert, temperatures
 from obsproc.bufr.reports import Reports
+from obsproc.temperatures import Temperatures
 
 WANTED = frozenset((
     "SID", "SQN", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "POB", "PQM", "POE", "PFC", "QOB", "QQM", "QOE", "QFC",
-    "TOB", "TQM", "TPC", "TOE", "TFC", "ZOB", "ZQM", "ZFC", "UOB", "VOB", "WQM", "WOE", "UFC", "VFC", "XDR",
+    "TOB", "TQM", "TPC", "TRC", "TOE", "TFC", "ZOB", "ZQM", "ZFC", "UOB", "VOB", "WQM", "WOE", "UFC", "VFC", "XDR",
     "YDR", "HRDR",
 ))
 
@@ -53,8 +50,6 @@ SURFACE_MESSAGES = frozenset((
 ))
 SOUNDING_MESSAGES = frozenset(("ADPUPA",))
 SURFACE_LEVEL = 0  # category of the level at the ground
-VIRTUAL = 8  # TPC of NCEP's step VIRTMP
-TEMPERATURE_EVENTS = "T__EVENT"
 
 
 @dataclass(frozen=True)
@@ -100,10 +95,7 @@ class _Levels:
     time: np.ndarray  # int64 seconds since 1970
     has_time: np.ndarray
     at_surface: np.ndarray
-    temperature: np.ndarray  # sensible, or virtual where it could not be converted
-    temperature_mark: np.ndarray  # worse of both where humidity converted it
-    temperature_background: np.ndarray
-    is_virtual: np.ndarray
+    temperature: Temperatures
     saturation: np.ndarray
 
     def get(self, name: str) -> np.ndarray:
@@ -126,13 +118,12 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     is_surface_report = reports.message_type in SURFACE_MESSAGES
     at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
     report = first_report + joined(reports)[owner]
-    found = _temperatures(reports, report)
+    found = temperatures.of_levels(reports, report)
     pressure = columns.get("POB", missing)
-    sensible = _shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
+    sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
     return _Levels(reports.message_type, columns, report, drifted("YDR", "YOB"),
                    convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time, at_surface,
-                   found.value, found.mark, found.background, found.is_virtual,
-                   convert.saturation_humidity(sensible, convert.pascal(pressure)))
+                   found, convert.saturation_humidity(sensible, convert.pascal(pressure)))
 
 
 def joined(reports: Reports) -> np.ndarray:
@@ -144,63 +135,6 @@ def joined(reports: Reports) -> np.ndarray:
     _, first, group = np.unique(key, return_index=True, return_inverse=True)
     number[has] = has[first[group]]
     return number
-
-
-def _shared(values: np.ndarray, report: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """`values` (nlevel,), missing ones taken from the first level of the same report at the same pressure."""
-    order = np.lexsort((np.isnan(values), pressure, report))  # stable: known values come first in their group
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (np.diff(report[order]) != 0) | (pressure[order][1:] != pressure[order][:-1])
-    known = np.empty_like(values)
-    known[order] = values[order][np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-    return np.where(np.isnan(values), known, values)
-
-
-@dataclass(frozen=True)
-class _Temperatures:
-    """`value`, `background` (nlevel,) K, sensible unless `is_virtual`; `mark` NCEP's quality mark, NaN if missing."""
-
-    value: np.ndarray
-    mark: np.ndarray
-    background: np.ndarray
-    is_virtual: np.ndarray
-
-
-def _temperatures(reports: Reports, report: np.ndarray) -> _Temperatures:
-    """Sensible temperatures wherever the file can tell them."""
-    missing = np.full(reports.levels, np.nan)
-    current, mark, program, background, pressure = (
-        reports.level.get(name, missing) for name in ("TOB", "TQM", "TPC", "TFC", "POB"))
-    own = reports.level.get("QOB", missing)
-    own_mark = np.where(np.isfinite(own), reports.level.get("QQM", missing), np.nan)
-    humidity, humidity_mark, humidity_background = (
-        _shared(values, report, pressure) for values in (own, own_mark, reports.level.get("QFC", missing)))
-    virtual = (program == VIRTUAL) & np.isfinite(current)
-    below = _event_below(reports)
-    in_stack = np.isfinite(below)
-    sensible = np.where(in_stack, convert.kelvin(below), _converted(current, humidity))
-    unknown = virtual & ~np.isfinite(sensible)
-    return _Temperatures(
-        value=np.where(virtual & ~unknown, sensible, convert.kelvin(current)),
-        mark=np.where(virtual & ~unknown & ~in_stack, np.fmax(mark, humidity_mark), mark),
-        background=np.where(unknown, convert.kelvin(background), _converted(background, humidity_background)),
-        is_virtual=unknown)
-
-
-def _converted(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:
-    """Sensible temperature in K from degC and mg/kg."""
-    return convert.sensible_temperature(convert.kelvin(virtual), humidity * convert.MILLIGRAM_PER_KILOGRAM)
-
-
-def _event_below(reports: Reports) -> np.ndarray:
-    """TOB (nlevel,) degC of the first deeper event that is not virtual, NaN where there is none."""
-    found = np.full(reports.levels, np.nan)
-    events = reports.events.get(TEMPERATURE_EVENTS)
-    if events is not None and "TPC" in events.columns:
-        usable = np.flatnonzero((events.columns["TPC"] != VIRTUAL) & np.isfinite(events.columns["TOB"]))
-        level, first = np.unique(events.level[usable], return_index=True)  # events are sorted by depth
-        found[level] = events.columns["TOB"][usable[first]]
-    return found
 
 
 @dataclass(frozen=True)
@@ -217,13 +151,13 @@ class _Recipe:
 
 
 def _recipes(levels: _Levels) -> list[_Recipe]:
-    get, q = levels.get, Quantity
+    get, q, found = levels.get, Quantity, levels.temperature
     is_mass = get("TYP") // 100 == 1
     is_sounding = is_mass & (levels.message_type in SOUNDING_MESSAGES)
     humidity_error = get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY * levels.saturation
     return [
-        _Recipe(q.temperature, q.temperature_2m, levels.temperature, levels.temperature_mark, get("TOE"),
-                levels.temperature_background, levels.is_virtual),
+        _Recipe(q.temperature, q.temperature_2m, found.value, found.mark, found.error, found.background,
+                found.is_virtual),
         _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, get("QQM"),
                 humidity_error, get("QFC") * convert.MILLIGRAM_PER_KILOGRAM),
         _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), get("WQM"), get("WOE"), get("UFC")),

@@ -35,8 +35,9 @@ from obsproc import convert, vocabulary
 from obsproc.bufr import compose
 from obsproc.bufr.encode import encode, limits
 from obsproc.bufr.reports import Reports
-from obsproc.prepbufr import SOUNDING_MESSAGES, SURFACE_LEVEL, SURFACE_MESSAGES, VIRTUAL
+from obsproc.prepbufr import SOUNDING_MESSAGES, SURFACE_LEVEL, SURFACE_MESSAGES
 from obsproc.quality import AUXILIARY_LEVEL
+from obsproc.temperatures import VIRTUAL
 
 log = logging.getLogger(__name__)
 

@@ -198,11 +198,6 @@ def test_only_ncep_s_step_virtmp_makes_a_temperature_virtual(program):
     assert found.value == pytest.approx([294.65])
 
 
-def test_the_reason_of_an_event_changes_nothing():
-    assert rows(TOB=21.5, TPC=8, TRC=0, QOB=9000.0).value == pytest.approx(
-        rows(TOB=21.5, TPC=8, TRC=4, QOB=9000.0).value)
-
-
 def pair(sequence=(7.0, 7.0), stations=(b"71082", b"71082"), mass=None, wind=None):
     """A mass and a wind report of one level each, 500 hPa unless given."""
     level = {"CAT": np.array([1.0, 1.0]), "POB": np.array([500.0, 500.0]), "PQM": np.array([2.0, 2.0])}
