@@ -1,7 +1,7 @@
 """From files, PREPBUFR or WMO BUFR or a user's list, to the table of observations of one analysis time.
 
     read_file -> candidates -> quality.check -> quality.check_station_pressure -> quality.monitor -> errors.assign
-              -> all types and files together -> quality.reject_duplicates -> quality.withhold
+              -> all types and files together -> duplicates.reject_rows, reject_reports -> quality.withhold
 
 What crowds is thinned afterwards, whatever the source (`thinning`).
 
@@ -20,7 +20,7 @@ from types import MappingProxyType
 from contracts import config, observations
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import errors, prepbufr, quality
+from obsproc import duplicates, errors, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
 from obsproc.config import Settings
@@ -63,7 +63,7 @@ def observe(settings: Settings, time: datetime,
     table = observations.concatenate(parts) if parts else observations.empty()
     chosen = settings.observations
     if chosen.duplicates == "flag":
-        table = quality.reject_duplicates(table)
+        table = duplicates.reject_reports(duplicates.reject_rows(table))
     table = quality.withhold(table, chosen.withhold_share, chosen.withhold_message_types, settings.experiment.seed)
     source = Source(time, chosen.window(time), tuple(file.name for file in files),
                     tuple(file.sha256 for file in files), chosen.slot_seconds, tuple(deliveries))

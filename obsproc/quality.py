@@ -15,10 +15,6 @@ A station pressure has to fit the station's height. Reduced to sea level in the 
 
 it must lie within limits that no weather passes; else the pressure or the height is wrong.
 
-The same number may come twice: a sounding's level in two categories, a bulletin repeated, a report in two files. Rows
-that agree in station, report type, quantity, time, place and, aloft, pressure are one observation. The row with the
-best mark stays, of equal ones the first in the files, whatever their values: nobody measures two at once.
-
 Stations are withheld for verification by a hash of their name and the seed, so that a station is withheld at all times
 or never, on all machines alike.
 """
@@ -86,22 +82,6 @@ def check_station_pressure(table: Observations, limits: tuple[float, float]) -> 
     wrong = np.zeros(len(table), dtype=bool)
     wrong[rows] = (at_sea_level < limits[0]) | (at_sea_level > limits[1])
     return reject(table, wrong, Flag.out_of_range)
-
-
-def reject_duplicates(table: Observations) -> Observations:
-    """Of the rows that are still good, every repetition of another."""
-    rows = np.flatnonzero(table.flag == Flag.passed)
-    good = table.select(rows)
-    at_surface = np.isin(good.quantity, [quantity for quantity in Quantity if quantity.at_surface])
-    same = (np.where(at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
-            np.unique(good.station, return_inverse=True)[1])
-    order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
-    repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
-    for column in same:
-        repeats &= column[order][1:] == column[order][:-1]
-    duplicate = np.zeros(len(table), dtype=bool)
-    duplicate[rows[order[1:][repeats]]] = True
-    return reject(table, duplicate, Flag.duplicate)
 
 
 def monitor(table: Observations, use: Collection[Quantity]) -> Observations:

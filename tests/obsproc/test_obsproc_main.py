@@ -284,12 +284,3 @@ def test_thinning_a_real_cycle_takes_from_what_passed_and_from_nothing_else(samp
     assert changed.sum() - len(means) > 25_000
     pairs = [of_file.flag[of_file.quantity == wind] for wind in (1, 2)]
     np.testing.assert_array_equal(*pairs)
-
-
-def test_repetitions_in_a_real_cycle_are_flagged(real):
-    """Levels that a sounding gives in two categories, and two bulletins sent again."""
-    path, product = real
-    main([path, CYCLE])
-    table, _ = observations.read(product)
-    again = table.select(table.flag == Flag.duplicate)
-    assert len(again) == 36 and set(again.message_type) == {b"ADPUPA", b"ADPSFC"}

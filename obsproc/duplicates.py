@@ -1,0 +1,162 @@
+"""What was observed once and came twice.
+
+*Rows*: a sounding's level in two categories, a bulletin repeated, a report in two files. Rows that agree in station,
+report type, quantity, time, place and, aloft, pressure are one observation. The row with the best mark stays, of equal
+ones the first in the files, whatever their values: nobody measures two at once.
+
+*Reports*: one balloon in the traditional code and as BUFR, or from two archives that know its station by other
+coordinates; a surface station repeated with rounded coordinates. Two reports of a station and message type are copies
+where they are near in time and place (`RULES`), the smaller one finds at least half of its numbers at the same
+pressures in the other, and of these four in five agree to within what rounding in the codes can do (`_TOLERANCE`). The
+fuller report stays; of the other all quantities that the fuller one has are set aside. Aircraft are left alone: the
+same temperature at the same level minutes later is another observation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from contracts.constants import EARTH_RADIUS
+from contracts.observations import Observations
+from contracts.variables import Flag, Quantity
+from obsproc.quality import reject
+
+USABLE = (Flag.passed, Flag.monitored)
+SHARE_IN_BOTH, SHARE_EQUAL = 0.5, 0.8
+_FURTHEST = 1e7  # Pa, beyond all pressures
+SAME_PRESSURE = 60.0  # Pa: half of the last digit of a significant level in TEMP, and its rounding in PREPBUFR
+
+
+class Nearness(NamedTuple):
+    """How far apart two reports can be that are the same."""
+
+    seconds: int
+    metres: float
+
+
+# An archive knows a station's place to a degree, its clock the nominal hour or the launch; stations report each minute.
+RULES = {b"ADPUPA": Nearness(3600, 120e3), b"ADPSFC": Nearness(300, 11e3), b"SFCSHP": Nearness(300, 11e3)}
+
+# Absolute and relative difference of a number in two codes: tenths and knots, five degrees of wind direction, a dew
+# point depression in whole degrees, heights in tens of metres.
+_TOLERANCE = {
+    Quantity.temperature: (1.0, 0.0), Quantity.temperature_2m: (0.6, 0.0), Quantity.virtual_temperature: (1.0, 0.0),
+    Quantity.specific_humidity: (5e-5, 0.15), Quantity.specific_humidity_2m: (5e-5, 0.1),
+    Quantity.geopotential_height: (30.0, 0.0), Quantity.surface_pressure: (110.0, 0.0),
+    Quantity.u_component_of_wind: (3.0, 0.0), Quantity.v_component_of_wind: (3.0, 0.0),
+    Quantity.u_component_of_wind_10m: (1.0, 0.0), Quantity.v_component_of_wind_10m: (1.0, 0.0),
+}
+_BY_CODE = {code.value: allowed for code, allowed in _TOLERANCE.items()}
+_ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in range(max(_BY_CODE) + 1)])
+_AT_SURFACE = [quantity for quantity in Quantity if quantity.at_surface]
+
+
+def reject_rows(table: Observations) -> Observations:
+    """Of the rows that are still good, every repetition of another."""
+    rows = np.flatnonzero(table.flag == Flag.passed)
+    good = table.select(rows)
+    at_surface = np.isin(good.quantity, _AT_SURFACE)
+    same = (np.where(at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
+            np.unique(good.station, return_inverse=True)[1])
+    order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
+    repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
+    for column in same:
+        repeats &= column[order][1:] == column[order][:-1]
+    duplicate = np.zeros(len(table), dtype=bool)
+    duplicate[rows[order[1:][repeats]]] = True
+    return reject(table, duplicate, Flag.duplicate)
+
+
+def reject_reports(table: Observations) -> Observations:
+    """Of the reports that are copies of another one, the less full ones."""
+    rows = np.flatnonzero(np.isin(table.flag, USABLE) & np.isin(table.message_type, list(RULES)))
+    rows = rows[np.argsort(table.report[rows], kind="stable")]
+    reports = _reports(table, rows)
+    original = np.arange(len(reports.start))
+    for fuller, other in sorted(_pairs(reports), key=lambda pair: tuple(reports.rank[list(pair)])):
+        if original[fuller] == fuller and original[other] == other and _agree(table, reports, fuller, other):
+            original[other] = fuller
+    owner = np.repeat(np.arange(len(reports.start)), reports.count)
+    held = np.unique(owner * len(_ABSOLUTE) + table.quantity[rows])
+    copied = original[owner] != owner
+    copied &= np.isin(original[owner] * len(_ABSOLUTE) + table.quantity[rows], held)
+    duplicate = np.zeros(len(table), dtype=bool)
+    duplicate[rows[copied]] = True
+    return reject(table, duplicate, Flag.duplicate)
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """Usable rows by report: `rows` (nrow,), those of report i are `count[i]` from `start[i]` on; `table`
+    (nreport,) the earliest row of each; `rank` (nreport,) 0 for the fullest."""
+
+    table: Observations
+    rows: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    rank: np.ndarray
+
+    def rows_of(self, report: int) -> np.ndarray:
+        return self.rows[self.start[report] : self.start[report] + self.count[report]]
+
+
+def _reports(table: Observations, rows: np.ndarray) -> _Reports:
+    _, start, owner, count = np.unique(table.report[rows], return_index=True, return_inverse=True, return_counts=True)
+    earliest = np.lexsort((table.time[rows], owner.ravel()))
+    rank = np.empty(len(start), int)
+    rank[np.argsort(-count, kind="stable")] = np.arange(len(start))
+    return _Reports(table.select(rows[earliest[start]]), rows, start, count, rank)
+
+
+def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
+    """Reports of one named station and message type that are near in time and place, the fuller one first."""
+    heads = reports.table
+    names, station = np.unique(heads.station, return_inverse=True)
+    named = np.array([any(letter.isalnum() for letter in name.decode("latin-1")) for name in names], bool)
+    kinds = list(RULES)
+    kind = np.select([heads.message_type == name for name in kinds], range(len(kinds)), -1)
+    seconds, metres = (np.array([rule[i] for rule in RULES.values()])[kind] for i in (0, 1))
+    order = np.lexsort((heads.time, kind, station.ravel()))
+    order = order[named[station.ravel()[order]]]
+    for step in range(1, len(order)):
+        a, b = order[:-step], order[step:]
+        soon = (station.ravel()[a] == station.ravel()[b]) & (kind[a] == kind[b])
+        soon &= heads.time[b] - heads.time[a] <= seconds[a]
+        if not soon.any():
+            return
+        a, b = a[soon], b[soon]
+        near = _distance(heads, a, b) <= metres[a]
+        for one, other in zip(a[near], b[near], strict=True):
+            yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
+
+
+def _distance(table: Observations, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Metres on the sphere between rows a and b, by the haversine."""
+    south, north = np.deg2rad(table.lat[a]), np.deg2rad(table.lat[b])
+    half_lat, half_lon = (north - south) / 2, np.deg2rad(table.lon[b] - table.lon[a]) / 2
+    haversine = np.sin(half_lat) ** 2 + np.cos(south) * np.cos(north) * np.sin(half_lon) ** 2
+    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))
+
+
+def _agree(table: Observations, reports: _Reports, fuller: int, other: int) -> bool:
+    """Whether enough numbers of one report stand in the other one as well."""
+    ours, theirs = (table.select(reports.rows_of(report)) for report in (other, fuller))
+    theirs = theirs.select(np.argsort(_place(theirs), kind="stable"))
+    ladder, sought = _place(theirs), _place(ours)
+    above = np.minimum(np.searchsorted(ladder, sought), len(ladder) - 1)
+    below = np.maximum(above - 1, 0)
+    partner = np.where(np.abs(ladder[below] - sought) <= np.abs(ladder[above] - sought), below, above)
+    found = np.abs(ladder[partner] - sought) <= SAME_PRESSURE
+    if found.sum() < SHARE_IN_BOTH * len(ours):
+        return False
+    theirs, ours = theirs.select(partner[found]), ours.select(found)
+    allowed = _ABSOLUTE[ours.quantity] + _RELATIVE[ours.quantity] * np.abs(theirs.value)
+    return bool((np.abs(ours.value - theirs.value) <= allowed).mean() >= SHARE_EQUAL)
+
+
+def _place(rows: Observations) -> np.ndarray:
+    """A number near that of the same quantity at nearly the same pressure only; the surface has no pressure."""
+    pressure = np.where(np.isin(rows.quantity, _AT_SURFACE), 0.0, rows.pressure)
+    return rows.quantity * _FURTHEST + np.nan_to_num(pressure)
