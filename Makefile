@@ -9,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # What decides an environment: one that has changed sets up again.
-DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/_lanes*.[ch])
+DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/kernel/_lanes*.[ch])
 
 .PHONY: setup demo test check bench clean cylc slurm
 .DELETE_ON_ERROR:

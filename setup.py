@@ -5,13 +5,13 @@ setuptools takes extensions from setup.py, or from a pyproject.toml that holds t
 
 from setuptools import Extension, setup
 
-_LANES = [f"letkf_mpi/_lanes{part}.h" for part in ("", "_instructions", "_nearest", "_solve", "_tile")]
+_LANES = [f"letkf_mpi/kernel/_lanes{part}.h" for part in ("", "_instructions", "_nearest", "_solve", "_tile")]
 
 # Optional: without a C compiler the NumPy definitions decode and solve.
 setup(ext_modules=[
     Extension("obsproc._decode", ["obsproc/_decode.c"], depends=["obsproc/_decode.h"], extra_compile_args=["-O3"],
               optional=True),
     # Square roots and comparisons as plain instructions, products and sums fused: what vectors need of -ffast-math.
-    Extension("letkf_mpi._lanes", ["letkf_mpi/_lanes.c"], depends=_LANES, optional=True,
+    Extension("letkf_mpi.kernel._lanes", ["letkf_mpi/kernel/_lanes.c"], depends=_LANES, optional=True,
               extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]),
 ])

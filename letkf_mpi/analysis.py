@@ -22,17 +22,19 @@ from contracts.observations import Departures, Observations
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag
-from letkf_mpi import additive, departures, files, memory, own_time, service, summary, tempering, tile_kernel, tiles
-from letkf_mpi.columns import Columns, share_tiles
+from letkf_mpi import files, memory, service, summary
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import FirstGuess, Used
-from letkf_mpi.layouts import Layouts, Members
-from letkf_mpi.node_memory import NodeMemory
-from letkf_mpi.obsoperator import ObservationOperator
-from letkf_mpi.parallel import World, guarded, nothing
-from letkf_mpi.solvers import lanes
-from letkf_mpi.static_states import StaticStates
-from letkf_mpi.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.kernel import lanes
+from letkf_mpi.local import tempering, tile_kernel, tiles
+from letkf_mpi.local.columns import Columns, share_tiles
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.node_memory import NodeMemory
+from letkf_mpi.ranks.parallel import World, guarded, nothing
+from letkf_mpi.ranks.static_states import StaticStates
+from letkf_mpi.static import additive
+from obsoperator import ObservationOperator, departures, own_time
+from obsoperator.departures import FirstGuess, Used
 
 PROGRAM = "letkf_mpi.analysis"
 log = logging.getLogger(PROGRAM)

@@ -8,13 +8,13 @@ import msgspec
 from contracts import config
 from contracts.config import Section
 from contracts.slots import Slots
-from letkf_mpi.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps
-from letkf_mpi.departures import BackgroundCheck
-from letkf_mpi.inflation import Adaptive, Constant
-from letkf_mpi.localization import Localization
-from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps
+from letkf_mpi.local.inflation import Adaptive, Constant
+from letkf_mpi.local.localization import Localization
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
-from letkf_mpi.static_set import StaticSet
+from letkf_mpi.static.static_set import StaticSet
+from obsoperator.departures import BackgroundCheck
 
 Solver = Letkf | PerturbedObservations | Hybrid | ParticleFilter
 Inflation = Constant | Adaptive

@@ -17,7 +17,7 @@ from contracts.paths import Disk, EnsembleFolder, TimeFolder
 from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
 from letkf_mpi.config import Inflation, Relaxation, Settings
-from letkf_mpi.update import Diagnostics, analysis_levels
+from letkf_mpi.local.update import Diagnostics, analysis_levels
 
 log = logging.getLogger(__name__)
 _ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"

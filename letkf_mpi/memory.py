@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.errors import UserError
-from letkf_mpi.update import Diagnostics
+from letkf_mpi.local.update import Diagnostics
 
 _PROGRAM = 110e6  # bytes: Python with NumPy, netCDF4 and MPI, as measured
 _ROW = 220  # bytes of an observation in the table and in what the analysis sees of it, without Y

@@ -17,7 +17,7 @@ from contracts import times
 from contracts.config import Experiment
 from contracts.follow import Follower
 from contracts.paths import TimeFolder
-from letkf_mpi.parallel import World
+from letkf_mpi.ranks.parallel import World
 
 
 def follow(world: World, experiment: Experiment, name: str, analyse: Callable[[datetime], None]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
-from letkf_mpi.update import Diagnostics
+from letkf_mpi.local.update import Diagnostics
 
 _COLUMNS = ("quantity", "read", "assimilated", "RMS O-B", "RMS O-A", "spread B", "spread A", "units")
 

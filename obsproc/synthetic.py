@@ -19,12 +19,13 @@ from hashlib import sha256
 import numpy as np
 from msgspec import structs
 
-from contracts import observations, state, static, surface_pressure, times
+from contracts import observations, state, static, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
+from obsoperator import station_pressure
 from obsproc import quality, writer
 from obsproc.config import Settings, Synthetic
 
@@ -118,10 +119,10 @@ def draw(truth: state.State, fields: static.Static, stations: Network, settings:
 
 def _ground(truth: state.State, fields: static.Static, stations: Network, stencil: Stencil) -> np.ndarray:
     """Pressure of the truth at the stations, infinite where it has none: nothing is below ground then."""
-    if not surface_pressure.is_possible(truth.space):
+    if not station_pressure.is_possible(truth.space):
         return np.full(len(stencil.column), np.inf)
     orography = fields.orography.astype(np.float64).ravel()
-    at_station = surface_pressure.PressureAtHeight(truth.space, stencil, orography, stations.elevation).evaluator()
+    at_station = station_pressure.PressureAtHeight(truth.space, stencil, orography, stations.elevation).evaluator()
     return at_station(truth.data.reshape(len(truth.space.channels), -1).astype(np.float64))
 
 

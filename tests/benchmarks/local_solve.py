@@ -17,12 +17,13 @@ from contracts import config
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import Quantity
-from letkf_mpi import tiles
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.solvers import Letkf, LocalProblem, lanes
-from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations
-from letkf_mpi.update import LocalAnalysis
+from letkf_mpi.kernel import lanes
+from letkf_mpi.kernel.lanes import Channels, Lanes, Method, Observations
+from letkf_mpi.local import tiles
+from letkf_mpi.local.update import LocalAnalysis
+from letkf_mpi.solvers import Letkf, LocalProblem
+from obsoperator.departures import Used
 
 SIZES = [(k, p) for k in (20, 40, 80) for p in (50, 200, 1000)]
 COLUMNS, LEVELS, CHANNELS, ROUNDS = 16, 4, 5, 9

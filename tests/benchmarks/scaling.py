@@ -29,15 +29,16 @@ from contracts.observations import Departures, Observations, Source
 from contracts.state import State, StateSpace
 from contracts.static import Static
 from contracts.variables import Flag
-from letkf_mpi import departures, memory, tiles
+from letkf_mpi import memory
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.layouts import Layouts, Members
-from letkf_mpi.localization import Neighbours
+from letkf_mpi.local import tiles
+from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.memory import Size
-from letkf_mpi.obsoperator import ObservationOperator
-from letkf_mpi.parallel import World, guarded
-from letkf_mpi.update import LocalAnalysis
+from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.parallel import World, guarded
+from obsoperator import ObservationOperator, departures
+from obsoperator.departures import Used
 from tests import builders
 from tests.letkf_mpi import case
 from tests.mpi.launcher import mpirun

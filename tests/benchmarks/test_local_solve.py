@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 
-from letkf_mpi.solvers import lanes
+from letkf_mpi.kernel import lanes
 from tests.benchmarks import local_solve
 
 SIZES = [(20, 200), (40, 200), (80, 200)]

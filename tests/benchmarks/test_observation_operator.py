@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import Quantity
-from letkf_mpi.obsoperator import ObservationOperator
+from obsoperator import ObservationOperator
 from tests import builders
 
 LEVELS = (5_000.0, 25_000.0, 50_000.0, 60_000.0, 70_000.0, 85_000.0, 92_500.0)

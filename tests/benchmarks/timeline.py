@@ -43,7 +43,7 @@ def as_rank(arguments: list[str]) -> None:
 
     done("import mpi4py.MPI, MPI_Init")
     from letkf_mpi import analysis
-    from letkf_mpi.parallel import World, guarded
+    from letkf_mpi.ranks.parallel import World, guarded
 
     done("import the program's modules and all else")
 

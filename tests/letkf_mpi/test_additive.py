@@ -8,8 +8,8 @@ import pytest
 
 from contracts import state
 from contracts.errors import UserError
-from letkf_mpi import additive
-from letkf_mpi.climatology import Climatology
+from letkf_mpi.static import additive
+from letkf_mpi.static.climatology import Climatology
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case

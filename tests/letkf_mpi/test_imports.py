@@ -22,7 +22,7 @@ def test_the_program_never_imports_what_it_does_not_need():
 
 
 def test_everything_but_the_program_works_without_mpi():
-    loaded = modules_after("import letkf_mpi.update, letkf_mpi.files, letkf_mpi.summary, letkf_mpi.obsoperator")
+    loaded = modules_after("import letkf_mpi.local.update, letkf_mpi.files, letkf_mpi.summary, obsoperator")
     assert "mpi4py" not in loaded
 
 

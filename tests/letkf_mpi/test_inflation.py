@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import UserError
-from letkf_mpi.inflation import Adaptive, Constant
+from letkf_mpi.local.inflation import Adaptive, Constant
 from tests.letkf_mpi.test_solvers import problem, rows
 
 

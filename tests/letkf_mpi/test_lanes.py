@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import UserError
-from letkf_mpi.solvers import Letkf, LocalProblem, lanes, quadrature
+from letkf_mpi.kernel import lanes, quadrature
+from letkf_mpi.solvers import Letkf, LocalProblem
 
 pytestmark = pytest.mark.skipif(lanes.compiled() is None, reason="the compiled kernel could not be built")
 TOLERANCE = {"float32": 5e-6, "float64": 1e-12}  # relative error of W
@@ -132,8 +133,8 @@ def test_perfect_and_worthless_observations(instructions):
 
 
 def test_without_the_kernel_the_reference_serves_and_one_warning_says_so(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "letkf_mpi._lanes", None)
-    monkeypatch.delattr("letkf_mpi._lanes")
+    monkeypatch.setitem(sys.modules, "letkf_mpi.kernel._lanes", None)
+    monkeypatch.delattr("letkf_mpi.kernel._lanes")
     lanes.compiled.cache_clear()
     try:
         assert lanes.compiled() is None and lanes.compiled() is None and lanes.instructions() == ()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letkf_mpi.localization import (
+from letkf_mpi.local.localization import (
     CUTOFF,
     EARTH_RADIUS_KM,
     Localization,

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from contracts.variables import Quantity
-from letkf_mpi.adaptive_relaxation import AdaptiveRtpp
 from letkf_mpi.config import Analysis, Settings
-from letkf_mpi.inflation import Adaptive, Constant
-from letkf_mpi.localization import Localization
-from letkf_mpi.relaxation import Rtpp
+from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp
+from letkf_mpi.local.inflation import Adaptive, Constant
+from letkf_mpi.local.localization import Localization
+from letkf_mpi.local.relaxation import Rtpp
+from letkf_mpi.local.update import LocalAnalysis, analysis_levels
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
-from letkf_mpi.static_set import StaticColumns, StaticSet
-from letkf_mpi.update import LocalAnalysis, analysis_levels
+from letkf_mpi.static.static_set import StaticColumns, StaticSet
 from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble, used, with_settings
 
 LEVELS = analysis_levels(SPACE)

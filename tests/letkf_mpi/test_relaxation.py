@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps, spread
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps, spread
 from letkf_mpi.solvers import Letkf
 from tests.letkf_mpi.test_solvers import problem
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from contracts.variables import Quantity
-from letkf_mpi.localization import Localization
-from letkf_mpi.selection import limits, nearest
+from letkf_mpi.local.localization import Localization
+from letkf_mpi.local.selection import limits, nearest
 
 
 def some(p: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

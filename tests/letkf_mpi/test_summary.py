@@ -4,7 +4,7 @@ import numpy as np
 
 from contracts.variables import Flag, Quantity
 from letkf_mpi import summary
-from letkf_mpi.departures import BackgroundCheck, first_guess
+from obsoperator.departures import BackgroundCheck, first_guess
 from tests import builders
 
 

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from contracts.variables import Quantity
-from letkf_mpi import tempering
-from letkf_mpi.columns import Columns
 from letkf_mpi.config import Analysis, Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.inflation import Adaptive
-from letkf_mpi.localization import Localization
-from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
-from letkf_mpi.solvers import Letkf, ParticleFilter, lanes
-from letkf_mpi.update import LocalAnalysis, analysis_levels
+from letkf_mpi.kernel import lanes
+from letkf_mpi.local import tempering
+from letkf_mpi.local.columns import Columns
+from letkf_mpi.local.inflation import Adaptive
+from letkf_mpi.local.localization import Localization
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.local.update import LocalAnalysis, analysis_levels
+from letkf_mpi.solvers import Letkf, ParticleFilter
+from obsoperator.departures import Used
 from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble
 
 EVERYWHERE = Localization(horizontal_km=1e9, vertical_ln_p=1e6)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.grid import Grid
-from letkf_mpi import tiles
+from letkf_mpi.local import tiles
 
 
 @given(st.integers(2, 13), st.integers(4, 17), st.integers(1, 6), st.integers(1, 40))

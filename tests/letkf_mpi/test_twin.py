@@ -4,9 +4,9 @@ without assimilation loses, with localisation, inflation and relaxation around i
 import numpy as np
 import pytest
 
-from letkf_mpi.adaptive_relaxation import AdaptiveRtps
-from letkf_mpi.localization import gaussian
-from letkf_mpi.relaxation import Rtpp, Rtps
+from letkf_mpi.local.adaptive_relaxation import AdaptiveRtps
+from letkf_mpi.local.localization import gaussian
+from letkf_mpi.local.relaxation import Rtpp, Rtps
 from letkf_mpi.solvers import Hybrid, Letkf, LocalProblem, ParticleFilter, PerturbedObservations
 
 N, K, CYCLES, SPIN_UP = 24, 20, 50, 25

@@ -13,12 +13,13 @@ from contracts.errors import UserError
 from contracts.variables import Quantity
 from letkf_mpi import files
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.inflation import Adaptive, Constant
-from letkf_mpi.localization import Localization
-from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
-from letkf_mpi.solvers import Letkf, lanes
-from letkf_mpi.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.kernel import lanes
+from letkf_mpi.local.inflation import Adaptive, Constant
+from letkf_mpi.local.localization import Localization
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.solvers import Letkf
+from obsoperator.departures import Used
 from tests import builders
 
 SPACE = builders.space()

@@ -9,8 +9,8 @@ import time
 from contracts.errors import UserError
 from letkf_mpi import analysis
 from letkf_mpi.files import Writer
-from letkf_mpi.parallel import World, guarded
-from letkf_mpi.update import LocalAnalysis
+from letkf_mpi.local.update import LocalAnalysis
+from letkf_mpi.ranks.parallel import World, guarded
 
 
 def die(*_, **__):

@@ -14,7 +14,7 @@ from contracts import program, state
 from contracts.grid import Grid
 from contracts.netcdf import open_to_read
 from contracts.state import StateSpace
-from letkf_mpi.solvers import lanes
+from letkf_mpi.kernel import lanes
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_job_and_running_again_gives_the_same_bits(finished, fre
     assert case.contents(fresh.files) == finished[1]
 
 
-MIXED = ("import os; from letkf_mpi import analysis, parallel; world = parallel.World(); "
+MIXED = ("import os; from letkf_mpi import analysis; from letkf_mpi.ranks import parallel; world = parallel.World(); "
          "os.environ['LETKF_INSTRUCTIONS'] = '{}' if world.rank == 2 else 'baseline'; "
          "parallel.guarded(analysis.main, analysis.PROGRAM)")
 
@@ -222,7 +222,7 @@ def test_one_process_where_the_corridor_asked_for_two_is_refused(fresh):
 def test_a_disk_limit_leaves_nothing_half_written(finished, fresh):
     """RLIMIT_FSIZE below the size of a member file, above that of the log."""
     limit = fresh.files.background.member(1).stat().st_size // 2
-    code = ("import resource; from letkf_mpi import analysis, parallel; "  # MPI's own shared memory is not limited
+    code = ("import resource; from letkf_mpi import analysis; from letkf_mpi.ranks import parallel; "
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
             "parallel.guarded(analysis.main, analysis.PROGRAM)")
     refused(mpirun(2, "-c", code, fresh.toml, NOW, timeout=60), "m000", "could not be written", "space left")

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from letkf_mpi import memory
-from letkf_mpi.layouts import Layouts
 from letkf_mpi.memory import Size
+from letkf_mpi.ranks.layouts import Layouts
 from tests.letkf_mpi import case
 from tests.letkf_mpi.case import NOW
 from tests.mpi.launcher import mpirun

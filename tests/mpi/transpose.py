@@ -5,9 +5,9 @@ from dataclasses import fields
 
 import numpy as np
 
-from letkf_mpi.layouts import Layouts, Members
-from letkf_mpi.node_memory import NodeMemory
-from letkf_mpi.parallel import World, guarded
+from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.node_memory import NodeMemory
+from letkf_mpi.ranks.parallel import World, guarded
 from tests import builders
 
 SHAPES = [(1, 1, 1), (2, 3, 5), (5, 4, 3), (7, 2, 40), (20, 3, 17), (3, 38, 2), (4, 5, 64)]

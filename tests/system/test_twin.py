@@ -5,7 +5,7 @@ import pytest
 
 from contracts.static import Static
 from contracts.variables import Flag
-from letkf_mpi.obsoperator import ObservationOperator
+from obsoperator import ObservationOperator
 from obsproc import synthetic
 from obsproc.config import Synthetic
 from tests import builders

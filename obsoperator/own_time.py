@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letkf_mpi.obsoperator import ObservationOperator
+from obsoperator import ObservationOperator
 
 
 @dataclass(frozen=True)

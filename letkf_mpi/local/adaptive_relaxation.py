@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from contracts.config import Section
-from letkf_mpi.relaxation import Alpha, rtpp, rtps
+from letkf_mpi.local.relaxation import Alpha, rtpp, rtps
 from letkf_mpi.solvers import LocalProblem, Weights
 
 

@@ -15,15 +15,14 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from contracts import surface_pressure
 from contracts.constants import GRAVITY, VIRTUAL_FACTOR
 from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import VARIABLES, Flag, Quantity
-from letkf_mpi.obsoperator import interpolation
-from letkf_mpi.obsoperator.interpolation import Bracket
+from obsoperator import interpolation, station_pressure
+from obsoperator.interpolation import Bracket
 
 _LEAST_GROUND_PRESSURE = VARIABLES["surface_pressure"].valid_range[0]  # Pa; what stands above it is above the ground
 
@@ -105,9 +104,9 @@ def at_surface(variable: str) -> Operator:
     return operator
 
 
-def station_pressure(site: Site) -> Equivalent:
+def surface_pressure(site: Site) -> Equivalent:
     """Surface pressure brought from the model's orography to the station."""
-    if not surface_pressure.is_possible(site.space):
+    if not station_pressure.is_possible(site.space):
         return _without_field(site)
     flag = np.where(np.isfinite(site.elevation), site.height_flag, np.int8(Flag.missing_position))
     return Equivalent(flag, _pressure_at(site, site.elevation))
@@ -120,7 +119,7 @@ OPERATORS: dict[Quantity, Operator] = {
     Quantity.virtual_temperature: virtual_temperature,
     Quantity.specific_humidity: on_levels("specific_humidity"),
     Quantity.geopotential_height: on_levels("geopotential", 1.0 / GRAVITY),
-    Quantity.surface_pressure: station_pressure,
+    Quantity.surface_pressure: surface_pressure,
     Quantity.temperature_2m: at_surface("2m_temperature"),
     Quantity.specific_humidity_2m: at_surface("2m_specific_humidity"),
     Quantity.u_component_of_wind_10m: at_surface("10m_u_component_of_wind"),
@@ -130,7 +129,7 @@ OPERATORS: dict[Quantity, Operator] = {
 
 def _pressure_at(site: Site, height: np.ndarray) -> Evaluate:
     """Pressure at `height` (n,) m, member by member: a member's numbers then stay in the cache."""
-    evaluate = surface_pressure.PressureAtHeight(site.space, site.stencil, site.orography, height).evaluator()
+    evaluate = station_pressure.PressureAtHeight(site.space, site.stencil, site.orography, height).evaluator()
 
     def of_each(X: np.ndarray) -> np.ndarray:
         pressure = np.empty((*X.shape[:-2], height.size))
@@ -194,7 +193,7 @@ class ObservationOperator:
                 groups.append((rows, operator(site(rows))))
         low = somewhere & (table.quantity < Quantity.surface_pressure) & (table.pressure >= _LEAST_GROUND_PRESSURE)
         ground = None
-        if low.any() and surface_pressure.is_possible(space):
+        if low.any() and station_pressure.is_possible(space):
             has = np.zeros(first.size, bool)
             has[place[low]] = True
             below = site(first[has])

@@ -11,7 +11,7 @@ mixes lanes, so that a column's bits depend neither on its tile nor on the ranks
 between instruction sets.
 
 In single precision the error of W grows as 5e-8 κ.  Points whose condition number may exceed `SINGLE_UP_TO` are solved
-in double precision, so that it stays below 5e-6; `python -m letkf_mpi.accuracy` tells it.
+in double precision, so that it stays below 5e-6; `python -m letkf_mpi.kernel.accuracy` tells it.
 """
 
 import logging
@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from contracts.errors import UserError
-from letkf_mpi.selection import Limit
-from letkf_mpi.solvers import quadrature
+from letkf_mpi.kernel import quadrature
+from letkf_mpi.local.selection import Limit
 from letkf_mpi.solvers.base import Weights
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ HUMIDITY = {"none": 0, "not_negative": 1, "kept": 2}
 def compiled() -> ModuleType | None:
     """The kernel, or None and one warning where it could not be built."""
     try:
-        from letkf_mpi import _lanes
+        from letkf_mpi.kernel import _lanes
     except ImportError as error:
         log.warning("local analyses without the compiled kernel, 20 to 40 times slower (%s); install a C compiler and "
                     "install again, or set kernel = \"reference\" in [analysis.solver]", error)

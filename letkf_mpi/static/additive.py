@@ -24,8 +24,8 @@ import numpy as np
 from contracts import times
 from contracts.config import Experiment, Section
 from contracts.state import StateSpace
-from letkf_mpi import humidity
-from letkf_mpi.climatology import Climatology
+from letkf_mpi.local import humidity
+from letkf_mpi.static.climatology import Climatology
 
 _STREAM = 4  # tells these draws from others of the same seed and time
 

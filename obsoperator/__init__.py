@@ -1,5 +1,5 @@
 """H(x): what the model says where an observation was made."""
 
-from letkf_mpi.obsoperator.operators import OPERATORS, ObservationOperator
+from obsoperator.operators import OPERATORS, ObservationOperator
 
 __all__ = ["OPERATORS", "ObservationOperator"]

@@ -10,7 +10,7 @@ from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
-from letkf_mpi.obsoperator import OPERATORS, ObservationOperator
+from obsoperator import OPERATORS, ObservationOperator
 from tests import builders
 
 LEVELS = (50_000.0, 70_000.0, 85_000.0, 92_500.0)

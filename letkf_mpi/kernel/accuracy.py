@@ -1,6 +1,6 @@
 """How exact the compiled kernel is: relative error of the weights against an eigendecomposition in double precision.
 
-    python -m letkf_mpi.accuracy --members 20 40 --observations 200
+    python -m letkf_mpi.kernel.accuracy --members 20 40 --observations 200
 
 The problems are random, with the condition number κ of A that stands in the table.  The error is that of W in the
 Frobenius norm, the worst of the columns of a batch; that of w̄ in brackets.
@@ -13,9 +13,10 @@ import numpy as np
 
 from contracts import program
 from contracts.errors import UserError
-from letkf_mpi.solvers import Letkf, LocalProblem, lanes
+from letkf_mpi.kernel import lanes
+from letkf_mpi.solvers import Letkf, LocalProblem
 
-PROGRAM = "letkf_mpi.accuracy"
+PROGRAM = "letkf_mpi.kernel.accuracy"
 _COLUMNS = 16
 _CONDITIONS = (3.0, 10.0, 30.0, 100.0, 1e3, 1e4, 1e6)
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = program.parser(PROGRAM, "Tell the error of the compiled kernel.", "python -m letkf_mpi.accuracy")
+    parser = program.parser(PROGRAM, "Tell the error of the compiled kernel.", "python -m letkf_mpi.kernel.accuracy")
     parser.add_argument("--members", type=int, nargs="+", default=[20, 40, 80], metavar="K",
                         help="ensemble sizes from 2 (default: 20 40 80)")
     parser.add_argument("--observations", type=int, nargs="+", default=[50, 1000], metavar="P",

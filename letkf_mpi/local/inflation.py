@@ -23,8 +23,8 @@ import numpy as np
 from contracts.config import Section
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
-from letkf_mpi.additive import Additive
 from letkf_mpi.solvers import LocalProblem
+from letkf_mpi.static.additive import Additive
 
 Factor = Annotated[float, msgspec.Meta(gt=0)]
 

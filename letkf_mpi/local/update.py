@@ -18,16 +18,16 @@ from typing import ClassVar
 import numpy as np
 
 from contracts.state import StateSpace
-from letkf_mpi import humidity, tile_kernel
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.localization import Neighbours
-from letkf_mpi.relaxation import spread
-from letkf_mpi.selection import Limit, limits
+from letkf_mpi.kernel.lanes import HUMIDITY
+from letkf_mpi.local import humidity, tile_kernel
+from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.relaxation import spread
+from letkf_mpi.local.selection import Limit, limits
+from letkf_mpi.local.tile_kernel import TileKernel
 from letkf_mpi.solvers import LocalProblem
-from letkf_mpi.solvers.lanes import HUMIDITY
-from letkf_mpi.static_set import StaticColumns
-from letkf_mpi.tile_kernel import TileKernel
+from letkf_mpi.static.static_set import StaticColumns
+from obsoperator.departures import Used
 
 
 @dataclass(frozen=True)

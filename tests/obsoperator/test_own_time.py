@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from contracts.variables import Flag, Quantity
-from letkf_mpi.obsoperator import ObservationOperator
-from letkf_mpi.own_time import Between, compared, equivalents
+from obsoperator import ObservationOperator
+from obsoperator.own_time import Between, compared, equivalents
 from tests import builders
 
 SPACE = builders.space()

@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from contracts.grid import Grid
-from letkf_mpi import tiles
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.layouts import part_of
-from letkf_mpi.localization import Neighbours
-from letkf_mpi.parallel import World
-from letkf_mpi.update import ColumnsAnalysis, Diagnostics, LocalAnalysis
+from letkf_mpi.local import tiles
+from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.update import ColumnsAnalysis, Diagnostics, LocalAnalysis
+from letkf_mpi.ranks.layouts import part_of
+from letkf_mpi.ranks.parallel import World
+from obsoperator.departures import Used
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPORTS = 10.0

@@ -1,6 +1,6 @@
 /* The door between Python and the kernel of the local analysis. The kernel is compiled once for each instruction set;
    which one runs is chosen when it is called. Arrays come as buffers, whose shapes are checked here; the interpreter lock
-   is released while columns are solved. letkf_mpi/solvers/lanes.py is the only caller. */
+   is released while columns are solved. letkf_mpi/kernel/lanes.py is the only caller. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -392,7 +392,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "letkf_mpi._lanes", "The local analysis in lanes.", -1, methods,
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "letkf_mpi.kernel._lanes", "The local analysis in lanes.", -1, methods,
                                     NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__lanes(void)

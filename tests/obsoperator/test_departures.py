@@ -5,7 +5,7 @@ import pytest
 
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.variables import Flag, Quantity
-from letkf_mpi.departures import BackgroundCheck, first_guess
+from obsoperator.departures import BackgroundCheck, first_guess
 from tests import builders
 
 CHECK = BackgroundCheck(limit=3.0, against="total")

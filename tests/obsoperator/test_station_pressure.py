@@ -8,7 +8,7 @@ from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Quantity
-from letkf_mpi.obsoperator import ObservationOperator
+from obsoperator import ObservationOperator
 from tests import builders
 
 R, G, LAPSE, P0, T0 = 8314.32 / 28.9644, 9.80665, 0.0065, 101_325.0, 288.15

@@ -13,10 +13,10 @@ from contracts.observations import Observations
 from contracts.state import StateSpace
 from contracts.static import Static
 from letkf_mpi.config import Settings
-from letkf_mpi.layouts import Layouts, Members
-from letkf_mpi.obsoperator import ObservationOperator
-from letkf_mpi.parallel import World
-from letkf_mpi.static_set import StaticColumns, StaticSet
+from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.parallel import World
+from letkf_mpi.static.static_set import StaticColumns, StaticSet
+from obsoperator import ObservationOperator
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from letkf_mpi.columns import Columns
-from letkf_mpi.departures import Used
-from letkf_mpi.relaxation import NoRelaxation
-from letkf_mpi.update import Diagnostics, LocalAnalysis
+from letkf_mpi.local.columns import Columns
+from letkf_mpi.local.relaxation import NoRelaxation
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis
+from obsoperator.departures import Used
 
 
 def analyse(mine: Columns, local: LocalAnalysis, inflation: np.ndarray, alpha: np.ndarray,

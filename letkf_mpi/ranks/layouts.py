@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from letkf_mpi.parallel import World, nothing
+from letkf_mpi.ranks.parallel import World, nothing
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from contracts.config import Experiment, Section
 from contracts.state import StateSpace
-from letkf_mpi.climatology import Climatology
+from letkf_mpi.static.climatology import Climatology
 
 
 class StaticSet(Section, frozen=True):

@@ -11,13 +11,14 @@ import numpy as np
 
 from contracts.grid import Grid
 from letkf_mpi.config import Settings
-from letkf_mpi.departures import Used
-from letkf_mpi.inflation import Adaptive, Constant, Sums
-from letkf_mpi.localization import Localization, Sites, unit_vectors
-from letkf_mpi.relaxation import NoRelaxation, Rtpp, Rtps
-from letkf_mpi.selection import Limit
-from letkf_mpi.solvers import Letkf, lanes
-from letkf_mpi.solvers.lanes import Channels, Lanes, Method, Observations, TileAnalysis
+from letkf_mpi.kernel import lanes
+from letkf_mpi.kernel.lanes import Channels, Lanes, Method, Observations, TileAnalysis
+from letkf_mpi.local.inflation import Adaptive, Constant, Sums
+from letkf_mpi.local.localization import Localization, Sites, unit_vectors
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.local.selection import Limit
+from letkf_mpi.solvers import Letkf
+from obsoperator.departures import Used
 
 
 def wanted(settings: Settings) -> bool:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from letkf_mpi.parallel import Agreed, World
+from letkf_mpi.ranks.parallel import Agreed, World
 
 T = TypeVar("T")
 _WORTH_A_WINDOW = 2**20  # bytes

@@ -1,0 +1,1 @@
+"""The compiled local solver: sixteen neighbouring columns in lock-step."""

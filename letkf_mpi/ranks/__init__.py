@@ -1,0 +1,1 @@
+"""What the ranks of a job do with one another: MPI, layouts of members and columns, memory of a computer."""
