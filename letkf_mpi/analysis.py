@@ -17,8 +17,10 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from contracts import config, frozen, observations, paths, program, static, times
+from contracts import analysis as analyses
+from contracts import config, ensemble, frozen, observations, paths, program, static, times
 from contracts.observations import Departures, Observations
+from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag
@@ -27,13 +29,13 @@ from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.local import tempering, tile_kernel, tiles
 from letkf_mpi.local.columns import Columns, share_tiles
-from letkf_mpi.local.update import Diagnostics, LocalAnalysis
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis, analysis_levels
 from letkf_mpi.ranks.layouts import Layouts, Members
 from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.parallel import World, guarded, nothing
 from letkf_mpi.ranks.static_states import StaticStates
 from letkf_mpi.static import additive
-from obsoperator import ObservationOperator, departures, own_time
+from obsoperator import ObservationOperator, accounts, departures, own_time
 from obsoperator.departures import FirstGuess, Used
 
 PROGRAM = "letkf_mpi.analysis"
@@ -82,7 +84,7 @@ class Analyst:
         """What decides the memory of an analysis with `nobs` observations."""
         chosen = self.settings.analysis
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
-                           self.space.analysis_levels.size, nobs, self.world.size, self.world.largest_node,
+                           analysis_levels(self.space).size, nobs, self.world.size, self.world.largest_node,
                            Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
                            chosen.is_tempered, chosen.time != "instant")
 
@@ -102,11 +104,11 @@ def analyse(analyst: Analyst, time: datetime) -> None:
     """All files of the analysis of `time`."""
     world, settings, space, members = analyst.world, analyst.settings, analyst.space, analyst.members
     experiment = settings.experiment
-    phase, out = summary.Phases(), files.Writer(experiment.folder.at(time), space, time, experiment.name)
+    phase, out = Phases(), files.Writer(experiment.folder.at(time), space, time, experiment.name)
 
     with NodeMemory(world) as node:
         with phase("read"):
-            table, source = node.shared(lambda: files.read_observations(experiment, time))
+            table, source = node.shared(lambda: analyses.read_observations(experiment, time))
             expect_memory(analyst, len(table))
             inflation = node.shared(lambda: files.read_inflation(settings, space, time))
             alpha = node.shared(lambda: files.read_alpha(settings, space, time))
@@ -149,7 +151,7 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     world, settings, space, mine = analyst.world, analyst.settings, analyst.space, analyst.members.mine
     experiment, additive_inflation = settings.experiment, settings.inflation.additive
     channels, folder = mine.of(len(space.channels)), experiment.folder.at(time).background
-    found = world.together(lambda: files.read_members(folder.slot(offset) if offset else folder, mine.members, space,
+    found = world.together(lambda: ensemble.read_members(folder.slot(offset) if offset else folder, mine.members, space,
                                                       time + offset, channels))
     if additive_inflation is None:
         return found
@@ -197,7 +199,7 @@ def observe_at_slots(analyst: Analyst, table: Observations, background: np.ndarr
 
 
 @contextmanager
-def observed_again(analyst: Analyst, phase: summary.Phases, layouts: Layouts, mine: Columns, H: ObservationOperator,
+def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Columns, H: ObservationOperator,
                    guess: FirstGuess, nobs: int) -> Iterator[Used]:
     """What the next part of an analysis sees of the columns as they are; its arrays last as long as the block."""
     members = analyst.members
@@ -236,13 +238,13 @@ def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics
     return table
 
 
-def tell(world: World, phase: summary.Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
+def tell(world: World, phase: Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
          balance: str) -> None:
     """The end of the log."""
     peaks = world.of_each_rank(memory.peak())
     told = world.of_last(lambda: summary.analysis_lines(diagnostics, levels))
     if world.is_root:
-        for line in (*summary.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
+        for line in (*accounts.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
             log.info("%s", line)
 
 
@@ -265,7 +267,7 @@ def main(world: World, arguments: Sequence[str]) -> None:
         world.at_root(lambda: frozen.refuse_other(chosen.experiment, experiment))
         service.follow(world, experiment, PROGRAM, analyst.at)
         return
-    time = world.shared(lambda: times.parse(chosen.time) if chosen.time else files.next_time(experiment))
+    time = world.shared(lambda: times.parse(chosen.time) if chosen.time else analyses.next_time(experiment))
     complete = experiment.folder.at(time).departures
     if not world.shared(complete.exists):
         analyst.at(time)

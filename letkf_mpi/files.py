@@ -8,70 +8,27 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import field, observations, state, times
+from contracts import analysis as analyses
+from contracts import field, state, times
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 from contracts.field import Field
-from contracts.observations import Observations, Source
-from contracts.paths import Disk, EnsembleFolder, TimeFolder
+from contracts.paths import Disk, TimeFolder
 from contracts.state import State, StateSpace
-from contracts.variables import VARIABLES
 from letkf_mpi.config import Inflation, Relaxation, Settings
-from letkf_mpi.local.update import Diagnostics
+from letkf_mpi.local.update import Diagnostics, analysis_levels
 
 log = logging.getLogger(__name__)
 _ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"
 _LEFT_OUT = "local_observations_left_out"
 
 
-def next_time(experiment: Experiment) -> datetime:
-    """The earliest time that has a complete background and no analysis; raises UserError where there is none."""
-    folder = experiment.folder
-    for time in experiment.times():
-        if folder.at(time).background.is_complete(experiment.members) and not folder.at(time).departures.exists():
-            return time
-    raise UserError(f"{folder.folder}: no time has a complete background of {experiment.members} members and no "
-                    "analysis yet; make the background first, or name the time")
-
-
-def read_observations(experiment: Experiment, time: datetime) -> tuple[Observations, Source]:
-    """The table of `time`. In mode "realtime" one that is missing or damaged is empty instead of an error."""
-    path = experiment.folder.at(time).observations
-    try:
-        table, source = observations.read(path)
-        if source.time != time:
-            raise ContractError(f"{path}: expected observations of {times.name(time)}, got {times.name(source.time)}")
-        return table, source
-    except ContractError as error:
-        if experiment.mode != "realtime":
-            raise ContractError(f'{error}; in mode "realtime" the analysis would go on without') from error
-        log.warning("%s; the analysis goes on without observations", error)
-        return observations.empty(), Source(time, (time, time))
-
-
-def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpace, time: datetime,
-                 channels: slice = slice(None)) -> np.ndarray:
-    """(members, channel, column) float32: these `channels` of the members with these numbers from 0."""
-    wanted, numbers = space.channels[channels], list(members)
-    data = np.empty((len(numbers), len(wanted), space.grid.size), np.float32)
-    if wanted:
-        part = StateSpace(space.grid, wanted)
-        for x, member in zip(data, numbers, strict=True):
-            x[...] = state.read(folder.member(member + 1), part, time).data.reshape(x.shape)
-    return data
-
-
 def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
-    """Offsets of the slots at which the background of `time` is to be compared with observations; none where that is
-    done at the analysis time, as at the first time of an experiment, whose background is no forecast."""
+    """Offsets of the slots at which the background of `time` is to be compared with observations, none where that is
+    done at the analysis time."""
     if settings.analysis.time == "instant" or settings.slots is None:
         return ()
-    experiment, slots = settings.experiment, settings.slots
-    first = experiment.folder.at(time).background.slot(slots.around[0]).member(1)
-    if time <= experiment.start and not first.exists():
-        log.warning("%s: no such file; H(x) of this first time is at the analysis time for all observations", first)
-        return ()
-    return slots.offsets
+    return analyses.slots_at(settings.experiment, settings.slots, time)
 
 
 def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
@@ -86,7 +43,7 @@ def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndar
 
 def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, space: StateSpace,
              time: datetime) -> np.ndarray:
-    levels, before = space.analysis_levels, time - experiment.step
+    levels, before = analysis_levels(space), time - experiment.step
     start = np.repeat(method.start(levels)[:, None], space.grid.size, axis=1)
     if not method.is_carried or time <= experiment.start:
         return start
@@ -108,23 +65,13 @@ def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None
     """
     area = space.grid.area_weights.reshape(-1) / space.grid.size
     before, after = analysis.background_spread @ area, analysis.spread @ area
-    if not (before > 0).any():
-        raise UserError("the background ensemble has no spread: all members are the same; start from different states")
+    analyses.refuse_no_spread(before)
     for name in (*Diagnostics.BY_CHANNEL, *Diagnostics.BY_LEVEL):
         lost = ~np.isfinite(getattr(analysis, name)).all(axis=0)
         if lost.any():
             raise UserError(f"{name} of the analysis is not finite in {lost.sum()} of {lost.size} columns; nothing was "
                             "written; look for what is not finite in background and observations")
-    for i, channel in enumerate(space.channels):
-        low, high = VARIABLES[channel.variable].valid_range
-        least, most = analysis.least[i].min(), analysis.most[i].max()
-        units = VARIABLES[channel.variable].units
-        if not (low <= least and most <= high):
-            raise UserError(f"the analysis of {channel.name} runs from {least:g} to {most:g}, expected {low:g} to "
-                            f"{high:g} {units}: it has diverged; nothing was written")
-        if after[i] < least_spread * before[i]:
-            raise UserError(f"the spread of {channel.name} collapsed from {before[i]:.3g} to {after[i]:.3g} {units}; "
-                            "nothing was written; check the observation errors and [relaxation]")
+    analyses.refuse_diverged(space, analysis.least.min(axis=1), analysis.most.max(axis=1), before, after, least_spread)
 
 
 @dataclass(frozen=True)
@@ -166,7 +113,7 @@ class Writer:
 
     def _field(self, path: Path, name: str, data: np.ndarray, disk: Disk) -> None:
         """`data` (level, column), dimensionless."""
-        levels = self.space.analysis_levels
+        levels = analysis_levels(self.space)
         shaped = data.reshape(levels.size, *self.space.grid.shape)
         field.write(path, Field(name, "1", self.space.grid, levels, shaped, self.time), self.experiment, disk)
 

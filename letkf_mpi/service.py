@@ -3,10 +3,6 @@
 The process, its libraries and all that the times share stay alive, so that a time costs no start-up.  Nothing is
 kept in memory from one time to the next that decides a result: a service that was killed and started again, or one
 process for each time, give the same bits.
-
-Observations are waited for in mode "realtime" too: who makes them writes a table when their time is up, an empty one
-if need be, because only there is it known how long to wait.  A damaged table, and a missing one where a time is asked
-for by name, is taken as empty in that mode (`files.read_observations`).
 """
 
 from collections.abc import Callable
@@ -14,9 +10,9 @@ from datetime import datetime
 from functools import partial
 
 from contracts import times
+from contracts.analysis import inputs_are_there, is_whole
 from contracts.config import Experiment
 from contracts.follow import Follower
-from contracts.paths import TimeFolder
 from letkf_mpi.ranks.parallel import World
 
 
@@ -33,13 +29,3 @@ def follow(world: World, experiment: Experiment, name: str, analyse: Callable[[d
                                         f"background and observations of {times.name(time)}"))
                 analyse(time)
                 follower.made = partial(is_whole, folder, experiment.members)
-
-
-def is_whole(folder: TimeFolder, members: int) -> bool:
-    """Whether all that an analysis leaves is there."""
-    return folder.departures.exists() and folder.analysis.is_complete(members)
-
-
-def inputs_are_there(folder: TimeFolder, members: int) -> bool:
-    """Whether observations and the whole background are complete; the spread is the last to appear."""
-    return folder.background.spread.exists() and folder.observations.exists() and folder.background.is_complete(members)

@@ -17,10 +17,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from contracts import humidity
 from contracts.state import StateSpace
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel.lanes import HUMIDITY
-from letkf_mpi.local import humidity, tile_kernel
+from letkf_mpi.local import tile_kernel
 from letkf_mpi.local.localization import Neighbours
 from letkf_mpi.local.relaxation import spread
 from letkf_mpi.local.selection import Limit, limits
@@ -116,7 +117,7 @@ class LocalAnalysis:
     @cached_property
     def levels(self) -> np.ndarray:
         """(level,) Pa, ascending."""
-        return self.space.analysis_levels
+        return analysis_levels(self.space)
 
     @cached_property
     def channels_at(self) -> tuple[np.ndarray, ...]:
@@ -291,3 +292,8 @@ def _decompose(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     whole = np.ascontiguousarray(X, dtype=np.float64)
     mean = whole.mean(axis=0)
     return whole, mean, whole - mean
+
+
+def analysis_levels(space: StateSpace) -> np.ndarray:
+    """(level,) Pa: the distinct pressures of the channels, ascending."""
+    return np.unique(space.pressure)

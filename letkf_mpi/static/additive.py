@@ -21,10 +21,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from contracts import times
+from contracts import humidity, times
 from contracts.config import Experiment, Section
 from contracts.state import StateSpace
-from letkf_mpi.local import humidity
 from letkf_mpi.static.climatology import Climatology
 
 _STREAM = 4  # tells these draws from others of the same seed and time

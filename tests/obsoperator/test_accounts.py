@@ -3,7 +3,7 @@
 import numpy as np
 
 from contracts.variables import Flag, Quantity
-from letkf_mpi import summary
+from obsoperator import accounts
 from obsoperator.departures import BackgroundCheck, first_guess
 from tests import builders
 
@@ -18,7 +18,7 @@ def departures():
 
 
 def test_counts_fit_and_spread():
-    lines = summary.observations_table(departures())
+    lines = accounts.observations_table(departures())
     cells = {line.split()[0]: line.split()[1:] for line in lines[1:3]}
     rms = f"{np.sqrt(12.5):.4g}"
     assert cells["temperature"] == ["3", "2", rms, "1", "2", "0.5", "K"]
@@ -29,25 +29,14 @@ def test_counts_fit_and_spread():
 
 
 def test_every_row_is_in_the_table():
-    lines = summary.observations_table(departures())
+    lines = accounts.observations_table(departures())
     assert sum(int(line.split()[1]) for line in lines[1:3]) == 4
 
 
 def test_without_observations_it_says_so():
     none = departures().select(np.zeros(4, bool))
-    assert summary.observations_table(none) == ["no observations"]
-
-
-def test_seconds_of_a_phase_add_up():
-    phase = summary.Phases()
-    for _ in range(2):
-        with phase("H(x)"):
-            pass
-    with phase("write"):
-        pass
-    assert list(phase.seconds) == ["H(x)", "write"]
-    assert phase.line().startswith("seconds: H(x) 0.00, write 0.00; all 0.00")
+    assert accounts.observations_table(none) == ["no observations"]
 
 
 def test_quantities_are_named_as_in_the_vocabulary():
-    assert all(line.split()[0] in Quantity.__members__ for line in summary.observations_table(departures())[1:3])
+    assert all(line.split()[0] in Quantity.__members__ for line in accounts.observations_table(departures())[1:3])
