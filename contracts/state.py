@@ -69,6 +69,12 @@ class StateSpace:
         """(channel,) Pa, nominal for surface channels."""
         return np.array([channel.pressure for channel in self.channels])
 
+    @cached_property
+    def analysis_levels(self) -> np.ndarray:
+        """(level,) Pa: the distinct pressures of the channels, ascending; an analysis tells and carries a number on
+        each."""
+        return np.unique(self.pressure)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channel, nlat, nlon)"""

@@ -29,7 +29,7 @@ from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.local import tempering, tile_kernel, tiles
 from letkf_mpi.local.columns import Columns, share_tiles
-from letkf_mpi.local.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis
 from letkf_mpi.ranks.layouts import Layouts, Members
 from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.parallel import World, guarded, nothing
@@ -84,7 +84,7 @@ class Analyst:
         """What decides the memory of an analysis with `nobs` observations."""
         chosen = self.settings.analysis
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
-                           analysis_levels(self.space).size, nobs, self.world.size, self.world.largest_node,
+                           self.space.analysis_levels.size, nobs, self.world.size, self.world.largest_node,
                            Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
                            chosen.is_tempered, chosen.time != "instant")
 

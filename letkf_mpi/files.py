@@ -16,7 +16,7 @@ from contracts.field import Field
 from contracts.paths import Disk, TimeFolder
 from contracts.state import State, StateSpace
 from letkf_mpi.config import Inflation, Relaxation, Settings
-from letkf_mpi.local.update import Diagnostics, analysis_levels
+from letkf_mpi.local.update import Diagnostics
 
 log = logging.getLogger(__name__)
 _ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"
@@ -43,7 +43,7 @@ def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndar
 
 def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, space: StateSpace,
              time: datetime) -> np.ndarray:
-    levels, before = analysis_levels(space), time - experiment.step
+    levels, before = space.analysis_levels, time - experiment.step
     start = np.repeat(method.start(levels)[:, None], space.grid.size, axis=1)
     if not method.is_carried or time <= experiment.start:
         return start
@@ -113,7 +113,7 @@ class Writer:
 
     def _field(self, path: Path, name: str, data: np.ndarray, disk: Disk) -> None:
         """`data` (level, column), dimensionless."""
-        levels = analysis_levels(self.space)
+        levels = self.space.analysis_levels
         shaped = data.reshape(levels.size, *self.space.grid.shape)
         field.write(path, Field(name, "1", self.space.grid, levels, shaped, self.time), self.experiment, disk)
 

@@ -38,6 +38,9 @@ class Observations(config.Section, frozen=True):
     max_quality_mark: Annotated[int, Meta(ge=0, le=15)] = 3  # NCEP: 4 and more are not to be used
     # What station pressures may come to at sea level; on record are 870 and 1089 hPa (WMO archive of extremes).
     sea_level_pressure_hpa: tuple[float, float] = (850.0, 1100.0)
+    humidity_below_hpa: Annotated[float, Meta(ge=0)] = 300.0  # higher up humidity is monitored; 0: used at all heights
+    # Humidity beyond so many times saturation (over ice in the cold) is out of range; 0: not checked.
+    saturation_limit: Annotated[float, Meta(ge=0)] = 1.2
     error_factor: dict[str, Positive] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification
     withhold_message_types: tuple[str, ...] = ("ADPUPA",)

@@ -2,10 +2,16 @@
 
     T = Tv / (1 + (1/ε − 1) q)                      ε = 0.622, q specific humidity
     e_s(t) = 611.2 Pa exp(17.62 t / (243.12 °C + t))   over water, t in °C: WMO-No. 8 (2018), Annex 4.B
+    e_i(t) = 611.2 Pa exp(22.46 t / (272.62 °C + t))   over ice
     q_s = ε e_s / (p − (1 − ε) e_s)
-    σ_q = σ_RH q_s                                  an error of relative humidity as one of specific humidity
+    σ_q = σ_RH q_s(T, max(p, 300 hPa))              an error of relative humidity as one of specific humidity
 
-Relative humidity is over water at all temperatures, as radiosondes report it (WMO-No. 8).
+Relative humidity is over water at all temperatures, as radiosondes report it (WMO-No. 8). Aloft q_s grows as 1/p, to
+grams at 10 hPa, while the air there holds the few milligrams that the cold below it let through: an error does not
+grow with it.
+
+What air can hold at most is saturation over water where there can be droplets: from 0 °C up over water, at -40 °C and
+below over ice, between these linear in temperature.
 """
 
 import numpy as np
@@ -14,6 +20,8 @@ from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, VIRTUAL_FACTOR, Z
 
 MILLIGRAM_PER_KILOGRAM = 1e-6  # kg/kg
 TENTHS_OF_RELATIVE_HUMIDITY = 0.1  # NCEP counts humidity errors in "percent divided by 10": 1 stands for 10 %
+LEAST_PRESSURE_OF_ERRORS = 300.0 * HECTOPASCAL
+NO_DROPLETS = ZERO_CELSIUS - 40.0  # K; colder ones freeze by themselves
 
 
 def kelvin(celsius: np.ndarray) -> np.ndarray:
@@ -45,6 +53,19 @@ def specific_humidity(vapour: np.ndarray, pressure: np.ndarray) -> np.ndarray:
 def saturation_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
     """q_s (kg/kg) over water at T (K) and p (Pa); NaN where the vapour pressure would reach the pressure."""
     return specific_humidity(saturation_vapour_pressure(temperature), pressure)
+
+
+def most_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """q (kg/kg) at saturation over water, in the cold over ice, at T (K) and p (Pa)."""
+    celsius = temperature - ZERO_CELSIUS
+    over_ice = 611.2 * np.exp(22.46 * celsius / (272.62 + celsius))
+    water = np.clip((temperature - NO_DROPLETS) / (ZERO_CELSIUS - NO_DROPLETS), 0.0, 1.0)
+    return specific_humidity(water * saturation_vapour_pressure(temperature) + (1.0 - water) * over_ice, pressure)
+
+
+def humidity_error(relative: np.ndarray, temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """σ_q (kg/kg) from an error of relative humidity (a fraction) at T (K) and p (Pa); NaN where T is unknown."""
+    return relative * saturation_humidity(temperature, np.maximum(pressure, LEAST_PRESSURE_OF_ERRORS))
 
 
 def longitude(degrees_east: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ pressure. A blank means that the quantity of that type is not used there. Number
 
     python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv
 
-An error of relative humidity becomes one of specific humidity with the saturation of the level (`convert`).
+An error of relative humidity becomes one of specific humidity with the temperature of the level (`convert`).
 Geopotential height has no error in either place. An error that is known nowhere is flagged, never invented.
 """
 
@@ -24,12 +24,12 @@ import numpy as np
 from contracts.constants import HECTOPASCAL
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc.convert import TENTHS_OF_RELATIVE_HUMIDITY
+from obsproc import convert
 from obsproc.quality import reject
 
 NOT_USED = 0.1e10  # in NCEP's file
 COLUMNS = ("temperature", "relative_humidity", "wind", "surface_pressure")  # in the order of NCEP's file
-_SI = {"temperature": 1.0, "relative_humidity": TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
+_SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}
 _COLUMN_OF = {
     Quantity.temperature: "temperature",
@@ -87,11 +87,11 @@ def cdas() -> ErrorTable:
     return ErrorTable(types, pressure[::-1], error)
 
 
-def assign(table: Observations, saturation: np.ndarray, errors: ErrorTable,
+def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable,
            factor: Mapping[Quantity, float]) -> Observations:
     """Errors for the rows that have none in the file, then times the factor of the quantity.
 
-    `saturation` (nobs,) is the specific humidity at saturation. Rows without an error are flagged `missing_error`, or
+    `temperature` (nobs,) is that of the level, K. Rows without an error are flagged `missing_error`, or
     `error_table_excludes` where the table knows the report type but leaves the quantity out.
     """
     error = table.error.astype(np.float64)
@@ -100,7 +100,9 @@ def assign(table: Observations, saturation: np.ndarray, errors: ErrorTable,
         rows = np.flatnonzero((table.quantity == quantity) & ~np.isfinite(error))
         found = errors.at(column, table.type[rows], table.pressure[rows])
         excluded[rows] = errors.knows(table.type[rows]) & ~np.isfinite(found)
-        error[rows] = found * saturation[rows] if column == "relative_humidity" else found
+        if column == "relative_humidity":
+            found = convert.humidity_error(found, temperature[rows], table.pressure[rows])
+        error[rows] = found
     for quantity, times in factor.items():
         error[table.quantity == quantity] *= times
     error[~(error > 0)] = np.nan

@@ -1,6 +1,6 @@
 """From files, PREPBUFR or WMO BUFR or a user's list, to the table of observations of one analysis time.
 
-    read_file -> candidates -> quality.check -> quality.check_station_pressure -> quality.monitor -> errors.assign
+    read_file -> candidates -> quality.check, check_humidity, check_station_pressure, monitor -> errors.assign
               -> all types and files together -> duplicates.reject_rows, reject_reports -> quality.withhold
 
 What crowds is thinned afterwards, whatever the source (`thinning`).
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from contracts import config, observations
+from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
 from obsproc import duplicates, errors, prepbufr, quality
@@ -78,9 +79,11 @@ def files_of(settings: Settings, time: datetime) -> list[Path]:
 def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) -> Observations:
     chosen = settings.observations
     table = quality.check(candidates, chosen.window(time), chosen.max_quality_mark)
+    if chosen.saturation_limit:
+        table = quality.check_humidity(candidates, table, chosen.saturation_limit)
     table = quality.check_station_pressure(table, chosen.sea_level_pressure)
-    table = quality.monitor(table, chosen.quantities)
-    return errors.assign(table, candidates.saturation, errors.cdas(), chosen.error_factors)
+    table = quality.monitor(table, chosen.quantities, chosen.humidity_below_hpa * HECTOPASCAL)
+    return errors.assign(table, candidates.temperature, errors.cdas(), chosen.error_factors)
 
 
 def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:

@@ -57,15 +57,15 @@ class Candidates:
     """Observations on their way through quality control, with what its checks need and the table does not keep.
 
     `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `pressure_mark` (nobs,)
-    quality mark of the level's pressure where that places the observation, else -1; `saturation` (nobs,) specific
-    humidity at saturation of the level, NaN if unknown.
+    quality mark of the level's pressure where that places the observation, else -1; `temperature` (nobs,) sensible, of
+    the level, K, NaN if unknown.
     """
 
     table: Observations
     level: np.ndarray
     category: np.ndarray
     pressure_mark: np.ndarray
-    saturation: np.ndarray
+    temperature: np.ndarray
 
 
 def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
@@ -79,7 +79,7 @@ def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Cand
     levels = _levels(reports, cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("level", "category", "pressure_mark", "saturation"))
+               for name in ("level", "category", "pressure_mark", "temperature"))
     return Candidates(observations.concatenate([part.table for part in parts]), *columns)
 
 
@@ -96,7 +96,7 @@ class _Levels:
     has_time: np.ndarray
     at_surface: np.ndarray
     temperature: Temperatures
-    saturation: np.ndarray
+    sensible: np.ndarray  # temperature of the level, also from the other part
 
     def get(self, name: str) -> np.ndarray:
         """A column by mnemonic, all NaN where the message type has none."""
@@ -123,7 +123,7 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
     return _Levels(reports.message_type, columns, report, drifted("YDR", "YOB"),
                    convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time, at_surface,
-                   found, convert.saturation_humidity(sensible, convert.pascal(pressure)))
+                   found, sensible)
 
 
 def joined(reports: Reports) -> np.ndarray:
@@ -154,7 +154,8 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
     get, q, found = levels.get, Quantity, levels.temperature
     is_mass = get("TYP") // 100 == 1
     is_sounding = is_mass & (levels.message_type in SOUNDING_MESSAGES)
-    humidity_error = get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY * levels.saturation
+    humidity_error = convert.humidity_error(get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY, levels.sensible,
+                                            convert.pascal(get("POB")))
     return [
         _Recipe(q.temperature, q.temperature_2m, found.value, found.mark, found.error, found.background,
                 found.is_virtual),
@@ -188,7 +189,7 @@ def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
         station=levels.columns["SID"][row], report=levels.report[row], lat=levels.lat[row], lon=levels.lon[row],
         pressure=pressure, elevation=elevation, time=levels.time[row], file_background=recipe.background[row])
     return Candidates(table, row, levels.get("CAT")[row],
-                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.saturation[row])
+                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.sensible[row])
 
 
 def _elevation(metres: np.ndarray, at_surface: np.ndarray) -> np.ndarray:

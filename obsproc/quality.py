@@ -15,6 +15,9 @@ A station pressure has to fit the station's height. Reduced to sea level in the 
 
 it must lie within limits that no weather passes; else the pressure or the height is wrong.
 
+Humidity is impossible beyond some multiple of what the air can hold (`convert.most_humidity`), which only a wrong
+humidity, temperature or pressure passes; high up no operational sonde measures it, so there it is monitored.
+
 Stations are withheld for verification by a hash of their name and the seed, so that a station is withheld at all times
 or never, on all machines alike.
 """
@@ -29,6 +32,7 @@ from contracts import times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, LAPSE_RATE
 from contracts.observations import Observations
 from contracts.variables import VARIABLES, Flag, Quantity
+from obsproc import convert
 from obsproc.prepbufr import Candidates
 
 AUXILIARY_LEVEL = 7  # category of levels that NCEP interpolated
@@ -49,6 +53,8 @@ _VARIABLE_OF = {
 
 WIND = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.u_component_of_wind_10m,
         Quantity.v_component_of_wind_10m)
+
+HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 
 
 def valid_range(quantity: Quantity) -> tuple[float, float]:
@@ -74,6 +80,14 @@ def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: i
     return reject(table, mark > max_mark, Flag.bad_mark)
 
 
+def check_humidity(candidates: Candidates, table: Observations, limit: float) -> Observations:
+    """Humidities beyond `limit` times the most that the air at their level can hold are out of range."""
+    humid = np.isin(table.quantity, HUMIDITIES)
+    most = np.full(len(table), np.inf)
+    most[humid] = limit * convert.most_humidity(candidates.temperature[humid], table.pressure[humid])
+    return reject(table, table.value > most, Flag.out_of_range)
+
+
 def check_station_pressure(table: Observations, limits: tuple[float, float]) -> Observations:
     """Pressures that at sea level would lie outside `limits` (Pa) are out of range at their station's height."""
     rows = np.flatnonzero(table.quantity == Quantity.surface_pressure)
@@ -84,9 +98,10 @@ def check_station_pressure(table: Observations, limits: tuple[float, float]) -> 
     return reject(table, wrong, Flag.out_of_range)
 
 
-def monitor(table: Observations, use: Collection[Quantity]) -> Observations:
-    """Quantities that are not to be assimilated are compared with the model only."""
-    return reject(table, ~np.isin(table.quantity, list(use)), Flag.monitored)
+def monitor(table: Observations, use: Collection[Quantity], humidity_top: float = 0.0) -> Observations:
+    """Quantities not in `use`, and humidities at less than `humidity_top` (Pa), are compared with the model only."""
+    too_high = (table.quantity == Quantity.specific_humidity) & (table.pressure < humidity_top)
+    return reject(table, too_high | ~np.isin(table.quantity, list(use)), Flag.monitored)
 
 
 def withhold(table: Observations, share: float, message_types: Collection[str], seed: int) -> Observations:

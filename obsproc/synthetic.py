@@ -63,7 +63,9 @@ def encoded(settings: Settings, time: datetime) -> Settings:
     path = settings.experiment.folder.at(time).folder / "synthetic.prepbufr"
     writer.write(path, _observed(settings, time), time)
     pattern = str(path.absolute()).replace("%", "%%")
-    chosen = structs.replace(settings.observations, source="prepbufr", files=(pattern,))
+    # A draw is neither limited by saturation nor by what a sonde can measure.
+    chosen = structs.replace(settings.observations, source="prepbufr", files=(pattern,), saturation_limit=0.0,
+                             humidity_below_hpa=0.0)
     return structs.replace(settings, observations=chosen)
 
 

@@ -180,7 +180,7 @@ def _candidates(path: Path, columns: dict[str, np.ndarray]) -> Candidates:
         lon=convert.longitude(numbers["lon"]), pressure=numbers["pressure"], elevation=numbers["elevation"],
         time=columns["time"], file_background=np.full(n, np.nan))
     level = _levels(table, at_surface)
-    return Candidates(table, level, np.full(n, np.nan), np.full(n, -1), _saturation(table, level))
+    return Candidates(table, level, np.full(n, np.nan), np.full(n, -1), _temperature(table, level))
 
 
 def _check(path: Path, numbers: dict[str, np.ndarray], texts: dict[str, np.ndarray], quantity: np.ndarray) -> None:
@@ -209,9 +209,9 @@ def _levels(table: Observations, at_surface: np.ndarray) -> np.ndarray:
     return np.unique(np.rec.fromarrays([table.report, pressure]), return_inverse=True)[1].ravel()
 
 
-def _saturation(table: Observations, level: np.ndarray) -> np.ndarray:
-    """(nobs,) specific humidity at saturation, NaN where no temperature stands at the level."""
+def _temperature(table: Observations, level: np.ndarray) -> np.ndarray:
+    """(nobs,) K, NaN where none stands at the level."""
     is_temperature = np.isin(table.quantity, (Quantity.temperature, Quantity.temperature_2m))
     of_level = np.full(level.max(initial=-1) + 1, np.nan)
     of_level[level[is_temperature]] = table.value[is_temperature]
-    return convert.saturation_humidity(of_level[level], table.pressure)
+    return of_level[level]

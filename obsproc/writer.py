@@ -8,8 +8,8 @@ two levels.
 What comes back: every number to within half of its last decimal (`prepbufr_tables.toml`: 0.1 hPa, 0.1 K, 0.1 m/s,
 1 mg/kg, 1 m, 1e-5 degrees, 0.036 s; errors 0.01 hPa, 0.001 K, 0.001 m/s, 0.01 % of relative humidity), and
 
-    error      u and v share the larger one; that of humidity is σ_q / q_s, so it needs T and p at its level; that of
-               height is lost
+    error      u and v share the larger one; that of humidity becomes one of relative humidity, so it needs T and p at
+               its level; that of height is lost
     quality    u and v share the worse mark; a row that was set aside for a reason that a PREPBUFR file cannot say
                (below the ground, thinned, superobbed, ...) gets mark 15, "not for use"
     pressure   at the surface that is the observed surface pressure, and lost where there is none: writing it would
@@ -223,9 +223,9 @@ def _columns(table: Observations, levels: _Levels, message_type: str) -> dict[st
     _place(column, table, levels, message_type)
     _codes(column, is_virtual)
     column["TFC"] = np.where(is_virtual, column["TFC"], _virtual(column["TFC"], column["QFC"]))
-    saturation = convert.saturation_humidity(convert.kelvin(np.round(column["TOB"], 1)),
-                                             convert.pascal(np.round(column["POB"], 1)))
-    column["QOE"] = column["QOE"] * convert.MILLIGRAM_PER_KILOGRAM / saturation / convert.TENTHS_OF_RELATIVE_HUMIDITY
+    of_all = convert.humidity_error(np.ones(n), convert.kelvin(np.round(column["TOB"], 1)),
+                                    convert.pascal(np.round(column["POB"], 1)))
+    column["QOE"] = column["QOE"] * convert.MILLIGRAM_PER_KILOGRAM / of_all / convert.TENTHS_OF_RELATIVE_HUMIDITY
     return column
 
 

@@ -117,7 +117,7 @@ class LocalAnalysis:
     @cached_property
     def levels(self) -> np.ndarray:
         """(level,) Pa, ascending."""
-        return analysis_levels(self.space)
+        return self.space.analysis_levels
 
     @cached_property
     def channels_at(self) -> tuple[np.ndarray, ...]:
@@ -292,8 +292,3 @@ def _decompose(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     whole = np.ascontiguousarray(X, dtype=np.float64)
     mean = whole.mean(axis=0)
     return whole, mean, whole - mean
-
-
-def analysis_levels(space: StateSpace) -> np.ndarray:
-    """(level,) Pa: the distinct pressures of the channels, ascending."""
-    return np.unique(space.pressure)

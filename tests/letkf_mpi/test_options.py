@@ -9,12 +9,12 @@ from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp
 from letkf_mpi.local.inflation import Adaptive, Constant
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import Rtpp
-from letkf_mpi.local.update import LocalAnalysis, analysis_levels
+from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
 from letkf_mpi.static.static_set import StaticColumns, StaticSet
 from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble, used, with_settings
 
-LEVELS = analysis_levels(SPACE)
+LEVELS = SPACE.analysis_levels
 REFERENCE = with_settings(analysis=Analysis(solver=Letkf(kernel="reference")))
 STATIC = StaticSet(states="unused", size=K)
 

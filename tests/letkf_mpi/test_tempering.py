@@ -14,7 +14,7 @@ from letkf_mpi.local.columns import Columns
 from letkf_mpi.local.inflation import Adaptive
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
-from letkf_mpi.local.update import LocalAnalysis, analysis_levels
+from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.solvers import Letkf, ParticleFilter
 from obsoperator.departures import Used
 from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble
@@ -48,7 +48,7 @@ def analyse(parts, solver, beta=1.0, **sections):
     def observe():
         yield observed(mine.X)
 
-    levels = analysis_levels(SPACE)
+    levels = SPACE.analysis_levels
     local = LocalAnalysis(SPACE, observed(mine.X), settings)
     alpha = np.repeat(settings.relaxation.start(levels)[:, None], ALL.size, axis=1)
     told = tempering.analyse(mine, local, np.full(alpha.shape, beta), alpha, observe)

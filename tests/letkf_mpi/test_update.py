@@ -17,7 +17,7 @@ from letkf_mpi.kernel import lanes
 from letkf_mpi.local.inflation import Adaptive, Constant
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
-from letkf_mpi.local.update import Diagnostics, LocalAnalysis, analysis_levels
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis
 from letkf_mpi.solvers import Letkf
 from obsoperator.departures import Used
 from tests import builders
@@ -77,7 +77,7 @@ def rows(table: Used, index) -> Used:
 
 def analyse(table, settings=None, columns=ALL, beta=1.0):
     X = ensemble()[:, :, columns]
-    inflation = np.full((analysis_levels(SPACE).size, columns.size), beta)
+    inflation = np.full((SPACE.analysis_levels.size, columns.size), beta)
     return LocalAnalysis(SPACE, table, settings or with_settings()).tile(columns, X, inflation)
 
 
@@ -151,7 +151,7 @@ def test_columns_without_observations_keep_the_background_but_for_inflation(beta
 
 
 def test_without_any_observation_the_background_is_the_analysis_whatever_the_inflation():
-    inflation = np.full((analysis_levels(SPACE).size, ALL.size), 1.3)
+    inflation = np.full((SPACE.analysis_levels.size, ALL.size), 1.3)
     found = LocalAnalysis(SPACE, rows(used(), slice(0)), with_settings()).unchanged(ALL, ensemble(), inflation)
     assert np.array_equal(found.X, ensemble()) and np.array_equal(found.diagnostics.inflation, inflation)
 
@@ -163,7 +163,7 @@ def test_tiles_are_independent():
 
 
 def test_tiles_in_two_threads_at_once_give_the_same_bits():
-    local, inflation = LocalAnalysis(SPACE, used(100), with_settings()), np.full((analysis_levels(SPACE).size, 8), 1.1)
+    local, inflation = LocalAnalysis(SPACE, used(100), with_settings()), np.full((SPACE.analysis_levels.size, 8), 1.1)
     parts = ALL.reshape(-1, 8)
 
     def tile(columns: np.ndarray) -> bytes:
@@ -182,7 +182,7 @@ def test_relaxation_is_towards_the_uninflated_background():
 
 def test_relaxation_factor_is_spread_after_over_before():
     plain, relaxed = analyse(used()).diagnostics, analyse(used(), with_settings(relaxation=Rtpp(alpha=0.5))).diagnostics
-    levels = analysis_levels(SPACE)
+    levels = SPACE.analysis_levels
     ratio = relaxed.spread / plain.spread
     expected = np.stack([ratio[SPACE.pressure == level].mean(axis=0) for level in levels])
     np.testing.assert_allclose(relaxed.relaxation, expected, rtol=1e-4)
@@ -279,7 +279,7 @@ def test_inflation_of_its_own_on_each_level(error):
     """A factor for each analysis level: the kernel as the points, and where nothing is observed the root of it."""
     factors = (1.0, 1.1, 1.21, 1.44)  # 500, 850, 925, 1000 hPa
     settings = with_settings(inflation=Constant(factor=factors))
-    beta = np.repeat(settings.inflation.start(analysis_levels(SPACE))[:, None], ALL.size, axis=1)
+    beta = np.repeat(settings.inflation.start(SPACE.analysis_levels)[:, None], ALL.size, axis=1)
 
     def tile(table, settings):
         return LocalAnalysis(SPACE, table, settings).tile(ALL, ensemble(), beta)
@@ -288,7 +288,7 @@ def test_inflation_of_its_own_on_each_level(error):
     assert_close(found.X, expected.X, error)
     assert np.array_equal(found.diagnostics.inflation, beta)
     alone = tile(used(1, pressure=np.ones(1)), settings).diagnostics  # high above every channel
-    root = np.sqrt(factors)[np.searchsorted(analysis_levels(SPACE), SPACE.pressure)][:, None]
+    root = np.sqrt(factors)[np.searchsorted(SPACE.analysis_levels, SPACE.pressure)][:, None]
     kept = SPACE.index("specific_humidity")  # whose negative ones are set to 0
     ratio = np.delete(alone.spread / alone.background_spread - root, kept, axis=0)
     assert not alone.count.any() and np.abs(ratio).max() < 1e-4
@@ -321,7 +321,7 @@ def test_a_number_that_is_not_finite_is_refused_before_anything_is_written():
 def test_what_is_told_of_a_column_takes_the_memory_that_is_said():
     told = analyse(used()).diagnostics
     taken = sum(getattr(told, field.name).nbytes for field in dataclasses.fields(told))
-    assert taken == Diagnostics.bytes_of(len(SPACE.channels), analysis_levels(SPACE).size) * ALL.size
+    assert taken == Diagnostics.bytes_of(len(SPACE.channels), SPACE.analysis_levels.size) * ALL.size
 
 
 def test_degrees_of_freedom_for_signal_are_the_trace_of_the_gain():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.variables import Flag, Quantity
-from obsproc import errors
+from obsproc import convert, errors
 from tests.builders import observations
 
 UNIT = {"temperature": 1.0, "relative_humidity": 0.1, "wind": 1.0, "surface_pressure": 100.0}
@@ -52,9 +52,9 @@ def test_between_two_pressures_errors_are_linear_in_pressure(weight, lower):
     assert found[0] == pytest.approx((1 - weight) * ends[0] + weight * ends[1], rel=1e-9)
 
 
-def given_errors(saturation=0.01, factor=None, **columns):
+def given_errors(temperature=280.0, factor=None, **columns):
     table = observations([1.0], **({"error": np.nan} | columns))
-    return errors.assign(table, np.full(1, saturation), errors.cdas(), factor or {})
+    return errors.assign(table, np.full(1, temperature), errors.cdas(), factor or {})
 
 
 def test_an_error_in_the_file_goes_before_the_table():
@@ -63,9 +63,10 @@ def test_an_error_in_the_file_goes_before_the_table():
 
 def test_a_humidity_error_is_relative_humidity_times_saturation():
     """Radiosondes: 20 % at all pressures."""
-    found = given_errors(quantity=Quantity.specific_humidity, saturation=0.012)
-    assert found.error[0] == pytest.approx(0.2 * 0.012)
-    assert given_errors(quantity=Quantity.specific_humidity, saturation=np.nan).flag[0] == Flag.missing_error
+    found = given_errors(quantity=Quantity.specific_humidity, temperature=270.0, pressure=60_000.0)
+    saturation = convert.saturation_humidity(np.array(270.0), np.array(60_000.0))
+    assert found.error[0] == pytest.approx(0.2 * saturation)
+    assert given_errors(quantity=Quantity.specific_humidity, temperature=np.nan).flag[0] == Flag.missing_error
 
 
 @pytest.mark.parametrize(("kind", "quantity", "flag"), [

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.variables import Flag, Quantity
-from obsproc import quality
+from obsproc import convert, quality
 from obsproc.prepbufr import Candidates
 from tests.builders import TIME, observations
+from tests.obsproc.cases import VINTAGE, observed
 
 WINDOW = (TIME - timedelta(hours=3), TIME + timedelta(hours=3))
 START = int(TIME.timestamp())
@@ -20,7 +21,7 @@ def checked(value=270.0, category=1, pressure_mark=2, level=0, max_mark=3, **col
     table = observations(value, **columns)
     n = len(table)
     candidates = Candidates(table, np.broadcast_to(level, n), np.full(n, category), np.full(n, pressure_mark),
-                            np.full(n, 0.01))
+                            np.full(n, 280.0))
     return quality.check(candidates, WINDOW, max_mark).flag
 
 
@@ -59,6 +60,39 @@ def test_every_quantity_has_a_range(quantity):
 def test_quantities_that_are_not_used_are_monitored():
     table = observations([1.0, 1.0, 1.0], quantity=[3, 6, 6], flag=[Flag.passed, Flag.passed, Flag.bad_mark])
     assert quality.monitor(table, [Quantity.temperature]).flag.tolist() == [Flag.passed, Flag.monitored, Flag.bad_mark]
+
+
+def humid(value, temperature, limit=1.2, pressure=85_000.0, quantity=Quantity.specific_humidity):
+    table = observations(value, quantity=quantity, pressure=pressure)
+    plain = Candidates(table, np.zeros(1, int), np.ones(1), np.full(1, 2), np.full(1, temperature))
+    return quality.check_humidity(plain, table, limit).flag.tolist()
+
+
+@given(st.floats(200, 310), st.floats(1000, 100_000), st.floats(1.0, 1.5), st.floats(0.5, 2.0))
+def test_humidity_beyond_so_many_times_saturation_is_impossible(temperature, pressure, limit, times):
+    most = convert.most_humidity(np.array(temperature), np.array(pressure))
+    if np.isfinite(most) and abs(times - limit) > 1e-6:
+        expected = Flag.out_of_range if times > limit else Flag.passed
+        assert humid(times * most, temperature, limit, pressure) == [expected]
+
+
+def test_without_a_temperature_humidity_is_not_judged_and_other_quantities_never_are():
+    assert humid(0.03, np.nan) == [Flag.passed] and humid(0.03, 250.0) == [Flag.out_of_range]
+    assert humid(250.0, 250.0, quantity=Quantity.temperature) == [Flag.passed]
+    assert humid(0.03, 250.0, quantity=Quantity.specific_humidity_2m) == [Flag.out_of_range]
+
+
+def test_humidity_high_up_is_monitored():
+    table = observations(np.full(4, 1e-5), quantity=[5, 5, 5, 3], pressure=[30_000.0, 29_900.0, 85_000.0, 20_000.0])
+    used = [Quantity.specific_humidity, Quantity.temperature]
+    assert (quality.monitor(table, used, 30_000.0).flag == Flag.monitored).tolist() == [False, True, False, False]
+
+
+def test_no_humidity_of_the_reanalysis_passes_above_300_hpa_and_no_error_is_larger_than_its_humidity_can_be(samples):
+    found = observed(samples / "prepbufr/prepqm89010112", VINTAGE)
+    high = found.select((found.quantity == Quantity.specific_humidity) & (found.pressure < 30_000))
+    assert (high.flag == Flag.monitored).sum() == 300 and not (high.flag == Flag.passed).any()
+    assert np.nanmax(high.error) < 3e-3  # 20 % of saturation at 300 hPa and 0 °C; by 1/p it was 0.012
 
 
 STATIONS = observations(np.zeros(2000), station=np.array([f"{i:05d}" for i in range(2000)], dtype="S8"))
