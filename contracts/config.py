@@ -67,9 +67,13 @@ class Experiment(Section, frozen=True):
         """Where the experiment's files live."""
         return ExperimentFolder(Path(os.environ.get("WORK") or self.work) / self.name)
 
+    def in_work(self, folder: str) -> Path:
+        """A folder beside the experiments in the work folder, or an absolute path."""
+        return self.folder.folder.parent / folder
+
     def file(self, pattern: str, time: datetime) -> Path:
         """The file of `time` by its pattern (see `file_of`), relative to the work folder."""
-        return self.folder.folder.parent / file_of(pattern, time)
+        return self.in_work(str(file_of(pattern, time)))
 
     def times(self) -> list[datetime]:
         """All analysis times, in UTC."""

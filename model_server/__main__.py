@@ -13,10 +13,8 @@ COMMANDS = {
     "forecast": "every member from the analysis of one time to the background of the next",
     "serve": "the same for all times, by one process that loads the model once; --follow waits for analyses",
     "free": "the first ensemble through all times without any analysis",
-    "train": "train ClimaX on the states of a nature run or of WeatherBench",
-    "skill": "score trained weights in a period that they have not seen",
-    "convert": "weights of the public ClimaX code into ours, with their model card",
 }
+MOVED = ("train", "skill", "convert")  # to the room of networks, one release ago
 HELP = "\n".join([
     "usage: python -m model_server COMMAND EXPERIMENT.toml …", "", "Ensemble forecasts.", "", "commands:",
     *(f"  {name:9} {what}" for name, what in COMMANDS.items()), "",
@@ -30,6 +28,8 @@ def main(arguments: Sequence[str]) -> None:
         print(HELP)
         return
     command, *rest = arguments
+    if command in MOVED:
+        raise UserError(f"{command} moved: python -m networks {' '.join(arguments)}")
     if command not in COMMANDS:
         raise UserError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
     importlib.import_module(f"model_server.{command}").main(rest)

@@ -7,16 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contracts import config
+from contracts.nature import Nature, refuse_part_of_an_hour
 from contracts.slots import Slots
 from model_server import memory
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
-
-
-def _whole_hour(name: str, time: datetime | None) -> None:
-    if time is not None and (time.tzinfo is None or (time.minute, time.second, time.microsecond) != (0, 0, 0)):
-        raise ValueError(f"{name} must be a full hour in UTC such as 1989-01-01T00:00:00Z, got {time}")
 
 
 class SpectralFilter(config.Section, frozen=True):
@@ -37,22 +32,6 @@ class Model(config.Section, frozen=True):
     spectral_filter: SpectralFilter | None = None  # of every step's fields; default: none
 
 
-class Nature(config.Section, frozen=True):
-    """[nature] The run that is the truth of a twin experiment and the climate of an initial ensemble."""
-
-    folder: str = "nature"  # beside the experiments in the work folder, or an absolute path
-    model: str = "speedy"
-    options: dict[str, Any] = {}
-    start: datetime | None = None  # of the states kept; default: the start of the experiment
-    end: datetime | None = None  # default: the end of the experiment
-    spin_up_days: NotNegative = 90  # run before `start` and thrown away
-    packed: str = ""  # instead of a run: states packed in a file (`pack`), or the name of one that comes with the code
-
-    def __post_init__(self):
-        _whole_hour("start", self.start)
-        _whole_hour("end", self.end)
-
-
 class Initial(config.Section, frozen=True):
     """[initial] Members are states of a nature run, `every_hours` apart from `first` on, re-dated to the start."""
 
@@ -61,7 +40,7 @@ class Initial(config.Section, frozen=True):
     folder: str | None = None  # of the nature run; default: that of [nature]
 
     def __post_init__(self):
-        _whole_hour("first", self.first)
+        refuse_part_of_an_hour("first", self.first)
 
 
 class Settings(config.Section, frozen=True):
@@ -90,20 +69,16 @@ class Settings(config.Section, frozen=True):
 
     @property
     def nature_folder(self) -> Path:
-        return self._in_work(self.nature.folder)
+        return self.experiment.in_work(self.nature.folder)
 
     @property
     def initial_folder(self) -> Path:
-        return self._in_work(self.initial.folder or self.nature.folder)
+        return self.experiment.in_work(self.initial.folder or self.nature.folder)
 
     @property
     def batch(self) -> int:
         """Members handed to the model at once; no result depends on it."""
         return self.model.batch or memory.members_that_fit(self.space.shape)
-
-    def _in_work(self, folder: str) -> Path:
-        return self.experiment.folder.folder.parent / folder
-
 
 def load(path: Path) -> Settings:
     """The experiment file; raises UserError with the place of what is wrong."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from contracts import state, times
 from contracts.errors import ContractError, UserError
+from contracts.nature import beside
 from contracts.paths import Disk, EnsembleFolder
 from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
@@ -34,7 +35,7 @@ def read(states: EnsembleFolder, restarts: EnsembleFolder, numbers: Sequence[int
     """Members `numbers` at `time`: their fields from `states`, what the model keeps for itself from `restarts`."""
     data = np.stack([state.read(states.member(n), model.space, time).data for n in numbers])
     kept = [
-        restart.read(restart.beside(restarts.member(n)), model.name, time) if model.keeps_restart else None
+        restart.read(beside(restarts.member(n)), model.name, time) if model.keeps_restart else None
         for n in numbers
     ]
     return Batch(time, data, tuple(kept))
@@ -47,7 +48,7 @@ def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: F
         path = folder.member(number)
         refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
         if kept is not None:
-            restart.write(restart.beside(path), kept, model.name, batch.time)
+            restart.write(beside(path), kept, model.name, batch.time)
         state.write(path, State(model.space, data, batch.time), number, experiment, disk=disk)
 
 

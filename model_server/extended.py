@@ -15,11 +15,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from contracts import paths, state, times
+from contracts import paths, progress, state, times
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from contracts.state import State
-from model_server import config, ensemble, progress
+from model_server import config, ensemble
 from model_server.models.base import Batch, ForecastModel
 
 log = logging.getLogger("model_server.forecast")

@@ -15,11 +15,11 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import paths, program, state, times
+from contracts import paths, program, progress, state, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
-from model_server import config, ensemble, extended, models, progress
+from model_server import config, ensemble, extended, models
 from model_server.models.base import ForecastModel
 
 log = logging.getLogger("model_server.forecast")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from contracts import program, times
-from model_server import config, ensemble, progress
+from contracts import program, progress, times
+from model_server import config, ensemble
 from model_server.forecast import model_of, steps_to_next
 from model_server.models.base import Batch, ForecastModel
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from contracts import program, state, static, times
 from contracts.errors import UserError
+from contracts.nature import NatureFolder
 from model_server import config, ensemble, models, restart
 from model_server.models.base import Batch, ForecastModel, NatureModel
-from model_server.nature import NatureFolder
 
 log = logging.getLogger("model_server.initial")
 

@@ -1,9 +1,4 @@
-"""A nature run: one long run of a model, the truth of twin experiments and the climate of initial ensembles.
-
-    <nature folder>/1989010100.nc …          one state/1 file every six hours
-                    .restart/1989010100.npz  the model's own state at the same time, from which members are made
-                    static.nc                the model's orography and mask
-                    settings.json            what the run was made with
+"""A nature run (`contracts.nature`): one long run of a model.
 
 The run begins `spin_up_days` before the first state kept.  It resumes at its last restart, with the same bits as
 a run that nobody interrupted; with a later `end` it goes on.
@@ -12,43 +7,17 @@ a run that nobody interrupted; with a later `end` it goes on.
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from contracts import paths, program, state, static, times
+from contracts import paths, program, progress, state, static, times
 from contracts.errors import ContractError, UserError
+from contracts.nature import Nature, NatureFolder
 from contracts.state import State
-from model_server import config, ensemble, models, progress, restart
+from model_server import config, ensemble, models, restart
 from model_server.models.base import Batch, NatureModel
 
 log = logging.getLogger("model_server.nature")
 SPIN_UP_SAVED = timedelta(days=10)  # a killed spin-up loses no more than this
-
-
-@dataclass(frozen=True)
-class NatureFolder:
-    """Where the files of a nature run live."""
-
-    folder: Path
-
-    def state(self, time: datetime) -> Path:
-        return self.folder / f"{times.name(time)}.nc"
-
-    def restart(self, time: datetime) -> Path:
-        return restart.beside(self.state(time))
-
-    @property
-    def static(self) -> Path:
-        return self.folder / "static.nc"
-
-    @property
-    def settings(self) -> Path:
-        return self.folder / "settings.json"
-
-    def restarts(self) -> list[datetime]:
-        """Times of all restarts, ascending."""
-        return sorted(times.parse(path.stem) for path in (self.folder / restart.FOLDER).glob("[0-9]*.npz"))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -69,7 +38,7 @@ def nature(settings: config.Settings) -> None:
 
         pack.unpack(settings)
         return
-    if settings.initial.folder and settings.nature == config.Nature():
+    if settings.initial.folder and settings.nature == Nature():
         log.info("no [nature] is asked for: members begin as states of %s", settings.initial_folder)
         return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end

@@ -20,11 +20,12 @@ import numpy as np
 
 from contracts import netcdf, paths, program, state, static, times
 from contracts.errors import UserError
+from contracts.nature import NatureFolder
 from contracts.state import State
 from contracts.static import Static
-from model_server import config, initial, starter
-from model_server.nature import NatureFolder
-from model_server.training import shards
+from model_server import config, initial
+from networks import starter
+from networks.data import shards
 
 log = logging.getLogger("model_server.pack")
 COMPRESSION = {"compression": "gzip", "shuffle": True}

@@ -17,13 +17,7 @@ from contracts import paths, times
 from contracts.errors import ContractError, UserError
 from model_server.models.base import Restart
 
-FOLDER = ".restart"
 MODEL, TIME = "__model__", "__time__"
-
-
-def beside(state: Path) -> Path:
-    """The restart file that belongs to a state file."""
-    return state.parent / FOLDER / f"{state.stem}.npz"
 
 
 def write(path: Path, restart: Restart, model: str, time: datetime) -> None:

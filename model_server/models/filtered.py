@@ -9,10 +9,10 @@ import numpy as np
 
 from contracts.errors import UserError
 from contracts.state import StateSpace
-from model_server import spectral
 from model_server.config import SpectralFilter
 from model_server.models.base import Batch, ForecastModel
-from model_server.spectral import Filter
+from networks import harmonics
+from networks.harmonics import Filter
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Filtered:
 
 def filtered(model: ForecastModel, settings: SpectralFilter) -> ForecastModel:
     """The model with the filter of `settings`; raises UserError where its grid is too coarse for it."""
-    sigma = spectral.response(settings.truncation, settings.order, settings.strength)
+    sigma = harmonics.response(settings.truncation, settings.order, settings.strength)
     try:
         frozen = Filtered(model, Filter.of(model.space, sigma), settings.of == "change")
     except ValueError as error:

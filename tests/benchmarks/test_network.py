@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model_server.models.climax import collapsed
-from model_server.models.climax.network import Architecture, ClimaX, initialise
+from networks.climax import collapsed
+from networks.climax.network import Architecture, ClimaX, initialise
 
 SIZE = Architecture(nlat=32, nlon=64, variables=41, outputs=38, patch=2, embed_dim=192, depth=6, heads=3)
 MEMBERS, LEAD = 20, 0.06

@@ -11,10 +11,7 @@ import pytest
 from contracts import state
 from contracts.config import GridSettings, StateSettings
 from model_server import config, models
-from model_server.training import config as training_config
 from tests import builders
-from tests.model_server import climax_builders as made
-from tests.model_server.training_case import STATES, experiment_file
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -50,25 +47,6 @@ def persistence(experiment) -> config.Settings:
     for number, path in enumerate(settings.experiment.folder.at(builders.TIME).analysis.members(3), start=1):
         state.write(path, builders.random_state(settings.space, seed=number), member=number)
     return settings
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """A work folder with a nature run of moving waves."""
-    folder = tmp_path_factory.mktemp("work")
-    made.nature_run(folder / "nature", made.small_space(), STATES)
-    return folder
-
-
-@pytest.fixture
-def settings(work, monkeypatch):
-    """settings(name, epochs, more) -> of an experiment file in the work folder."""
-    monkeypatch.setenv("WORK", str(work))
-
-    def load(name: str = "small", epochs: int = 1, more: str = "") -> training_config.Settings:
-        return training_config.load(experiment_file(work, name, epochs, more))
-
-    return load
 
 
 def command(*arguments: str, **environment: str) -> subprocess.Popen:

@@ -7,7 +7,7 @@ import torch
 
 from model_server import memory
 from model_server.models.climax import memory as gpu
-from model_server.models.climax.network import Architecture
+from networks.climax.network import Architecture
 
 SIZE = Architecture(nlat=32, nlon=64, variables=41, outputs=38, patch=2, embed_dim=256, depth=4, heads=8)
 

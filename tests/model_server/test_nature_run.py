@@ -9,12 +9,13 @@ import pytest
 
 from contracts import state, static, times
 from contracts.errors import ContractError, UserError
+from contracts.nature import FOLDER, NatureFolder, beside
 from contracts.paths import atomic
 from model_server import config, restart
 from model_server.forecast import forecast
 from model_server.free import free
 from model_server.initial import initial
-from model_server.nature import NatureFolder, nature
+from model_server.nature import nature
 from tests.model_server.conftest import command
 
 NATURE = """
@@ -87,7 +88,7 @@ def test_a_later_end_goes_on_with_the_same_bits(speedy, run):
     nature(run())
     grown = arrays(run())
     folder = NatureFolder(run().nature_folder)
-    for path in (*folder.folder.glob("1*.nc"), *(folder.folder / restart.FOLDER).glob("*.npz")):
+    for path in (*folder.folder.glob("1*.nc"), *(folder.folder / FOLDER).glob("*.npz")):
         path.unlink()
     nature(run())
     # The restart from the shorter run's spin-up is that of the longer one.
@@ -160,7 +161,7 @@ def test_an_analysis_without_the_models_own_state_is_refused(cycle):
     for number in (1, 2, 3):
         with atomic(folder.at(start).analysis.member(number)) as partial:
             partial.write_bytes(folder.at(start).background.member(number).read_bytes())
-    kept = restart.beside(folder.at(start).background.member(2))
+    kept = beside(folder.at(start).background.member(2))
     whole = kept.read_bytes()
 
     kept.unlink()

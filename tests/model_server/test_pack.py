@@ -10,11 +10,12 @@ import pytest
 from contracts import config as files
 from contracts import state, static
 from contracts.errors import UserError
-from model_server import config, nature, pack, starter
-from model_server.nature import NatureFolder
+from contracts.nature import NatureFolder
+from model_server import config, nature, pack
+from networks import starter
 from tests import builders
-from tests.model_server import climax_builders
-from tests.model_server.climax_builders import START, STEP
+from tests.networks import climax_builders
+from tests.networks.climax_builders import START, STEP
 
 TEXT = """
 [experiment]

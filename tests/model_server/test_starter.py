@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from contracts import times
-from model_server import config, starter
+from model_server import config
 from model_server.forecast import model_of
 from model_server.models.climax import ClimaXModel
-from model_server.training import shards
+from networks import starter
+from networks.data import shards
 
 FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
 

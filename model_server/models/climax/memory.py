@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from model_server.models.climax.network import Architecture
+from networks.climax.network import Architecture
 
 PASSES = (20, 10, 5, 2, 1)
 FLOAT = 4  # bytes

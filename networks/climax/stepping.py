@@ -1,0 +1,150 @@
+"""From fields in SI units to what the network sees, and from what it says to the fields one step later.
+
+    inputs = (x - mean) / std, then the constant fields, in the order of the card
+    next   = x + tendency_std · y     if the network predicts the tendency
+    next   = c + D(x - c) + tendency_std · y   if it predicts what damping leaves of the tendency to it
+    next   = mean + std · y           if it predicts the field
+
+D takes small scales out of the anomaly from the climatology c, by spherical harmonics: what no atmosphere has, noise
+that the analysis left between its stations, is then not carried on for ever, because the network never gives it back.
+
+Training and forecasts share this one definition.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from networks import harmonics, normalization
+from networks.checkpoint import Card, Checkpoint
+from networks.climax.network import Architecture, ClimaX, Layout
+from networks.normalization import CONSTANTS
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """For fields in the order of `channels`, ascending latitude."""
+
+    card: Card
+    take: Tensor  # (inputs,) number of each input among channels and constants
+    constants: Tensor  # (constant, lat, lon), normalised
+    mean: Tensor  # (channel, 1, 1)
+    std: Tensor
+    scale: Tensor  # what the network's output is multiplied with
+    token: tuple[int, ...]  # number of each input among the network's tokens
+    output: tuple[int, ...]  # number of each channel among the head's fields
+    damped: "Damped | None" = None
+
+    @classmethod
+    def of(cls, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
+           device: torch.device | str = "cpu", climatology: np.ndarray | None = None) -> "Stepping":
+        """Raises ValueError where the card cannot carry `channels` forward."""
+        _refuse_open_loop(card, channels)
+        fields = [(constants[name] - card.normalization[name].mean) / card.normalization[name].std
+                  for name in card.inputs if name in CONSTANTS]
+        known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
+        mean, std = normalization.columns(card.normalization, channels)
+        scale = std
+        if card.predicts == "tendency":
+            scale = np.array([card.normalization[name].tendency_std for name in channels], np.float32)[:, None, None]
+        stacked = np.stack(fields) if fields else np.empty((0, *card.horizontal.shape))
+        return cls(
+            card=card,
+            take=torch.tensor([known.index(name) for name in card.inputs], device=device),
+            constants=torch.tensor(stacked, dtype=torch.float32, device=device),
+            mean=torch.tensor(mean, device=device),
+            std=torch.tensor(std, device=device),
+            scale=torch.tensor(scale, device=device),
+            token=tuple(card.network.tokens.index(name) for name in card.inputs),
+            output=tuple(card.network.head.index(name) for name in channels),
+            damped=None if climatology is None else Damped.of(card, climatology, channels, device),
+        )
+
+    def inputs(self, fields: Tensor) -> Tensor:
+        """(B, channel, lat, lon) -> (B, input, lat, lon), rows as the network knows them."""
+        constants = self.constants.expand(len(fields), -1, -1, -1)
+        return self._turned(torch.cat([(fields - self.mean) / self.std, constants], dim=1)[:, self.take])
+
+    def next(self, fields: Tensor, output: Tensor) -> Tensor:
+        """Fields and the network's output for them (B, channel, lat, lon) -> fields one step later."""
+        change = self._turned(output) * self.scale
+        if self.damped is not None:
+            return change + self.damped(fields)
+        return change + (fields if self.card.predicts == "tendency" else self.mean)
+
+    @property
+    def lead(self) -> float:
+        """What the network is told of the lead time."""
+        return self.card.lead_hours / self.card.lead_scale
+
+    def _turned(self, fields: Tensor) -> Tensor:
+        return fields.flip(-2) if self.card.grid.latitude == "descending" else fields
+
+
+@dataclass(frozen=True)
+class Damped:
+    """What is carried on of fields: the climatology, and of the anomaly what the card's damping leaves of it."""
+
+    climatology: Tensor  # (channel, lat, lon)
+    factor: Tensor  # (channel, 1, 1)
+    operators: Tensor  # (m, lat, lat), for each zonal wavenumber
+
+    @classmethod
+    def of(cls, card: Card, climatology: np.ndarray, channels: Sequence[str], device: torch.device | str) -> "Damped":
+        """`climatology` (output, lat, lon) in the order of the card; raises ValueError for too many wavenumbers."""
+        assert card.damping is not None
+        rows = [card.outputs.index(name) for name in channels]
+        factor = np.array([card.damping.factor.get(name, 1.0) for name in channels], np.float32)[:, None, None]
+        operators = harmonics.operators(card.horizontal, harmonics.diffusion(card.horizontal, card.damping.truncation))
+        return cls(*(torch.tensor(array, dtype=torch.float32, device=device)
+                     for array in (climatology[rows], factor, operators)))
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        """(B, channel, lat, lon)"""
+        spectrum = torch.fft.rfft(fields - self.climatology, dim=-1)[..., : len(self.operators)]
+        parts = torch.view_as_real(spectrum)  # (B, channel, lat, m, 2)
+        passed = torch.einsum("mij,bcjmr->bcimr", self.operators, parts).contiguous()
+        smooth = torch.fft.irfft(torch.view_as_complex(passed), n=fields.shape[-1], dim=-1)
+        return self.climatology + self.factor * smooth
+
+
+def architecture(card: Card) -> Architecture:
+    """Sizes of the network; raises ValueError where they cannot be."""
+    network = card.network
+    return Architecture(
+        card.grid.nlat, card.grid.nlon, len(network.tokens), len(network.head), network.patch, network.embed_dim,
+        network.depth, network.heads, network.decoder_depth, network.mlp_ratio,
+    )
+
+
+def layout_of(weights: Sequence[str]) -> Layout:
+    """Which of upstream's layouts these parameter names belong to."""
+    return "parallel" if "token_embeds.proj_weights" in weights else "serial"
+
+
+def shapes(card: Card, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Every parameter of the card's network, without allocating one."""
+    with torch.device("meta"):
+        network = ClimaX(architecture(card), layout)
+    return {name: tuple(parameter.shape) for name, parameter in network.state_dict().items()}
+
+
+def build(checkpoint: Checkpoint) -> ClimaX:
+    """The network with its weights; names and shapes must have been checked (`shapes`)."""
+    with torch.device("meta"):
+        network = ClimaX(architecture(checkpoint.card), layout_of(list(checkpoint.weights)))
+    weights = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in checkpoint.weights.items()}
+    network.load_state_dict(weights, strict=True, assign=True)
+    return network.eval()
+
+
+def _refuse_open_loop(card: Card, channels: Sequence[str]) -> None:
+    unknown = [name for name in channels if name not in card.outputs]
+    if unknown:
+        raise ValueError(f"{card.name} does not predict {', '.join(unknown)}; it predicts {', '.join(card.outputs)}")
+    missing = [name for name in card.fed_back if name not in channels]
+    if missing:
+        raise ValueError(f"{card.name} needs {', '.join(missing)} among the channels")

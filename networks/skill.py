@@ -1,0 +1,40 @@
+"""`skill`: how good finished weights are in a period that neither training nor the choice of weights has seen.
+
+Forecasts from evenly spread states of the test period, against persistence and climatology from the same states;
+and one free run from its first state, held against the climate of the training data: the first day on which the
+global mean of a field leaves the range between the 1st and the 99th percentile of all training states.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from contracts import program
+from contracts.errors import UserError
+from networks.training import config
+
+log = logging.getLogger("networks.skill")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser(
+        "python -m networks skill",
+        "Score the weights that `train` made in the test period of [training]: RMSE and ACC by lead time beside those\n"
+        "of persistence and climatology, and how long a free run stays inside the climate. Writes skill.csv and\n"
+        "drift.csv beside the weights and prints a table.",
+        "python -m networks skill run/experiments/train_climax.toml",
+    )
+    program.add_experiment(parser)
+    parser.add_argument("--free-days", type=int, default=120, metavar="DAYS",
+                        help="length of the free run (default: 120)")
+    options = parser.parse_args(arguments)
+    if options.free_days < 1:
+        raise UserError(f"--free-days must be at least 1, got {options.free_days}")
+    settings = config.load(options.experiment)
+    if settings.test is None:
+        raise UserError(f"{options.experiment}: [training] names no test_start and test_end; add a period that is in "
+                        "neither training nor validation")
+    try:
+        from networks.training import skill
+    except ModuleNotFoundError as error:
+        raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
+    print(skill.report(settings, options.free_days))

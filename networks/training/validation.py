@@ -1,0 +1,96 @@
+"""How good a network is in a year that it has not seen: forecasts from evenly spread times, step by step.
+
+At each lead RMSE and ACC per channel, beside those of persistence and climatology from the same times.  The
+validation loss is the training loss of the phase on the same forecasts: it decides which weights are kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from networks.data.shards import Series
+from networks.training.loss import Scores, weighted_square
+from networks.training.statistics import Climatology
+
+PIECE = 8  # forecasts at once
+REFERENCES = ("persistence", "climatology")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One line of scores.csv."""
+
+    lead_hours: int
+    channel: str
+    kind: str  # forecast, persistence or climatology
+    rmse: float
+    acc: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Forecasts to be made: `windows` (forecast, steps + 1) numbers of times, `leads` in steps of `step` seconds."""
+
+    series: Series
+    climatology: Climatology
+    windows: np.ndarray
+    leads: tuple[int, ...]
+    step: int
+
+    def scores(self, step: Callable[[Tensor], Tensor], device: torch.device) -> list[Score]:
+        """Scores of forecasts by repeated `step`."""
+        return self._scored("forecast", lambda fields, _, times: self._forecasts(step, fields, device))
+
+    def references(self) -> list[Score]:
+        """The same for persistence and climatology."""
+        still = self._scored("persistence", lambda fields, _, times: {lead: fields for lead in self.leads})
+        mean = self._scored("climatology", lambda fields, expected, times: expected)
+        return still + mean
+
+    def loss(self, step: Callable[[Tensor], Tensor], rollout: int, scale: Tensor, weights: Tensor,
+             device: torch.device) -> float:
+        """The loss of forecasts of `rollout` steps from the same times."""
+        total = 0.0
+        for window in self._pieces():
+            fields = torch.from_numpy(self.series.fields(window[:, 0])).to(device)
+            for number in range(1, rollout + 1):
+                fields = step(fields)
+                truth = torch.from_numpy(self.series.fields(window[:, number])).to(device)
+                total += float(weighted_square(fields, truth, scale, weights)) * len(window) / rollout
+        return total / len(self.windows)
+
+    def _scored(self, kind: str, forecast: Callable) -> list[Score]:
+        sums = {lead: Scores(self.series.space.grid.area_weights) for lead in self.leads}
+        for window in self._pieces():
+            expected = {lead: self.climatology.at(self.series.seconds[window[:, lead]]) for lead in self.leads}
+            ahead = forecast(self.series.fields(window[:, 0]), expected, window)
+            for lead in self.leads:
+                sums[lead].add(ahead[lead], self.series.fields(window[:, lead]), expected[lead])
+        names = [channel.name for channel in self.series.space.channels]
+        return [
+            Score(lead * self.step // 3600, name, kind, float(rmse), float(acc))
+            for lead in self.leads
+            for name, rmse, acc in zip(names, sums[lead].rmse, sums[lead].acc, strict=True)
+        ]
+
+    def _forecasts(self, step: Callable[[Tensor], Tensor], fields: np.ndarray,
+                   device: torch.device) -> dict[int, np.ndarray]:
+        ahead, state = {}, torch.from_numpy(fields).to(device)
+        for number in range(1, max(self.leads) + 1):
+            state = step(state)
+            if number in self.leads:
+                ahead[number] = state.cpu().numpy()
+        return ahead
+
+    def _pieces(self) -> list[np.ndarray]:
+        return [self.windows[i : i + PIECE] for i in range(0, len(self.windows), PIECE)]
+
+
+def spread(windows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of `windows`, evenly spread."""
+    if len(windows) <= count:
+        return windows
+    return windows[np.linspace(0, len(windows) - 1, count).round().astype(int)]

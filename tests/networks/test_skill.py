@@ -1,0 +1,88 @@
+"""Skill of finished weights: the test period apart, drift against its definition, the command from its door."""
+
+import numpy as np
+import pytest
+
+from contracts.errors import UserError
+from networks import skill, train
+from networks.training import config, loop
+from networks.training import skill as scored
+from networks.training.skill import FreeRun
+from networks.training.validation import Score
+from tests.networks import climax_builders as made
+from tests.networks.training_case import experiment_file, table
+
+TEST = "test_start = 1990-01-12T00:00:00Z\ntest_end = 1990-01-16T18:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An experiment file whose small network is trained; its last days of January's first half are for the test."""
+    work = tmp_path_factory.mktemp("skill")
+    made.nature_run(work / "nature", made.small_space(), 96)
+    path = experiment_file(work, "small", 1, TEST)
+    path.write_text(path.read_text().replace("1990-01-16T18:00:00Z\nseed", "1990-01-11T18:00:00Z\nseed"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORK", str(work))
+        train.main([str(path)])
+        yield path
+
+
+def test_the_command_prints_and_writes_scores_of_the_test_period(trained, capsys):
+    settings = config.load(trained)
+    skill.main([str(trained), "--free-days", "3"])
+    told = capsys.readouterr().out
+    rows = table(settings.folder / "skill.csv")
+    assert {row["kind"] for row in rows} == {"forecast", "persistence", "climatology"}
+    found = {(row["channel"], row["lead_hours"], row["kind"]): float(row["rmse"]) for row in rows}
+    below = 1 - found["temperature_500", "6", "forecast"] / found["temperature_500", "6", "persistence"]
+    assert f"| temperature_500 | 6 | {found['temperature_500', '6', 'forecast']:.4g} |" in told
+    assert f"| {below:.0%} |" in told
+    drift = table(settings.folder / "drift.csv")
+    assert [float(row["day"]) for row in drift] == [n / 4 for n in range(13)]
+
+
+def test_no_test_time_is_trained_on_or_validated_with(trained):
+    settings = config.load(trained)
+    trainer = loop.prepared(settings)
+    test = loop.validation_of(trainer.series, settings, trainer.statistics, settings.test)
+    seen = np.concatenate([*(window.ravel() for window in trainer.windows), trainer.validation.windows.ravel()])
+    assert not np.intersect1d(seen, test.windows).size
+
+
+def test_a_free_run_leaves_the_climate_on_the_first_day_outside():
+    run = FreeRun(np.array([[1.0, 5.0], [1.5, 5.0], [2.5, 5.0], [1.0, 5.0]]), step_hours=6)
+    low, high = np.array([0.0, 4.0]), np.array([2.0, 6.0])
+    np.testing.assert_array_equal(run.days_inside(low, high), [0.5, np.inf])
+    assert scored.stay(run, low, high, 1)[0].endswith("after 0.5 days")
+    assert scored.stay(run, low, high, 1)[1].endswith("for all 1 days")
+
+
+def test_a_free_run_that_blew_up_has_left_the_climate():
+    run = FreeRun(np.array([[1.0, 1.0], [1.0, np.inf], [np.nan, np.nan]]), step_hours=12)
+    np.testing.assert_array_equal(run.days_inside(np.zeros(2), np.full(2, 2.0)), [1.0, 0.5])
+
+
+@pytest.mark.parametrize("days", ["0", "-3"])
+def test_a_free_run_of_no_days_is_refused(trained, days):
+    with pytest.raises(UserError, match=f"--free-days must be at least 1, got {days}"):
+        skill.main([str(trained), "--free-days", days])
+
+
+def test_a_state_without_the_fields_that_are_followed_is_refused(trained):
+    other = trained.with_name("other.toml")
+    other.write_text(trained.read_text().replace("levels_hpa = [500", "levels_hpa = [550"))
+    with pytest.raises(UserError, match=r"\[state\] has no geopotential_500 and no temperature_500"):
+        skill.main([str(other)])
+
+
+def test_the_table_names_what_is_below_persistence():
+    scores = [Score(6, "temperature_500", kind, rmse, acc)
+              for kind, rmse, acc in (("forecast", 0.3, 0.9), ("persistence", 1.0, 0.5), ("climatology", 2.0, 0.0))]
+    assert scored.table(scores)[-1] == "| temperature_500 | 6 | 0.3 | 1 | 2 | 70% | 0.900 |"
+
+
+def test_an_experiment_without_a_test_period_is_refused(trained):
+    trained.with_name("untested.toml").write_text(trained.read_text().replace(TEST, ""))
+    with pytest.raises(UserError, match="names no test_start"):
+        skill.main([str(trained.with_name("untested.toml"))])
