@@ -22,7 +22,7 @@ temperature) is looked up in the other part, at the same pressure, where the lev
 *Virtual temperature.* The sensible one stands deeper in the stack, or humidity converts (`temperatures`); else the row
 stays a virtual temperature flagged `not_converted`.
 
-*Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
+*Place and time*: `placing`.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import observations, times
-from contracts.constants import HOUR
+from contracts import observations
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import convert, temperatures
+from obsproc import convert, placing, temperatures
 from obsproc.bufr.reports import Reports
+from obsproc.placing import Places
 from obsproc.temperatures import Temperatures
 
 WANTED = frozenset((
@@ -58,7 +58,7 @@ class Candidates:
 
     `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `pressure_mark` (nobs,)
     quality mark of the level's pressure where that places the observation, else -1; `temperature` (nobs,) sensible, of
-    the level, K, NaN if unknown.
+    the level, K, NaN if unknown; `report_time` (nobs,) seconds since 1970, when the report began.
     """
 
     table: Observations
@@ -66,6 +66,7 @@ class Candidates:
     category: np.ndarray
     pressure_mark: np.ndarray
     temperature: np.ndarray
+    report_time: np.ndarray
 
 
 def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
@@ -79,7 +80,7 @@ def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Cand
     levels = _levels(reports, cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("level", "category", "pressure_mark", "temperature"))
+               for name in ("level", "category", "pressure_mark", "temperature", "report_time"))
     return Candidates(observations.concatenate([part.table for part in parts]), *columns)
 
 
@@ -90,10 +91,7 @@ class _Levels:
     message_type: str
     columns: dict[str, np.ndarray]  # as decoded, header columns spread over the levels
     report: np.ndarray
-    lat: np.ndarray
-    lon: np.ndarray
-    time: np.ndarray  # int64 seconds since 1970
-    has_time: np.ndarray
+    place: Places
     at_surface: np.ndarray
     temperature: Temperatures
     sensible: np.ndarray  # temperature of the level, also from the other part
@@ -107,22 +105,13 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     owner = reports.level_owner()
     columns = reports.level | {name: values[owner] for name, values in reports.header.items()}
     missing = np.full(reports.levels, np.nan)
-
-    def drifted(level: str, header: str) -> np.ndarray:
-        start, drift = columns.get(header, missing), columns.get(level, missing)
-        return np.where(np.isfinite(drift), drift, start)
-
-    hours = drifted("HRDR", "DHR")
-    has_time = np.isfinite(hours)
-    seconds = np.rint(np.where(has_time, hours, 0.0) * HOUR).astype(np.int64)
     is_surface_report = reports.message_type in SURFACE_MESSAGES
     at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
     report = first_report + joined(reports)[owner]
     found = temperatures.of_levels(reports, report)
     pressure = columns.get("POB", missing)
     sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
-    return _Levels(reports.message_type, columns, report, drifted("YDR", "YOB"),
-                   convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time, at_surface,
+    return _Levels(reports.message_type, columns, report, placing.of_levels(columns, cycle, reports.levels), at_surface,
                    found, sensible)
 
 
@@ -173,23 +162,24 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
 def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
     has_row = np.where(levels.at_surface, recipe.surface is not None, recipe.aloft is not None)
     row = np.flatnonzero(np.isfinite(recipe.value) & has_row)
-    n, at_surface = len(row), levels.at_surface[row]
+    n, at_surface, place = len(row), levels.at_surface[row], levels.place
     virtual = np.broadcast_to(recipe.is_virtual, len(has_row))[row]
     quantity = np.where(at_surface, recipe.surface or 0, recipe.aloft or 0)
     quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
     flag = np.where(virtual, Flag.not_converted, Flag.passed)
     pressure = convert.pascal(levels.get("POB")[row])
     elevation = _elevation(levels.get("ELV")[row], at_surface)
-    placed = np.isfinite(levels.lat[row]) & np.isfinite(levels.lon[row]) & levels.has_time[row]
+    placed = np.isfinite(place.lat[row]) & np.isfinite(place.lon[row]) & place.has_time[row]
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(
         value=recipe.value[row], error=recipe.error[row], quantity=quantity,
         flag=np.where(placed, flag, Flag.missing_position), quality=_mark(recipe.mark[row]),
         type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
-        station=levels.columns["SID"][row], report=levels.report[row], lat=levels.lat[row], lon=levels.lon[row],
-        pressure=pressure, elevation=elevation, time=levels.time[row], file_background=recipe.background[row])
+        station=levels.columns["SID"][row], report=levels.report[row], lat=place.lat[row], lon=place.lon[row],
+        pressure=pressure, elevation=elevation, time=place.time[row], file_background=recipe.background[row])
     return Candidates(table, row, levels.get("CAT")[row],
-                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.sensible[row])
+                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.sensible[row],
+                      place.report_time[row])
 
 
 def _elevation(metres: np.ndarray, at_surface: np.ndarray) -> np.ndarray:

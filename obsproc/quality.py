@@ -69,11 +69,11 @@ def valid_range(quantity: Quantity) -> tuple[float, float]:
 
 
 def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:
-    """Time, level category, range and quality marks; `window` is closed at both ends."""
+    """Time of the report, level category, range and quality marks; `window` is closed at both ends."""
     table = candidates.table
     early, late = (times.to_seconds(end) for end in window)
     mark = np.maximum(table.quality, candidates.pressure_mark)
-    table = reject(table, (table.time < early) | (table.time > late), Flag.out_of_window)
+    table = reject(table, (candidates.report_time < early) | (candidates.report_time > late), Flag.out_of_window)
     table = reject(table, candidates.category == AUXILIARY_LEVEL, Flag.auxiliary_level)
     table = reject(table, _impossible(table, candidates.level), Flag.out_of_range)
     table = reject(table, table.quality < 0, Flag.missing_mark)

@@ -1,0 +1,58 @@
+"""Where and when the levels of a report stand.
+
+*Drift.* A sonde's XDR, YDR, HRDR place each level where and when it was measured; without them the report's XOB, YOB,
+DHR do. A drift is not believed blindly: a place more than 10 degrees of arc from the launch, or given by half, falls
+back to the launch, so does a time more than 4 h from it (GSI, `read_prepbufr`).
+
+*Window.* The time of the report decides whether it belongs to the analysis, not that of each level: a sounding is not
+cut off halfway up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from contracts import times
+from contracts.constants import HOUR
+from obsproc import convert
+
+LONGEST_DRIFT = np.deg2rad(10.0)
+LONGEST_FLIGHT = 4.0  # h
+
+
+@dataclass(frozen=True)
+class Places:
+    """Of each level (nlevel,): `lat`, `lon` degrees in [0, 360), NaN where unknown; `time` and `report_time` int64
+    seconds since 1970, meaningless where not `has_time`."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    time: np.ndarray
+    report_time: np.ndarray
+    has_time: np.ndarray
+
+
+def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -> Places:
+    """From decoded columns (nlevel,), those of the report spread over its levels; hours count from `cycle`."""
+    missing = np.full(levels, np.nan)
+    launch_lon, launch_lat, launch_hours, lon, lat, hours = (
+        columns.get(name, missing) for name in ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR"))
+    drifted = ~(arc(launch_lat, launch_lon, lat, lon) > LONGEST_DRIFT) & np.isfinite(lat) & np.isfinite(lon)
+    flying = ~(np.abs(hours - launch_hours) > LONGEST_FLIGHT) & np.isfinite(hours)
+    hours = np.where(flying, hours, launch_hours)
+    has_time = np.isfinite(hours)
+    launch_hours = np.where(np.isfinite(launch_hours), launch_hours, hours)
+    time, report_time = (times.to_seconds(cycle) + np.rint(np.where(has_time, since, 0.0) * HOUR).astype(np.int64)
+                         for since in (hours, launch_hours))
+    return Places(np.where(drifted, lat, launch_lat), convert.longitude(np.where(drifted, lon, launch_lon)), time,
+                  report_time, has_time)
+
+
+def arc(lat: np.ndarray, lon: np.ndarray, other_lat: np.ndarray, other_lon: np.ndarray) -> np.ndarray:
+    """Radians of a great circle between places in degrees, by the haversine."""
+    south, north = np.deg2rad(lat), np.deg2rad(other_lat)
+    haversine = (np.sin((north - south) / 2) ** 2
+                 + np.cos(south) * np.cos(north) * np.sin(np.deg2rad(other_lon - lon) / 2) ** 2)
+    return 2 * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))
