@@ -56,15 +56,16 @@ SURFACE_LEVEL = 0  # category of the level at the ground
 class Candidates:
     """Observations on their way through quality control, with what its checks need and the table does not keep.
 
-    `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `pressure_mark` (nobs,)
-    quality mark of the level's pressure where that places the observation, else -1; `temperature` (nobs,) sensible, of
-    the level, K, NaN if unknown; `report_time` (nobs,) seconds since 1970, when the report began.
+    `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `place_mark` (nobs,) that
+    of what places the observation: of the level's pressure aloft, of the station's height for its pressure, else -1;
+    `temperature` (nobs,) sensible, of the level, K, NaN if unknown; `report_time` (nobs,) seconds since 1970, when the
+    report began.
     """
 
     table: Observations
     level: np.ndarray
     category: np.ndarray
-    pressure_mark: np.ndarray
+    place_mark: np.ndarray
     temperature: np.ndarray
     report_time: np.ndarray
 
@@ -80,7 +81,7 @@ def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Cand
     levels = _levels(reports, cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("level", "category", "pressure_mark", "temperature", "report_time"))
+               for name in ("level", "category", "place_mark", "temperature", "report_time"))
     return Candidates(observations.concatenate([part.table for part in parts]), *columns)
 
 
@@ -136,6 +137,7 @@ class _Recipe:
     mark: np.ndarray  # (nlevel,) its quality mark
     error: np.ndarray
     background: np.ndarray
+    ground_mark: np.ndarray | float = np.nan  # (nlevel,) mark of what it needs to stand at the surface
     is_virtual: np.ndarray | bool = False  # (nlevel,) a virtual temperature that could not be converted
 
 
@@ -147,13 +149,13 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
                                             convert.pascal(get("POB")))
     return [
         _Recipe(q.temperature, q.temperature_2m, found.value, found.mark, found.error, found.background,
-                found.is_virtual),
+                is_virtual=found.is_virtual),
         _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, get("QQM"),
                 humidity_error, get("QFC") * convert.MILLIGRAM_PER_KILOGRAM),
         _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), get("WQM"), get("WOE"), get("UFC")),
         _Recipe(q.v_component_of_wind, q.v_component_of_wind_10m, get("VOB"), get("WQM"), get("WOE"), get("VFC")),
         _Recipe(None, q.surface_pressure, np.where(is_mass, convert.pascal(get("POB")), np.nan), get("PQM"),
-                convert.pascal(get("POE")), convert.pascal(get("PFC"))),
+                convert.pascal(get("POE")), convert.pascal(get("PFC")), ground_mark=get("ZQM")),
         _Recipe(q.geopotential_height, None, np.where(is_sounding, get("ZOB"), np.nan), get("ZQM"),
                 np.full(len(levels.report), np.nan), get("ZFC")),
     ]
@@ -167,8 +169,8 @@ def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
     quantity = np.where(at_surface, recipe.surface or 0, recipe.aloft or 0)
     quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
     flag = np.where(virtual, Flag.not_converted, Flag.passed)
-    pressure = convert.pascal(levels.get("POB")[row])
-    elevation = _elevation(levels.get("ELV")[row], at_surface)
+    pressure = placing.pressure(levels.get("POB")[row])
+    elevation = placing.elevation(levels.get("ELV")[row], at_surface, levels.message_type)
     placed = np.isfinite(place.lat[row]) & np.isfinite(place.lon[row]) & place.has_time[row]
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(
@@ -177,15 +179,9 @@ def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
         type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
         station=levels.columns["SID"][row], report=levels.report[row], lat=place.lat[row], lon=place.lon[row],
         pressure=pressure, elevation=elevation, time=place.time[row], file_background=recipe.background[row])
-    return Candidates(table, row, levels.get("CAT")[row],
-                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.sensible[row],
+    place_mark = np.where(levels.at_surface, recipe.ground_mark, levels.get("PQM"))[row]
+    return Candidates(table, row, levels.get("CAT")[row], _mark(place_mark), levels.sensible[row],
                       place.report_time[row])
-
-
-def _elevation(metres: np.ndarray, at_surface: np.ndarray) -> np.ndarray:
-    """Heights of stations; NaN where no station on this planet stands (9999 is a filler in the older files)."""
-    impossible = (metres < -500.0) | (metres > 6000.0)
-    return np.where(at_surface & impossible, np.nan, metres)
 
 
 def _mark(marks: np.ndarray) -> np.ndarray:
