@@ -16,14 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from contracts import paths, progress
-from contracts.constants import HOUR
-from networks import normalization
+from networks import normalization, season
 from networks.data.shards import Series
 from networks.normalization import LAND_SEA_MASK, LATITUDE, OROGRAPHY, Accumulator, Moments
 
 log = logging.getLogger("networks.train")
-YEAR = 365.2425 * 24 * HOUR  # s
-MOST_OF_A_YEAR = 0.8 * YEAR
+MOST_OF_A_YEAR = 0.8 * season.YEAR
 PIECE = 64  # states in memory at a time
 
 
@@ -35,20 +33,13 @@ class Climatology:
 
     def at(self, seconds: np.ndarray) -> np.ndarray:
         """float32 (time, channel, lat, lon)"""
-        return np.tensordot(basis(seconds, len(self.coefficients)).astype(np.float32), self.coefficients, axes=1)
+        return np.tensordot(season.basis(seconds, len(self.coefficients)).astype(np.float32), self.coefficients, axes=1)
 
 
 @dataclass(frozen=True)
 class Statistics:
     moments: dict[str, Moments]  # by channel and constant
     climatology: Climatology
-
-
-def basis(seconds: np.ndarray, size: int) -> np.ndarray:
-    """(time, size)"""
-    angle = 2 * np.pi * np.asarray(seconds, np.float64)[:, None] / YEAR * np.arange(1, (size - 1) // 2 + 1)
-    waves = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(len(angle), -1)
-    return np.concatenate([np.ones((len(angle), 1)), waves], axis=1)
 
 
 def constants(series: Series) -> dict[str, np.ndarray]:
@@ -86,7 +77,7 @@ def _compute(series: Series, pairs: np.ndarray) -> dict[str, np.ndarray]:
         now, later = series.fields(piece[:, 0]), series.fields(piece[:, 1])
         values.add(now)
         tendencies.add(later - now)
-        waves = basis(series.seconds[piece[:, 0]], size)
+        waves = season.basis(series.seconds[piece[:, 0]], size)
         gram += waves.T @ waves
         right += waves.T @ now.reshape(len(now), -1)
     mean, std = values.result()
