@@ -26,8 +26,8 @@ from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 
 SECTIONS = ("experiment", "grid", "state", "slots", "observations", "realtime", "thinning", "synthetic", "model",
-            "nature", "initial", "network", "training", "analysis", "localization", "inflation", "relaxation",
-            "background_check", "verify", "run", "retention")
+            "nature", "initial", "network", "training", "climate", "analysis", "localization", "inflation",
+            "relaxation", "background_check", "verify", "run", "retention")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]

@@ -10,6 +10,7 @@ COMMANDS = {
     "train": ("networks.train", "train ClimaX on the states of a nature run or of WeatherBench"),
     "skill": ("networks.skill", "score trained weights in a period that they have not seen"),
     "convert": ("networks.climax.convert", "weights of the public ClimaX code into ours, with their model card"),
+    "climate": ("networks.climate.command", "the Gaussian climate of the states of nature runs"),
 }
 HELP = "\n".join([
     "usage: python -m networks COMMAND EXPERIMENT.toml …", "", "Networks: trained, scored, converted.", "",
