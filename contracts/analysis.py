@@ -1,25 +1,52 @@
-"""What every analysis program does alike: which times it makes from what, and what is no analysis.
+"""What every analysis program does with its files, whatever happens in between: `letkf_mpi`, `neural_da` and others.
+
+It reads background and observations, looks at its result before it writes anything, and writes members, mean, spread,
+fields and at last `departures.nc`, whose presence says that the analysis is complete.  It makes the time asked for, or
+the next, or, as a service (`--follow`), every time of the experiment as soon as its inputs are there.
+
+Nothing is kept in memory from one time to the next that decides a result: a service that was killed and started again,
+or one process for each time, give the same bits.  What a time leaves for the next one is a field in a file.
 
 Observations are waited for in mode "realtime" too: who makes them writes a table when their time is up, an empty one
 if need be, because only there is it known how long to wait.  A damaged table, and a missing one where a time is asked
 for by name, is taken as empty in that mode.
 """
 
+import argparse
 import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from contracts import observations, times
+from contracts import field, observations, program, state, times
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
-from contracts.observations import Observations, Source
-from contracts.paths import TimeFolder
+from contracts.field import Field
+from contracts.follow import Follower
+from contracts.observations import Departures, Observations, Source
+from contracts.paths import Disk, TimeFolder
 from contracts.slots import Slots
-from contracts.state import StateSpace
+from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
 
 log = logging.getLogger(__name__)
+
+
+def parse(arguments: Sequence[str], name: str, description: str, example: str) -> argparse.Namespace:
+    """The command line of the program `name`: `experiment`, and a `time` or `follow` or neither."""
+    parser = program.parser(name, description, example)
+    program.add_experiment(parser, optional=True)
+    parser.add_argument("time", nargs="?", metavar="TIME",
+                        help="YYYYMMDDHH in UTC (default: the earliest with a background and no analysis)")
+    parser.add_argument("--follow", action="store_true",
+                        help="analyse all times of the experiment, waiting for the inputs of each; ends at SIGTERM or "
+                        "at the file `stop` in the experiment's folder")
+    chosen = parser.parse_args(arguments)
+    if chosen.follow and chosen.time:
+        parser.error("--follow goes over all times of the experiment: name none")
+    return chosen
 
 
 def next_time(experiment: Experiment) -> datetime:
@@ -30,6 +57,29 @@ def next_time(experiment: Experiment) -> datetime:
             return time
     raise UserError(f"{folder.folder}: no time has a complete background of {experiment.members} members and no "
                     "analysis yet; make the background first, or name the time")
+
+
+def each_time(experiment: Experiment, follower: Follower) -> Iterator[datetime]:
+    """Each time that has no analysis yet, in order, as soon as its inputs are there."""
+    def at(time: datetime) -> TimeFolder:
+        return experiment.folder.at(time)
+
+    return follower.each_time(
+        experiment.times(),
+        done=lambda time: at(time).departures.exists(),
+        ready=lambda time: inputs_are_there(at(time), experiment.members),
+        made=lambda time: is_whole(at(time), experiment.members),
+        what="background and observations")
+
+
+def inputs_are_there(folder: TimeFolder, members: int) -> bool:
+    """Whether observations and the whole background are complete; the spread is the last to appear."""
+    return folder.background.spread.exists() and folder.observations.exists() and folder.background.is_complete(members)
+
+
+def is_whole(folder: TimeFolder, members: int) -> bool:
+    """Whether all that an analysis leaves is there."""
+    return folder.departures.exists() and folder.analysis.is_complete(members)
 
 
 def read_observations(experiment: Experiment, time: datetime) -> tuple[Observations, Source]:
@@ -57,14 +107,22 @@ def slots_at(experiment: Experiment, slots: Slots, time: datetime) -> tuple[time
     return slots.offsets
 
 
-def is_whole(folder: TimeFolder, members: int) -> bool:
-    """Whether all that an analysis leaves is there."""
-    return folder.departures.exists() and folder.analysis.is_complete(members)
-
-
-def inputs_are_there(folder: TimeFolder, members: int) -> bool:
-    """Whether observations and the whole background are complete; the spread is the last to appear."""
-    return folder.background.spread.exists() and folder.observations.exists() and folder.background.is_complete(members)
+def read_carried(name: str, start: np.ndarray, experiment: Experiment, space: StateSpace, time: datetime) -> np.ndarray:
+    """(level, column) of the field `name` that the analysis before `time` left for it; `start` (level,) at the first
+    time, and in mode "realtime" where it is missing."""
+    levels, before = space.analysis_levels, time - experiment.step
+    anew = np.repeat(start[:, None], space.grid.size, axis=1)
+    if time <= experiment.start:
+        return anew
+    path = experiment.folder.at(before).field(name)
+    if not path.exists() and experiment.mode == "realtime":
+        log.warning("%s: no such file; the adaptive %s starts anew", path, name.replace("_", " "))
+        return anew
+    found = field.read(path, name, space.grid, levels)
+    if found.time != before:
+        raise ContractError(f"{path}: expected the {name.replace('_', ' ')} of {times.name(before)}, "
+                            f"got {times.name(found.time)}")
+    return found.data.reshape(anew.shape)
 
 
 def refuse_no_spread(before: np.ndarray) -> None:
@@ -89,3 +147,38 @@ def refuse_diverged(space: StateSpace, least: np.ndarray, most: np.ndarray, befo
         if after[i] < least_spread * before[i]:
             raise UserError(f"the spread of {channel.name} collapsed from {before[i]:.3g} to {after[i]:.3g} {units}; "
                             "nothing was written; check the observation errors and [relaxation]")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where and as what the products of one time are written; `disk` flushes them side by side."""
+
+    files: TimeFolder
+    space: StateSpace
+    time: datetime
+    experiment: str
+
+    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk) -> None:
+        """`X` (members, channel, column) of the members with these numbers from 0: one file each."""
+        for member, x in zip(members, X, strict=True):
+            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk)
+
+    def statistics(self, mean: np.ndarray, spread: np.ndarray, disk: Disk) -> None:
+        """Mean and spread (channel, column) of the ensemble."""
+        for path, data, statistic in ((self.files.analysis.mean, mean, "mean"),
+                                      (self.files.analysis.spread, spread, "spread")):
+            state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
+
+    def field(self, name: str, data: np.ndarray, disk: Disk) -> None:
+        """`data` (level, column), dimensionless, on the analysis levels, for the next time or a person to read."""
+        levels = self.space.analysis_levels
+        shaped = data.reshape(levels.size, *self.space.grid.shape)
+        written = Field(name, "1", self.space.grid, levels, shaped, self.time)
+        field.write(self.files.field(name), written, self.experiment, disk)
+
+    def last(self, table: Departures, source: Source) -> None:
+        """`departures.nc`, once all else is on the disk."""
+        observations.write(self.files.departures, table, source, self.experiment)
+
+    def _state(self, x: np.ndarray) -> State:
+        return State(self.space, x.reshape(self.space.shape), self.time)

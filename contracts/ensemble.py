@@ -1,13 +1,28 @@
-"""Members in files: read, and summed up as mean and spread."""
+"""The members of one ensemble at one time: found, read, checked for sanity, summed up as mean and spread.
 
-from collections.abc import Iterable
+What is no sane state is refused before it is written: whoever starts from it later loses the cycles in between.
+"""
+
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import numpy as np
 
 from contracts import state
+from contracts.errors import ContractError, UserError
 from contracts.paths import EnsembleFolder
-from contracts.state import StateSpace
+from contracts.state import State, StateSpace
+from contracts.variables import VARIABLES
+
+
+def refuse_missing(ensemble: EnsembleFolder, count: int, what: str) -> None:
+    """Raises ContractError that names the first missing member and counts them."""
+    missing = [path for path in ensemble.members(count) if not path.exists()]
+    if not missing:
+        return
+    if ensemble.tidied.exists():
+        raise ContractError(f"{missing[0]}: the members of {what} are no longer kept ([retention])")
+    raise ContractError(f"{missing[0]}: no such file; expected {what} of {count} members, {len(missing)} missing")
 
 
 def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpace, time: datetime,
@@ -20,3 +35,49 @@ def read_members(folder: EnsembleFolder, members: Iterable[int], space: StateSpa
         for x, member in zip(data, numbers, strict=True):
             x[...] = state.read(folder.member(member + 1), part, time).data.reshape(x.shape)
     return data
+
+
+def stored(folder: EnsembleFolder, count: int, space: StateSpace, time: datetime) -> Iterator[np.ndarray]:
+    """The data of members 1 … count, one at a time."""
+    for path in folder.members(count):
+        yield state.read(path, space, time).data
+
+
+def moments(members: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (k - 1) in float64 by Welford's update (1962), one member in memory at a time."""
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for member in members:
+        count += 1
+        delta = member.astype(np.float64) - mean
+        mean = mean + delta / count
+        squares = squares + delta * (member - mean)
+    if count < 2:
+        raise ValueError(f"a spread needs at least two members, got {count}")
+    return mean, np.sqrt(squares / (count - 1))
+
+
+def write_statistics(folder: EnsembleFolder, members: Iterable[np.ndarray], space: StateSpace, time: datetime,
+                     experiment: str, start: datetime | None = None) -> None:
+    """Write mean.nc, then spread.nc, of `members`, each (channel, lat, lon); `start` as for `state.write`.
+
+    Who waits for an ensemble waits for its spread, which appears last.
+    """
+    mean, spread = moments(members)
+    state.write(folder.mean, State(space, mean, time), None, experiment, "mean", start)
+    state.write(folder.spread, State(space, spread, time), None, experiment, "spread", start)
+
+
+def refuse_insane(data: np.ndarray, space: StateSpace, whose: str) -> None:
+    """Raises UserError that names channel and place where `data` is not finite or beyond the variable's range."""
+    limits = np.array([VARIABLES[channel.variable].valid_range for channel in space.channels])
+    low, high = limits[:, 0, None, None], limits[:, 1, None, None]
+    bad = ~((data >= low) & (data <= high))
+    if not bad.any():
+        return
+    channel, row, col = np.argwhere(bad)[0]
+    name, variable = space.channels[channel].name, VARIABLES[space.channels[channel].variable]
+    raise UserError(
+        f"{whose}: {name} is {data[channel, row, col]:g} {variable.units} at lat {space.grid.lat[row]:g}, "
+        f"lon {space.grid.lon[col]:g}, expected {variable.valid_range[0]:g} to {variable.valid_range[1]:g} "
+        f"({np.count_nonzero(bad)} such values); the forecast is not written: look at the analysis it started from"
+    )

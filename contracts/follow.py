@@ -5,8 +5,7 @@ so that waiting is looking at a name: every 20 ms at first, because a cycle take
 after ten, because then nobody is in a hurry.
 
     with Follower(settings.experiment, "model_server") as follower:
-        for time in settings.experiment.times():
-            follower.wait(folder.at(time).departures.exists, f"the analysis of {times.name(time)}")
+        for time in follower.each_time(settings.experiment.times(), ready, made, "the analysis"):
             …                                   # one step, written completely
 
 It is asked to end by SIGTERM, by Ctrl-C or by the file `stop` in the experiment's folder: the step in hand is finished
@@ -21,9 +20,12 @@ would wait for one another for good: a service that has waited for long looks af
 import logging
 import signal
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from time import monotonic, sleep
 
+from contracts import times
 from contracts.config import Experiment
 from contracts.errors import UserError
 
@@ -35,10 +37,23 @@ class Stopped(Exception):
     """The stop file or a signal asked the service to end; the step in hand was finished."""
 
 
-class Follower:
-    """Made once per program; signals are taken only in the main thread, and given back when the block ends."""
+def at_once(look: Callable[[], bool]) -> bool:
+    return look()
 
-    def __init__(self, experiment: Experiment, name: str):
+
+def never(_: datetime) -> bool:
+    return False
+
+
+class Follower:
+    """Made once per program; signals are taken only in the main thread, and given back when the block ends.
+
+    A program of several processes, which must all see the same, gives its way of `looking`: it calls what it is given
+    on one of them and returns to all what came out.
+    """
+
+    def __init__(self, experiment: Experiment, name: str, looking: Callable[[Callable[[], bool]], bool] = at_once):
+        self._looking = looking
         self._stop_file = experiment.folder.stop
         self._log = logging.getLogger(name)
         self.made: Callable[[], bool] = lambda: True  # set after each step: whether its product is there
@@ -58,24 +73,44 @@ class Follower:
         """Whether a signal was seen or the stop file is there."""
         return bool(self._asked) or self._stop_file.exists()
 
+    def each_time(self, some_times: Iterable[datetime], ready: Callable[[datetime], bool],
+                  made: Callable[[datetime], bool], what: str,
+                  done: Callable[[datetime], bool] = never) -> Iterator[datetime]:
+        """Each of these times once `what` it needs is `ready`, but for those that are `done`.
+
+        `made` says of a time whether what the step on it left is there.  Raises as `wait` does.
+        """
+        for time in some_times:
+            if self._looking(partial(self._comes, time, ready, what, done)):
+                yield time
+                self.made = partial(made, time)
+
+    def _comes(self, time: datetime, ready: Callable[[datetime], bool], what: str,
+               done: Callable[[datetime], bool]) -> bool:
+        """Whether there is something to do at a time: at once where there is not, else when it is ready."""
+        if done(time):
+            return False
+        self.wait(partial(ready, time), f"{what} of {times.name(time)}")
+        return True
+
     def wait(self, ready: Callable[[], bool], what: str) -> None:
         """Return when `ready()`; `what` names it in the log. Raises Stopped if asked to end, even when ready.
 
         Raises UserError where what was `made` last is gone: started again, the service makes it again.
         """
-        began, told = time.monotonic(), False
+        began, told = monotonic(), False
         while True:
             if self.stopping:
                 raise Stopped(f"stopped by {self._asked or self._stop_file}")
             if ready():
                 return
-            waited = time.monotonic() - began
+            waited = monotonic() - began
             if waited >= IN_A_HURRY and not self.made():
                 raise UserError(f"what was made last is gone while waiting for {what}; start this again to make it")
             if waited >= SILENT and not told:
                 told = True
                 self._log.info("waiting for %s", what)
-            time.sleep(OFTEN if waited < IN_A_HURRY else SELDOM)
+            sleep(OFTEN if waited < IN_A_HURRY else SELDOM)
 
     def _ask(self, number: int, _: object) -> None:
         self._asked = signal.Signals(number).name

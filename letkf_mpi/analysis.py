@@ -17,14 +17,15 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from contracts import analysis as analyses
-from contracts import config, ensemble, frozen, observations, paths, program, static, times
+from contracts import config, ensemble, frozen, paths, program, static, times
+from contracts.analysis import Writer, each_time, next_time, parse, read_observations
+from contracts.follow import Follower
 from contracts.observations import Departures, Observations
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag
-from letkf_mpi import files, memory, service, summary
+from letkf_mpi import files, memory, summary
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.local import tempering, tile_kernel, tiles
@@ -104,11 +105,11 @@ def analyse(analyst: Analyst, time: datetime) -> None:
     """All files of the analysis of `time`."""
     world, settings, space, members = analyst.world, analyst.settings, analyst.space, analyst.members
     experiment = settings.experiment
-    phase, out = Phases(), files.Writer(experiment.folder.at(time), space, time, experiment.name)
+    phase, out = Phases(), Writer(experiment.folder.at(time), space, time, experiment.name)
 
     with NodeMemory(world) as node:
         with phase("read"):
-            table, source = node.shared(lambda: analyses.read_observations(experiment, time))
+            table, source = node.shared(lambda: read_observations(experiment, time))
             expect_memory(analyst, len(table))
             inflation = node.shared(lambda: files.read_inflation(settings, space, time))
             alpha = node.shared(lambda: files.read_alpha(settings, space, time))
@@ -141,7 +142,7 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             hxa = members.gather(H.apply(analysis), len(table))
         with phase("write"):
             final = write(analyst, out, analysis, diagnostics, lambda: guess.with_analysis(hxa))
-            world.at_root(lambda: observations.write(out.files.departures, final, source, experiment.name))
+            world.at_root(lambda: out.last(final, source))
         tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
@@ -151,8 +152,8 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     world, settings, space, mine = analyst.world, analyst.settings, analyst.space, analyst.members.mine
     experiment, additive_inflation = settings.experiment, settings.inflation.additive
     channels, folder = mine.of(len(space.channels)), experiment.folder.at(time).background
-    found = world.together(lambda: ensemble.read_members(folder.slot(offset) if offset else folder, mine.members, space,
-                                                      time + offset, channels))
+    found = world.together(lambda: ensemble.read_members(folder.slot(offset) if offset else folder, mine.members,
+                                                         space, time + offset, channels))
     if additive_inflation is None:
         return found
     part, below_hpa = StateSpace(space.grid, space.channels[channels]), settings.analysis.humidity_below_hpa
@@ -213,7 +214,7 @@ def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Colu
         yield used
 
 
-def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics: Diagnostics,
+def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diagnostics,
           final: Callable[[], Departures]) -> Departures:
     """All files but the last: members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`."""
     world, mine, settings = analyst.world, analyst.members.mine, analyst.settings
@@ -222,13 +223,7 @@ def write(analyst: Analyst, out: files.Writer, analysis: np.ndarray, diagnostics
         if mine.writes:
             out.members(analysis, mine.members, disk)
         if world.rank == world.last:
-            out.statistics(diagnostics, disk)
-            if settings.analysis.solver.has_signal and not settings.analysis.is_tempered:
-                out.signal(diagnostics, disk)
-            if settings.localization.nearest is not None:
-                out.left_out(diagnostics, disk)
-            if settings.relaxation.is_carried:
-                out.alpha(diagnostics, disk)
+            files.write_statistics(out, diagnostics, settings, disk)
         return final() if world.is_root else nothing()
 
     with ExitStack() as flushing:
@@ -265,9 +260,11 @@ def main(world: World, arguments: Sequence[str]) -> None:
     world.together(lambda: lanes.refuse_mixed(instructions))
     if chosen.follow:
         world.at_root(lambda: frozen.refuse_other(chosen.experiment, experiment))
-        service.follow(world, experiment, PROGRAM, analyst.at)
+        with Follower(experiment, PROGRAM, world.patiently) as follower:
+            for time in each_time(experiment, follower):
+                analyst.at(time)
         return
-    time = world.shared(lambda: times.parse(chosen.time) if chosen.time else analyses.next_time(experiment))
+    time = world.shared(lambda: times.parse(chosen.time) if chosen.time else next_time(experiment))
     complete = experiment.folder.at(time).departures
     if not world.shared(complete.exists):
         analyst.at(time)
@@ -276,18 +273,8 @@ def main(world: World, arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    example = "mpirun -n 4 python -m letkf_mpi.analysis run/experiments/twin_speedy.toml 1989010106"
-    parser = program.parser(PROGRAM, "Make the LETKF analysis of a time from its background and observations.", example)
-    program.add_experiment(parser, optional=True)
-    parser.add_argument("time", nargs="?", metavar="TIME",
-                        help="YYYYMMDDHH in UTC (default: the earliest with a background and no analysis)")
-    parser.add_argument("--follow", action="store_true",
-                        help="analyse all times of the experiment, waiting for the inputs of each; ends at SIGTERM or "
-                        "at the file `stop` in the experiment's folder")
-    chosen = parser.parse_args(arguments)
-    if chosen.follow and chosen.time:
-        parser.error("--follow goes over all times of the experiment: name none")
-    return chosen
+    return parse(arguments, PROGRAM, "Make the LETKF analysis of a time from its background and observations.",
+                 "mpirun -n 4 python -m letkf_mpi.analysis run/experiments/twin_speedy.toml 1989010106")
 
 
 if __name__ == "__main__":

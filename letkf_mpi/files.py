@@ -1,26 +1,19 @@
-"""What the analysis reads and writes, and the last look before anything is written."""
+"""What of an analysis the LETKF alone reads and writes: its slots, and fields of its inflation and relaxation."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 
-from contracts import analysis as analyses
-from contracts import field, state, times
-from contracts.config import Experiment
-from contracts.errors import ContractError, UserError
-from contracts.field import Field
-from contracts.paths import Disk, TimeFolder
-from contracts.state import State, StateSpace
+from contracts.analysis import Writer, read_carried, refuse_diverged, refuse_no_spread, slots_at
+from contracts.errors import UserError
+from contracts.paths import Disk
+from contracts.state import StateSpace
 from letkf_mpi.config import Inflation, Relaxation, Settings
 from letkf_mpi.local.update import Diagnostics
 
 log = logging.getLogger(__name__)
-_ALPHA, _SIGNAL = "relaxation_alpha", "degrees_of_freedom_for_signal"
-_LEFT_OUT = "local_observations_left_out"
+_INFLATION, _ALPHA = "inflation", "relaxation_alpha"
 
 
 def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
@@ -28,34 +21,25 @@ def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
     done at the analysis time."""
     if settings.analysis.time == "instant" or settings.slots is None:
         return ()
-    return analyses.slots_at(settings.experiment, settings.slots, time)
+    return slots_at(settings.experiment, settings.slots, time)
 
 
 def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
     """(level, column) β for this time: what the time before learned, or the start."""
-    return _carried("inflation", settings.inflation, settings.experiment, space, time)
+    return _carried(_INFLATION, settings.inflation, settings, space, time)
 
 
 def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
     """(level, column) α of relaxation for this time: what the time before learned, or the start."""
-    return _carried(_ALPHA, settings.relaxation, settings.experiment, space, time)
+    return _carried(_ALPHA, settings.relaxation, settings, space, time)
 
 
-def _carried(name: str, method: Inflation | Relaxation, experiment: Experiment, space: StateSpace,
+def _carried(name: str, method: Inflation | Relaxation, settings: Settings, space: StateSpace,
              time: datetime) -> np.ndarray:
-    levels, before = space.analysis_levels, time - experiment.step
-    start = np.repeat(method.start(levels)[:, None], space.grid.size, axis=1)
-    if not method.is_carried or time <= experiment.start:
-        return start
-    path = experiment.folder.at(before).field(name)
-    if not path.exists() and experiment.mode == "realtime":
-        log.warning("%s: no such file; the adaptive %s starts anew", path, name.replace("_", " "))
-        return start
-    found = field.read(path, name, space.grid, levels)
-    if found.time != before:
-        raise ContractError(f"{path}: expected the {name.replace('_', ' ')} of {times.name(before)}, "
-                            f"got {times.name(found.time)}")
-    return found.data.reshape(start.shape)
+    start = method.start(space.analysis_levels)
+    if not method.is_carried:
+        return np.repeat(start[:, None], space.grid.size, axis=1)
+    return read_carried(name, start, settings.experiment, space, time)
 
 
 def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None:
@@ -65,57 +49,30 @@ def check(analysis: Diagnostics, space: StateSpace, least_spread: float) -> None
     """
     area = space.grid.area_weights.reshape(-1) / space.grid.size
     before, after = analysis.background_spread @ area, analysis.spread @ area
-    analyses.refuse_no_spread(before)
+    refuse_no_spread(before)
     for name in (*Diagnostics.BY_CHANNEL, *Diagnostics.BY_LEVEL):
         lost = ~np.isfinite(getattr(analysis, name)).all(axis=0)
         if lost.any():
             raise UserError(f"{name} of the analysis is not finite in {lost.sum()} of {lost.size} columns; nothing was "
                             "written; look for what is not finite in background and observations")
-    analyses.refuse_diverged(space, analysis.least.min(axis=1), analysis.most.max(axis=1), before, after, least_spread)
+    refuse_diverged(space, analysis.least.min(axis=1), analysis.most.max(axis=1), before, after, least_spread)
 
 
-@dataclass(frozen=True)
-class Writer:
-    """Where and as what the products of one time are written; `disk` flushes them side by side."""
+def write_statistics(out: Writer, told: Diagnostics, settings: Settings, disk: Disk) -> None:
+    """Mean and spread of the ensemble; fields that the next time reads and a person looks at."""
+    out.statistics(told.mean, told.spread, disk)
+    for name, data in _fields(told, settings).items():
+        out.field(name, data, disk)
 
-    files: TimeFolder
-    space: StateSpace
-    time: datetime
-    experiment: str
 
-    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk) -> None:
-        """`X` (members, channel, column): one file each."""
-        for member, x in zip(members, X, strict=True):
-            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk)
-
-    def statistics(self, analysis: Diagnostics, disk: Disk) -> None:
-        """Mean and spread of the ensemble; fields that the next time reads and a person looks at."""
-        for path, data, statistic in ((self.files.analysis.mean, analysis.mean, "mean"),
-                                      (self.files.analysis.spread, analysis.spread, "spread")):
-            state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
-
-        self._field(self.files.inflation, "inflation", analysis.inflation, disk)
-        for name, data in (("local_observation_count", analysis.count), ("local_weight_sum", analysis.weight),
-                           ("relaxation_factor", analysis.relaxation)):
-            self._field(self.files.field(name), name, data, disk)
-
-    def left_out(self, analysis: Diagnostics, disk: Disk) -> None:
-        """Observations within reach that were left out for nearer ones, where their number is limited."""
-        self._field(self.files.field(_LEFT_OUT), _LEFT_OUT, analysis.left_out, disk)
-
-    def signal(self, analysis: Diagnostics, disk: Disk) -> None:
-        """Degrees of freedom for signal, of a solver that has them."""
-        self._field(self.files.field(_SIGNAL), _SIGNAL, analysis.signal, disk)
-
-    def alpha(self, analysis: Diagnostics, disk: Disk) -> None:
-        """α of an adaptive relaxation, which the next time reads."""
-        self._field(self.files.field(_ALPHA), _ALPHA, analysis.alpha, disk)
-
-    def _field(self, path: Path, name: str, data: np.ndarray, disk: Disk) -> None:
-        """`data` (level, column), dimensionless."""
-        levels = self.space.analysis_levels
-        shaped = data.reshape(levels.size, *self.space.grid.shape)
-        field.write(path, Field(name, "1", self.space.grid, levels, shaped, self.time), self.experiment, disk)
-
-    def _state(self, x: np.ndarray) -> State:
-        return State(self.space, x.reshape(self.space.shape), self.time)
+def _fields(told: Diagnostics, settings: Settings) -> dict[str, np.ndarray]:
+    """(level, column) by name: always four, and more of the methods that have them."""
+    fields = {_INFLATION: told.inflation, "local_observation_count": told.count, "local_weight_sum": told.weight,
+              "relaxation_factor": told.relaxation}
+    if settings.analysis.solver.has_signal and not settings.analysis.is_tempered:
+        fields["degrees_of_freedom_for_signal"] = told.signal
+    if settings.localization.nearest is not None:
+        fields["local_observations_left_out"] = told.left_out
+    if settings.relaxation.is_carried:
+        fields[_ALPHA] = told.alpha
+    return fields

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from contracts import paths, progress, state, times
+from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from contracts.state import State
@@ -39,7 +40,7 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
     if not todo:
         log.info("%s: complete already", source.folder / "forecast")
         return
-    ensemble.refuse_missing(source.analysis, experiment.members, f"the analysis {times.name(start)}")
+    refuse_missing(source.analysis, experiment.members, f"the analysis {times.name(start)}")
     batches = list(_batches(settings, model, start))
     leads = [lead for lead in folders if lead <= todo[-1]]
     for lead in progress.reported(leads, f"forecast from {times.name(start)}, steps", log):
@@ -49,7 +50,7 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
             continue
         if write == "members":
             _write_members(folders[lead], members, model, start + lead, experiment.name, start)
-        ensemble.write_statistics(folders[lead], members, model.space, start + lead, experiment.name, start)
+        write_statistics(folders[lead], members, model.space, start + lead, experiment.name, start)
     log.info("%s: %d members to %s", source.folder / "forecast", experiment.members, times.name(start + todo[-1]))
 
 
@@ -64,7 +65,7 @@ def _members(batches: list[Batch], model: ForecastModel, step: float) -> list[np
     members = [data for batch in batches for data in batch.data]
     for number, data in enumerate(members, start=1):
         whose = f"member {number} at {times.name(batches[0].time)}, step {step:g} of an extended forecast"
-        ensemble.refuse_insane(data, model.space, whose)
+        refuse_insane(data, model.space, whose)
     return members
 
 

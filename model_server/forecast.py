@@ -17,6 +17,7 @@ import numpy as np
 
 from contracts import paths, program, progress, state, times
 from contracts.constants import HOUR
+from contracts.ensemble import refuse_missing, write_statistics
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from model_server import config, ensemble, extended, models
@@ -81,9 +82,9 @@ def write_background(settings: config.Settings, model: ForecastModel, time: date
     todo = [number for number in range(1, experiment.members + 1) if not _is_made(number, targets)]
     if todo:
         analysis = experiment.folder.at(time).analysis
-        ensemble.refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
+        refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
     members = _members(settings, model, time, targets)
-    ensemble.write_statistics(target, members, model.space, valid, experiment.name)
+    write_statistics(target, members, model.space, valid, experiment.name)
     log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))
 
 

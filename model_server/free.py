@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from contracts import program, progress, times
+from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
 from model_server import config, ensemble
 from model_server.forecast import model_of, steps_to_next
 from model_server.models.base import Batch, ForecastModel
@@ -38,7 +39,7 @@ def free(settings: config.Settings) -> None:
     steps = steps_to_next(model, settings)
     start, *later = [time for time in experiment.times() if time <= todo[-1]]
     first = experiment.folder.at(start).background
-    ensemble.refuse_missing(first, experiment.members, f"the first background {times.name(start)}")
+    refuse_missing(first, experiment.members, f"the first background {times.name(start)}")
     numbers = range(1, experiment.members + 1)
     batches = [
         ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.batch)
@@ -54,9 +55,9 @@ def free(settings: config.Settings) -> None:
 def _write(settings: config.Settings, batches: list[Batch], model: ForecastModel) -> None:
     time = batches[0].time
     for number, data in enumerate(_members(batches), start=1):
-        ensemble.refuse_insane(data, model.space, f"free member {number} at {times.name(time)}")
+        refuse_insane(data, model.space, f"free member {number} at {times.name(time)}")
     folder = settings.experiment.folder.free(time)
-    ensemble.write_statistics(folder, _members(batches), model.space, time, settings.experiment.name)
+    write_statistics(folder, _members(batches), model.space, time, settings.experiment.name)
 
 
 def _members(batches: list[Batch]) -> Iterable[np.ndarray]:

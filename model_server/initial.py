@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from contracts import program, state, static, times
+from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from model_server import config, ensemble, models, restart
@@ -46,8 +47,8 @@ def initial(settings: config.Settings) -> None:
         ensemble.write(target, numbers, batch, model, experiment.name)
     own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
     static.write(experiment.folder.static, own, experiment.name)
-    members = ensemble.stored(target, experiment.members, settings.space, start)
-    ensemble.write_statistics(target, members, settings.space, start, experiment.name)
+    members = stored(target, experiment.members, settings.space, start)
+    write_statistics(target, members, settings.space, start, experiment.name)
     log.info("%s: %d members, nature run of %s to %s", target.folder, experiment.members,
              times.name(sources[0]), times.name(sources[-1]))
 

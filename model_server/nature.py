@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from contracts import paths, program, progress, state, static, times
+from contracts.ensemble import refuse_insane
 from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
 from contracts.state import State
-from model_server import config, ensemble, models, restart
+from model_server import config, models, restart
 from model_server.models.base import Batch, NatureModel
 
 log = logging.getLogger("model_server.nature")
@@ -74,7 +75,7 @@ def _last(folder: NatureFolder, model: NatureModel, end: datetime) -> Batch | No
 def _keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetime) -> None:
     """State, then restart: a restart says that the run is complete up to its time. Of the spin-up only restarts."""
     time = batch.time
-    ensemble.refuse_insane(batch.data[0], model.space, f"the nature run at {times.name(time)}")
+    refuse_insane(batch.data[0], model.space, f"the nature run at {times.name(time)}")
     if time >= start:
         state.write(folder.state(time), State(model.space, batch.data[0], time), experiment=folder.folder.name)
     elif (start - time) % SPIN_UP_SAVED:

@@ -21,6 +21,7 @@ import numpy as np
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
+from obsproc import placing
 from obsproc.quality import reject
 
 USABLE = (Flag.passed, Flag.monitored)
@@ -127,17 +128,9 @@ def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
         if not soon.any():
             return
         a, b = a[soon], b[soon]
-        near = _distance(heads, a, b) <= metres[a]
+        near = EARTH_RADIUS * placing.arc(heads.lat[a], heads.lon[a], heads.lat[b], heads.lon[b]) <= metres[a]
         for one, other in zip(a[near], b[near], strict=True):
             yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
-
-
-def _distance(table: Observations, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Metres on the sphere between rows a and b, by the haversine."""
-    south, north = np.deg2rad(table.lat[a]), np.deg2rad(table.lat[b])
-    half_lat, half_lon = (north - south) / 2, np.deg2rad(table.lon[b] - table.lon[a]) / 2
-    haversine = np.sin(half_lat) ** 2 + np.cos(south) * np.cos(north) * np.sin(half_lon) ** 2
-    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))
 
 
 def _agree(table: Observations, reports: _Reports, fuller: int, other: int) -> bool:

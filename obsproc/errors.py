@@ -8,7 +8,9 @@ pressure. A blank means that the quantity of that type is not used there. Number
     python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv
 
 An error of relative humidity becomes one of specific humidity with the temperature of the level (`convert`).
-Geopotential height has no error in either place. An error that is known nowhere is flagged, never invented.
+The table leaves out the scatterometer winds of today (type 290, ASCAT, in the files since 2009): 1.5 m/s, as in the
+IFS of ECMWF. Geopotential height has no error in either place. An error that is known nowhere is flagged, never
+invented.
 """
 
 import csv
@@ -29,6 +31,7 @@ from obsproc.quality import reject
 
 NOT_USED = 0.1e10  # in NCEP's file
 COLUMNS = ("temperature", "relative_humidity", "wind", "surface_pressure")  # in the order of NCEP's file
+ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI
 _SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}
 _COLUMN_OF = {
@@ -84,6 +87,8 @@ def cdas() -> ErrorTable:
         profile = np.array([float(v) if v else np.nan for v in values]) * _SI[column]
         for kind in _expand(ranges):
             error[column][kind - types[0]] = profile[::-1]
+    for (column, kind), value in ADDED.items():
+        error[column][kind - types[0]] = value
     return ErrorTable(types, pressure[::-1], error)
 
 

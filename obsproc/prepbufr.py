@@ -22,7 +22,7 @@ temperature) is looked up in the other part, at the same pressure, where the lev
 *Virtual temperature.* The sensible one stands deeper in the stack, or humidity converts (`temperatures`); else the row
 stays a virtual temperature flagged `not_converted`.
 
-*Drift.* A sonde's XDR, YDR, HRDR place each level where it was measured; without them the report's XOB, YOB, DHR do.
+*Place and time*: `placing`.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import observations, times
-from contracts.constants import HOUR
+from contracts import observations
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import convert, temperatures
+from obsproc import convert, placing, temperatures
 from obsproc.bufr.reports import Reports
+from obsproc.placing import Places
 from obsproc.temperatures import Temperatures
 
 WANTED = frozenset((
@@ -56,16 +56,18 @@ SURFACE_LEVEL = 0  # category of the level at the ground
 class Candidates:
     """Observations on their way through quality control, with what its checks need and the table does not keep.
 
-    `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `pressure_mark` (nobs,)
-    quality mark of the level's pressure where that places the observation, else -1; `temperature` (nobs,) sensible, of
-    the level, K, NaN if unknown.
+    `level` (nobs,) numbers the levels of the message type; `category` (nobs,) of the level; `place_mark` (nobs,) that
+    of what places the observation: of the level's pressure aloft, of the station's height for its pressure, else -1;
+    `temperature` (nobs,) sensible, of the level, K, NaN if unknown; `report_time` (nobs,) seconds since 1970, when the
+    report began.
     """
 
     table: Observations
     level: np.ndarray
     category: np.ndarray
-    pressure_mark: np.ndarray
+    place_mark: np.ndarray
     temperature: np.ndarray
+    report_time: np.ndarray
 
 
 def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
@@ -79,7 +81,7 @@ def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Cand
     levels = _levels(reports, cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("level", "category", "pressure_mark", "temperature"))
+               for name in ("level", "category", "place_mark", "temperature", "report_time"))
     return Candidates(observations.concatenate([part.table for part in parts]), *columns)
 
 
@@ -90,10 +92,7 @@ class _Levels:
     message_type: str
     columns: dict[str, np.ndarray]  # as decoded, header columns spread over the levels
     report: np.ndarray
-    lat: np.ndarray
-    lon: np.ndarray
-    time: np.ndarray  # int64 seconds since 1970
-    has_time: np.ndarray
+    place: Places
     at_surface: np.ndarray
     temperature: Temperatures
     sensible: np.ndarray  # temperature of the level, also from the other part
@@ -107,22 +106,13 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     owner = reports.level_owner()
     columns = reports.level | {name: values[owner] for name, values in reports.header.items()}
     missing = np.full(reports.levels, np.nan)
-
-    def drifted(level: str, header: str) -> np.ndarray:
-        start, drift = columns.get(header, missing), columns.get(level, missing)
-        return np.where(np.isfinite(drift), drift, start)
-
-    hours = drifted("HRDR", "DHR")
-    has_time = np.isfinite(hours)
-    seconds = np.rint(np.where(has_time, hours, 0.0) * HOUR).astype(np.int64)
     is_surface_report = reports.message_type in SURFACE_MESSAGES
     at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
     report = first_report + joined(reports)[owner]
     found = temperatures.of_levels(reports, report)
     pressure = columns.get("POB", missing)
     sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
-    return _Levels(reports.message_type, columns, report, drifted("YDR", "YOB"),
-                   convert.longitude(drifted("XDR", "XOB")), times.to_seconds(cycle) + seconds, has_time, at_surface,
+    return _Levels(reports.message_type, columns, report, placing.of_levels(columns, cycle, reports.levels), at_surface,
                    found, sensible)
 
 
@@ -147,6 +137,7 @@ class _Recipe:
     mark: np.ndarray  # (nlevel,) its quality mark
     error: np.ndarray
     background: np.ndarray
+    ground_mark: np.ndarray | float = np.nan  # (nlevel,) mark of what it needs to stand at the surface
     is_virtual: np.ndarray | bool = False  # (nlevel,) a virtual temperature that could not be converted
 
 
@@ -158,13 +149,13 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
                                             convert.pascal(get("POB")))
     return [
         _Recipe(q.temperature, q.temperature_2m, found.value, found.mark, found.error, found.background,
-                found.is_virtual),
+                is_virtual=found.is_virtual),
         _Recipe(q.specific_humidity, q.specific_humidity_2m, get("QOB") * convert.MILLIGRAM_PER_KILOGRAM, get("QQM"),
                 humidity_error, get("QFC") * convert.MILLIGRAM_PER_KILOGRAM),
         _Recipe(q.u_component_of_wind, q.u_component_of_wind_10m, get("UOB"), get("WQM"), get("WOE"), get("UFC")),
         _Recipe(q.v_component_of_wind, q.v_component_of_wind_10m, get("VOB"), get("WQM"), get("WOE"), get("VFC")),
         _Recipe(None, q.surface_pressure, np.where(is_mass, convert.pascal(get("POB")), np.nan), get("PQM"),
-                convert.pascal(get("POE")), convert.pascal(get("PFC"))),
+                convert.pascal(get("POE")), convert.pascal(get("PFC")), ground_mark=get("ZQM")),
         _Recipe(q.geopotential_height, None, np.where(is_sounding, get("ZOB"), np.nan), get("ZQM"),
                 np.full(len(levels.report), np.nan), get("ZFC")),
     ]
@@ -173,29 +164,24 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
 def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
     has_row = np.where(levels.at_surface, recipe.surface is not None, recipe.aloft is not None)
     row = np.flatnonzero(np.isfinite(recipe.value) & has_row)
-    n, at_surface = len(row), levels.at_surface[row]
+    n, at_surface, place = len(row), levels.at_surface[row], levels.place
     virtual = np.broadcast_to(recipe.is_virtual, len(has_row))[row]
     quantity = np.where(at_surface, recipe.surface or 0, recipe.aloft or 0)
     quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
     flag = np.where(virtual, Flag.not_converted, Flag.passed)
-    pressure = convert.pascal(levels.get("POB")[row])
-    elevation = _elevation(levels.get("ELV")[row], at_surface)
-    placed = np.isfinite(levels.lat[row]) & np.isfinite(levels.lon[row]) & levels.has_time[row]
+    pressure = placing.pressure(levels.get("POB")[row])
+    elevation = placing.elevation(levels.get("ELV")[row], at_surface, levels.message_type)
+    placed = np.isfinite(place.lat[row]) & np.isfinite(place.lon[row]) & place.has_time[row]
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(
         value=recipe.value[row], error=recipe.error[row], quantity=quantity,
         flag=np.where(placed, flag, Flag.missing_position), quality=_mark(recipe.mark[row]),
         type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
-        station=levels.columns["SID"][row], report=levels.report[row], lat=levels.lat[row], lon=levels.lon[row],
-        pressure=pressure, elevation=elevation, time=levels.time[row], file_background=recipe.background[row])
-    return Candidates(table, row, levels.get("CAT")[row],
-                      np.where(at_surface, -1, _mark(levels.get("PQM")[row])), levels.sensible[row])
-
-
-def _elevation(metres: np.ndarray, at_surface: np.ndarray) -> np.ndarray:
-    """Heights of stations; NaN where no station on this planet stands (9999 is a filler in the older files)."""
-    impossible = (metres < -500.0) | (metres > 6000.0)
-    return np.where(at_surface & impossible, np.nan, metres)
+        station=levels.columns["SID"][row], report=levels.report[row], lat=place.lat[row], lon=place.lon[row],
+        pressure=pressure, elevation=elevation, time=place.time[row], file_background=recipe.background[row])
+    place_mark = np.where(levels.at_surface, recipe.ground_mark, levels.get("PQM"))[row]
+    return Candidates(table, row, levels.get("CAT")[row], _mark(place_mark), levels.sensible[row],
+                      place.report_time[row])
 
 
 def _mark(marks: np.ndarray) -> np.ndarray:

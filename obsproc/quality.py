@@ -5,7 +5,8 @@ calls is the order of precedence. Nothing is removed.
 
 NCEP's quality marks: 0 keep, 1 good, 2 neutral, 3 suspect; 4 to 15 are not to be used (9 no observation error, 12 on
 the reject list, 13 failed a check, 14 purged, 15 for other reasons). An observation aloft is only as good as the
-pressure that places it: the worse of both marks counts.
+pressure that places it, and the pressure of a sounding's station as the height that failed or passed the hydrostatic
+check: the worse of both marks counts.
 
 Both components of a wind share one fate: one that is impossible condemns the other.
 
@@ -69,11 +70,11 @@ def valid_range(quantity: Quantity) -> tuple[float, float]:
 
 
 def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:
-    """Time, level category, range and quality marks; `window` is closed at both ends."""
+    """Time of the report, level category, range and quality marks; `window` is closed at both ends."""
     table = candidates.table
     early, late = (times.to_seconds(end) for end in window)
-    mark = np.maximum(table.quality, candidates.pressure_mark)
-    table = reject(table, (table.time < early) | (table.time > late), Flag.out_of_window)
+    mark = np.maximum(table.quality, candidates.place_mark)
+    table = reject(table, (candidates.report_time < early) | (candidates.report_time > late), Flag.out_of_window)
     table = reject(table, candidates.category == AUXILIARY_LEVEL, Flag.auxiliary_level)
     table = reject(table, _impossible(table, candidates.level), Flag.out_of_range)
     table = reject(table, table.quality < 0, Flag.missing_mark)

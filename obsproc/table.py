@@ -180,7 +180,7 @@ def _candidates(path: Path, columns: dict[str, np.ndarray]) -> Candidates:
         lon=convert.longitude(numbers["lon"]), pressure=numbers["pressure"], elevation=numbers["elevation"],
         time=columns["time"], file_background=np.full(n, np.nan))
     level = _levels(table, at_surface)
-    return Candidates(table, level, np.full(n, np.nan), np.full(n, -1), _temperature(table, level))
+    return Candidates(table, level, np.full(n, np.nan), np.full(n, -1), _temperature(table, level), table.time)
 
 
 def _check(path: Path, numbers: dict[str, np.ndarray], texts: dict[str, np.ndarray], quantity: np.ndarray) -> None:

@@ -108,7 +108,7 @@ class World:
         return result
 
     def patiently(self, step: Callable[[], T]) -> T:
-        """`at_root` for a step that may take hours: the others sleep, where MPI's own waiting keeps a core busy."""
+        """`shared` for a step that may take hours: the others sleep, where MPI's own waiting keeps a core busy."""
 
         def first() -> T:
             try:
@@ -117,7 +117,7 @@ class World:
                 for rank in range(1, self.size):
                     self.comm.send(None, dest=rank)
 
-        return self.together(first if self.is_root else self._sleep_until_told)
+        return self.comm.bcast(self.together(first if self.is_root else self._sleep_until_told))
 
     def _sleep_until_told(self) -> Any:
         began, told = time.monotonic(), self.comm.irecv(source=0)

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from contracts import progress, state, times
+from contracts import ensemble, progress, state, times
 from contracts.errors import ContractError, UserError
 from contracts.state import State
 from model_server import __main__ as program
-from model_server import config, ensemble, memory, models
+from model_server import config, memory, models
 from model_server.forecast import forecast
 from model_server.free import free
 from model_server.models import persistence as persistence_model

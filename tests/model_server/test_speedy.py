@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from contracts import times
+from contracts import ensemble, times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY
-from model_server import ensemble, models
+from model_server import models
 from model_server.models.base import Batch, NatureModel
 from model_server.models.speedy import _resized, native_of
 from model_server.models.speedy.exchange import Exchange

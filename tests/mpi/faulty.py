@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 
+from contracts.analysis import Writer
 from contracts.errors import UserError
 from letkf_mpi import analysis
-from letkf_mpi.files import Writer
 from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.ranks.parallel import World, guarded
 

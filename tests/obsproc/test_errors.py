@@ -28,6 +28,8 @@ def test_every_number_is_that_of_ncep(ncep):
     for kind, rows in ncep.items():
         pressure = rows[:, 0] * 100
         for number, column in enumerate(errors.COLUMNS, start=1):
+            if (column, kind) in errors.ADDED:
+                continue
             expected = np.where(rows[:, number] > 1e8, np.nan, rows[:, number] * UNIT[column])
             found = table.at(column, np.full(len(pressure), kind), pressure)
             np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{kind} {column}")

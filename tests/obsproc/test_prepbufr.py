@@ -111,10 +111,10 @@ def test_a_surface_report_needs_its_height_and_a_sounding_level_its_pressure(ele
     assert rows(TOB=-40.0, POB=np.nan).flag.tolist() == [Flag.missing_position]
 
 
-def test_the_mark_of_the_pressure_matters_aloft_only():
-    made = prepbufr.candidates(reports(CAT=[0, 1], TOB=[10.0, 5.0], PQM=[8, 8]), TIME)
-    aloft = made.table.quantity == Quantity.temperature
-    assert set(made.pressure_mark[aloft]) == {8} and set(made.pressure_mark[~aloft]) == {-1}
+def test_the_mark_of_the_pressure_matters_aloft_and_that_of_the_height_to_the_station_s_pressure():
+    made = prepbufr.candidates(reports(CAT=[0, 1], TOB=[10.0, 5.0], PQM=[8, 8], ZQM=[13, 14]), TIME)
+    mark = {Quantity(code): mark for code, mark in zip(made.table.quantity, made.place_mark, strict=True)}
+    assert mark == {Quantity.temperature: 8, Quantity.temperature_2m: -1, Quantity.surface_pressure: 13}
 
 
 @pytest.fixture(scope="module")

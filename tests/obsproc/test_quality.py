@@ -17,11 +17,11 @@ WINDOW = (TIME - timedelta(hours=3), TIME + timedelta(hours=3))
 START = int(TIME.timestamp())
 
 
-def checked(value=270.0, category=1, pressure_mark=2, level=0, max_mark=3, **columns):
+def checked(value=270.0, category=1, place_mark=2, level=0, max_mark=3, **columns):
     table = observations(value, **columns)
     n = len(table)
-    candidates = Candidates(table, np.broadcast_to(level, n), np.full(n, category), np.full(n, pressure_mark),
-                            np.full(n, 280.0))
+    candidates = Candidates(table, np.broadcast_to(level, n), np.full(n, category), np.full(n, place_mark),
+                            np.full(n, 280.0), table.time)
     return quality.check(candidates, WINDOW, max_mark).flag
 
 
@@ -36,7 +36,7 @@ def checked(value=270.0, category=1, pressure_mark=2, level=0, max_mark=3, **col
     ({"value": -1e-3, "quantity": Quantity.specific_humidity}, Flag.passed),  # noise about a small one
     ({"quality": 3}, Flag.passed),
     ({"quality": 4}, Flag.bad_mark),
-    ({"quality": 2, "pressure_mark": 8}, Flag.bad_mark),
+    ({"quality": 2, "place_mark": 8}, Flag.bad_mark),
     ({"quality": -1}, Flag.missing_mark),
     ({"quality": 15, "category": quality.AUXILIARY_LEVEL}, Flag.auxiliary_level),
     ({"flag": Flag.missing_position, "quality": 15}, Flag.missing_position),
@@ -64,7 +64,7 @@ def test_quantities_that_are_not_used_are_monitored():
 
 def humid(value, temperature, limit=1.2, pressure=85_000.0, quantity=Quantity.specific_humidity):
     table = observations(value, quantity=quantity, pressure=pressure)
-    plain = Candidates(table, np.zeros(1, int), np.ones(1), np.full(1, 2), np.full(1, temperature))
+    plain = Candidates(table, np.zeros(1, int), np.ones(1), np.full(1, 2), np.full(1, temperature), table.time)
     return quality.check_humidity(plain, table, limit).flag.tolist()
 
 

@@ -1,0 +1,79 @@
+"""Where and when the levels of a report stand.
+
+*Drift.* A sonde's XDR, YDR, HRDR place each level where and when it was measured; without them the report's XOB, YOB,
+DHR do. A drift is not believed blindly: a place more than 10 degrees of arc from the launch, or given by half, falls
+back to the launch, so does a time more than 4 h from it (GSI, `read_prepbufr`).
+
+*Window.* The time of the report decides whether it belongs to the analysis, not that of each level: a sounding is not
+cut off halfway up.
+
+*What is no place.* A latitude beyond the poles, a longitude beyond a circle, be it of the drift (a bit has flipped), a
+pressure of zero: NaN, and the rows are flagged `missing_position`. No station on this planet stands below -500 m or
+above 6000 m (9999 is a filler in the older files). What measures the sea's surface, and has no height or an impossible
+one, stands at sea level.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from contracts import times
+from contracts.constants import HOUR
+from obsproc import convert
+
+LONGEST_DRIFT = np.deg2rad(10.0)
+LONGEST_FLIGHT = 4.0  # h
+LOWEST_STATION, HIGHEST_STATION = -500.0, 6000.0  # m
+SEA_MESSAGES = frozenset(("SFCSHP", "SPSSMI", "ERS1DA", "QKSWND", "WDSATR", "ASCATW"))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Of each level (nlevel,): `lat`, `lon` degrees in [0, 360), NaN where unknown; `time` and `report_time` int64
+    seconds since 1970, meaningless where not `has_time`."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    time: np.ndarray
+    report_time: np.ndarray
+    has_time: np.ndarray
+
+
+def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -> Places:
+    """From decoded columns (nlevel,), those of the report spread over its levels; hours count from `cycle`."""
+    missing = np.full(levels, np.nan)
+    launch_lon, launch_lat, launch_hours, lon, lat, hours = (
+        columns.get(name, missing) for name in ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR"))
+    drifted = ~(arc(launch_lat, launch_lon, lat, lon) > LONGEST_DRIFT) & np.isfinite(lat) & np.isfinite(lon)
+    flying = ~(np.abs(hours - launch_hours) > LONGEST_FLIGHT) & np.isfinite(hours)
+    hours = np.where(flying, hours, launch_hours)
+    has_time = np.isfinite(hours)
+    launch_hours = np.where(np.isfinite(launch_hours), launch_hours, hours)
+    time, report_time = (times.to_seconds(cycle) + np.rint(np.where(has_time, since, 0.0) * HOUR).astype(np.int64)
+                         for since in (hours, launch_hours))
+    on_globe = ~((np.abs(lat) > 90.0) | (np.abs(lon) > 360.0))
+    lat, lon = np.where(drifted | ~on_globe, lat, launch_lat), np.where(drifted | ~on_globe, lon, launch_lon)
+    return Places(np.where(np.abs(lat) <= 90.0, lat, np.nan),
+                  convert.longitude(np.where(np.abs(lon) <= 360.0, lon, np.nan)), time, report_time, has_time)
+
+
+def elevation(metres: np.ndarray, at_surface: np.ndarray, message_type: str) -> np.ndarray:
+    """Height (m) of the station of each level; NaN where it is unknown or no station can stand, but 0 at sea."""
+    impossible = (metres < LOWEST_STATION) | (metres > HIGHEST_STATION)
+    known = np.where(at_surface & impossible, np.nan, metres)
+    return np.where(np.isfinite(known), known, 0.0) if message_type in SEA_MESSAGES else known
+
+
+def pressure(hectopascal: np.ndarray) -> np.ndarray:
+    """Pa; NaN where it is none."""
+    return np.where(hectopascal > 0, convert.pascal(hectopascal), np.nan)
+
+
+def arc(lat: np.ndarray, lon: np.ndarray, other_lat: np.ndarray, other_lon: np.ndarray) -> np.ndarray:
+    """Radians of a great circle between places in degrees, by the haversine."""
+    south, north = np.deg2rad(lat), np.deg2rad(other_lat)
+    haversine = (np.sin((north - south) / 2) ** 2
+                 + np.cos(south) * np.cos(north) * np.sin(np.deg2rad(other_lon - lon) / 2) ** 2)
+    return 2 * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))
