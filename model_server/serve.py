@@ -6,10 +6,12 @@ The bits are those of the command `forecast`; times whose backgrounds are comple
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 
 from contracts import frozen, program, times
+from contracts.config import Experiment
 from contracts.follow import Follower
 from model_server import config, forecast
 
@@ -42,12 +44,21 @@ def serve(settings: config.Settings, follow: bool) -> None:
     with Follower(experiment, log.name) as follower:
         model = forecast.model_of(settings)
         log.info("%s is ready, %d forecasts to make", model.name, len(todo))
-        for time in todo:
-            analysis = experiment.folder.at(time).departures  # written last
-            if not (follow or analysis.exists()):
-                log.info("no complete analysis of %s yet; --follow waits for it", times.name(time))
-                return
-            follower.wait(analysis.exists, f"the analysis of {times.name(time)}")
+        for time in follower.each_time(todo if follow else _analysed(experiment, todo),
+                                       ready=partial(_is_analysed, experiment),
+                                       made=partial(forecast.is_complete, settings), what="the analysis"):
             with program.logging_to_file(experiment.folder.at(time).log("forecast")):
                 forecast.write_background(settings, model, time)
-            follower.made = partial(forecast.is_complete, settings, time)
+
+
+def _is_analysed(experiment: Experiment, time: datetime) -> bool:
+    return experiment.folder.at(time).departures.exists()  # written last
+
+
+def _analysed(experiment: Experiment, todo: Iterable[datetime]) -> Iterator[datetime]:
+    """Times up to the first without an analysis, which is told."""
+    for time in todo:
+        if not _is_analysed(experiment, time):
+            log.info("no complete analysis of %s yet; --follow waits for it", times.name(time))
+            return
+        yield time

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from contracts import clock as clocks
@@ -108,11 +107,12 @@ def without_observations(experiment: config.Experiment) -> list[datetime]:
 
 def follow(settings: Settings, some_times: Sequence[datetime], clock: Clock | None) -> None:
     """Write observations.nc of these times, each when it can be made; raises Stopped if asked to end."""
+    folder = settings.experiment.folder
     with Follower(settings.experiment, log.name) as follower:
-        for time in some_times:
-            follower.wait(partial(is_ready, settings, time, clock), f"the observation files of {times.name(time)}")
+        for time in follower.each_time(some_times, what="the observation files",
+                                       ready=lambda time: is_ready(settings, time, clock),
+                                       made=lambda time: folder.at(time).observations.exists()):
             make_one(settings, time, clock)
-            follower.made = settings.experiment.folder.at(time).observations.exists
 
 
 def make_one(settings: Settings, time: datetime, clock: Clock | None) -> None:

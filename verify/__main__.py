@@ -68,14 +68,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def follow(settings: Settings) -> None:
     """Score all times that have no scores, each when its analysis is complete; raises Stopped if asked to end."""
-    folder = settings.experiment.folder
-    with Follower(settings.experiment, log.name) as follower:
-        for time in settings.experiment.times():
-            here = folder.at(time)
-            if not here.scores.exists():
-                follower.wait(here.departures.exists, f"the analysis of {times.name(time)}")
-                write_scores(settings, time)
-                follower.made = here.scores.exists
+    experiment = settings.experiment
+    with Follower(experiment, log.name) as follower:
+        for time in follower.each_time(experiment.times(), what="the analysis",
+                                       ready=lambda time: experiment.folder.at(time).departures.exists(),
+                                       made=lambda time: experiment.folder.at(time).scores.exists(),
+                                       done=lambda time: experiment.folder.at(time).scores.exists()):
+            write_scores(settings, time)
 
 
 def write_scores(settings: Settings, time: datetime) -> None:

@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
 from contracts import follow, frozen
 from contracts.errors import UserError
+from tests.builders import TIME
 from tests.contracts.test_shell import TEXT, experiment_of
 
 # Steps of `name`: for each number wait for the file in.N, take a while over the step, write out.N.
@@ -119,6 +121,25 @@ def test_who_waits_for_long_sees_that_what_it_made_is_gone(tmp_path, monkeypatch
         follower.wait(lambda: True, "what is there")  # nobody waits
         with pytest.raises(UserError, match="what was made last is gone while waiting for what never comes"):
             follower.wait(lambda: False, "what never comes")
+
+
+def test_times_that_are_done_are_passed_over_and_the_product_of_the_last_step_is_looked_after(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    monkeypatch.setattr(follow, "IN_A_HURRY", 0.1)
+    first, second, third, never = (TIME + hours * timedelta(hours=1) for hours in (0, 6, 12, 18))
+    seen, looks = [], []
+
+    def looking(look):
+        looks.append(look)
+        return look()
+
+    with follow.Follower(experiment_of(tmp_path), "probe", looking) as follower:
+        each = follower.each_time([first, second, third, never], ready=lambda time: time != never, what="what it needs",
+                                  made=lambda time: time != third, done=lambda time: time == second)
+        with pytest.raises(UserError, match="is gone while waiting for what it needs of 1989010200"):
+            for time_ in each:
+                seen.append(time_)
+    assert seen == [first, third] and len(looks) == 4
 
 
 def test_a_service_with_other_settings_than_the_experiment_was_begun_with_is_refused(tmp_path, monkeypatch):
