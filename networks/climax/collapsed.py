@@ -19,11 +19,11 @@ formed at each step, so that gradients reach the parameters that define them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import sqrt
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.climax.network import Architecture, ClimaX, patched, unpatched
@@ -84,19 +84,28 @@ def forward(network: ClimaX, x: Tensor, lead: Tensor, variables: Sequence[int] |
     return network.decode(network.trunk(aggregation(network, lead, variables).pooled(x)))
 
 
-class Forward:
-    """`network` for one lead time, with chosen inputs and outputs: (B, inputs, lat, lon) -> (B, outputs, lat, lon)."""
+class Settled(nn.Module):
+    """`network` with weights that stay, for one lead time, with chosen inputs and outputs.
 
-    @torch.inference_mode()
+    (B, inputs, lat, lon) -> (B, outputs, lat, lon), differentiable in x.
+    """
+
+    weight: Tensor  # (p² outputs, D), of the head's last layer
+    bias: Tensor
+
+    @torch.no_grad()
     def __init__(self, network: ClimaX, lead: float, inputs: Sequence[int], outputs: Sequence[int]):
-        device = network.pos_embed.device
+        super().__init__()
         self.network = network.eval()
-        self.aggregation = aggregation(network, torch.tensor([lead], device=device), inputs)
+        formed = aggregation(network, torch.tensor([lead], device=network.pos_embed.device), inputs)
+        for field in fields(Aggregation)[1:]:
+            self.register_buffer(field.name, getattr(formed, field.name), persistent=False)
         last = network.last
         rows = [pixel * network.size.outputs + field for pixel in range(network.size.patch**2) for field in outputs]
-        self.weight, self.bias = last.weight[rows].contiguous(), last.bias[rows].contiguous()
+        self.register_buffer("weight", last.weight[rows].contiguous(), persistent=False)
+        self.register_buffer("bias", last.bias[rows].contiguous(), persistent=False)
 
-    @torch.inference_mode()
-    def __call__(self, x: Tensor) -> Tensor:
-        hidden = self.network.head[:-1](self.network.trunk(self.aggregation.pooled(x)))
+    def forward(self, x: Tensor) -> Tensor:
+        formed = Aggregation(self.network.size, *(getattr(self, field.name) for field in fields(Aggregation)[1:]))
+        hidden = self.network.head[:-1](self.network.trunk(formed.pooled(x)))
         return unpatched(functional.linear(hidden, self.weight, self.bias), self.network.size)

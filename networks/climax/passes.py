@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,12 +22,10 @@ from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
 from networks.checkpoint import Card, Checkpoint
 from networks.climax import stepping
-from networks.climax.collapsed import Forward
-from networks.climax.stepping import Stepping
+from networks.climax.emulator import ClimaXEmulator, Precision
+from networks.emulator import Emulator, Seconds
 
 log = logging.getLogger(__name__)
-
-Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +33,16 @@ class Lane:
     """The network on one device, for passes of `at_once` members."""
 
     device: torch.device
-    forward: Forward
-    stepping: Stepping
+    emulator: Emulator
     at_once: int
-    precision: Precision
 
     @torch.inference_mode()
-    def pass_through(self, members: np.ndarray) -> np.ndarray:
+    def pass_through(self, members: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         """At most `at_once` members (member, channel, lat, lon), in a pass of always the same shape."""
         rows = np.minimum(np.arange(self.at_once), len(members) - 1)
         fields = torch.from_numpy(np.ascontiguousarray(members[rows], np.float32)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self.forward(self.stepping.inputs(fields))
-        return self.stepping.next(fields, output.float())[: len(members)].cpu().numpy()
+        (later,) = self.emulator.advance((fields,), seconds[rows])
+        return later[: len(members)].cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -58,14 +52,18 @@ class Passes:
     lanes: tuple[Lane, ...]
     threads: int
 
-    def step(self, members: np.ndarray) -> np.ndarray:
-        """All members (member, channel, lat, lon) one step later; the groups go round the devices in fixed turn."""
+    def step(self, members: np.ndarray, seconds: Seconds) -> np.ndarray:
+        """All members (member, channel, lat, lon), valid at `seconds` since 1970, one step later.
+
+        The groups go round the devices in fixed turn.
+        """
         size = self.lanes[0].at_once
-        groups = [members[i : i + size] for i in range(0, len(members), size)]
+        when = np.broadcast_to(seconds, len(members))
+        groups = [(members[i : i + size], when[i : i + size]) for i in range(0, len(members), size)]
         with ExitStack() as stack:
             pools = [stack.enter_context(_pool(self.threads)) for _ in self.lanes]
             work = zip(cycle(zip(pools, self.lanes, strict=True)), groups, strict=False)
-            later = [pool.submit(lane.pass_through, group) for (pool, lane), group in work]
+            later = [pool.submit(lane.pass_through, *group) for (pool, lane), group in work]
         return np.concatenate([one.result() for one in later])
 
 
@@ -107,9 +105,7 @@ def of(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device
 
 def _lane(checkpoint: Checkpoint, channels: list[str], device: torch.device, at_once: int,
           precision: Precision) -> Lane:
-    steps = Stepping.of(checkpoint.card, checkpoint.constant_inputs, channels, device, checkpoint.climatology)
-    network = stepping.build(checkpoint).to(device)
-    return Lane(device, Forward(network, steps.lead, steps.token, steps.output), steps, at_once, precision)
+    return Lane(device, ClimaXEmulator.of(checkpoint, channels, precision).to(device).settled(), at_once)
 
 
 def _refuse_grid(card: Card, space: StateSpace, whose: str) -> None:

@@ -11,12 +11,11 @@ that the analysis left between its stations, is then not carried on for ever, be
 Training and forecasts share this one definition.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from networks import harmonics, normalization
 from networks.checkpoint import Card, Checkpoint
@@ -24,44 +23,31 @@ from networks.climax.network import Architecture, ClimaX, Layout
 from networks.normalization import CONSTANTS
 
 
-@dataclass(frozen=True)
-class Stepping:
-    """For fields in the order of `channels`, ascending latitude."""
+class Stepping(nn.Module):
+    """For fields in the order of `channels`, ascending latitude; it has no weights of its own."""
 
-    card: Card
     take: Tensor  # (inputs,) number of each input among channels and constants
     constants: Tensor  # (constant, lat, lon), normalised
     mean: Tensor  # (channel, 1, 1)
     std: Tensor
     scale: Tensor  # what the network's output is multiplied with
-    token: tuple[int, ...]  # number of each input among the network's tokens
-    output: tuple[int, ...]  # number of each channel among the head's fields
-    damped: "Damped | None" = None
 
-    @classmethod
-    def of(cls, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
-           device: torch.device | str = "cpu", climatology: np.ndarray | None = None) -> "Stepping":
+    def __init__(self, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
+                 climatology: np.ndarray | None = None):
         """Raises ValueError where the card cannot carry `channels` forward."""
+        super().__init__()
         _refuse_open_loop(card, channels)
-        fields = [(constants[name] - card.normalization[name].mean) / card.normalization[name].std
-                  for name in card.inputs if name in CONSTANTS]
-        known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
+        self.card, self.channels = card, tuple(channels)
+        self.token = tuple(card.network.tokens.index(name) for name in card.inputs)  # number of each input
+        self.output = tuple(card.network.head.index(name) for name in channels)  # of each channel in the head
+        self.damped = None if climatology is None else Damped(card, climatology, channels)
         mean, std = normalization.columns(card.normalization, channels)
         scale = std
         if card.predicts == "tendency":
             scale = np.array([card.normalization[name].tendency_std for name in channels], np.float32)[:, None, None]
-        stacked = np.stack(fields) if fields else np.empty((0, *card.horizontal.shape))
-        return cls(
-            card=card,
-            take=torch.tensor([known.index(name) for name in card.inputs], device=device),
-            constants=torch.tensor(stacked, dtype=torch.float32, device=device),
-            mean=torch.tensor(mean, device=device),
-            std=torch.tensor(std, device=device),
-            scale=torch.tensor(scale, device=device),
-            token=tuple(card.network.tokens.index(name) for name in card.inputs),
-            output=tuple(card.network.head.index(name) for name in channels),
-            damped=None if climatology is None else Damped.of(card, climatology, channels, device),
-        )
+        known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
+        _keep(self, take=np.array([known.index(name) for name in card.inputs]),
+              constants=_normalised(card, constants), mean=mean, std=std, scale=scale)
 
     def inputs(self, fields: Tensor) -> Tensor:
         """(B, channel, lat, lon) -> (B, input, lat, lon), rows as the network knows them."""
@@ -84,31 +70,44 @@ class Stepping:
         return fields.flip(-2) if self.card.grid.latitude == "descending" else fields
 
 
-@dataclass(frozen=True)
-class Damped:
+class Damped(nn.Module):
     """What is carried on of fields: the climatology, and of the anomaly what the card's damping leaves of it."""
 
     climatology: Tensor  # (channel, lat, lon)
     factor: Tensor  # (channel, 1, 1)
     operators: Tensor  # (m, lat, lat), for each zonal wavenumber
 
-    @classmethod
-    def of(cls, card: Card, climatology: np.ndarray, channels: Sequence[str], device: torch.device | str) -> "Damped":
+    def __init__(self, card: Card, climatology: np.ndarray, channels: Sequence[str]):
         """`climatology` (output, lat, lon) in the order of the card; raises ValueError for too many wavenumbers."""
+        super().__init__()
         assert card.damping is not None
         rows = [card.outputs.index(name) for name in channels]
-        factor = np.array([card.damping.factor.get(name, 1.0) for name in channels], np.float32)[:, None, None]
+        factor = np.array([card.damping.factor.get(name, 1.0) for name in channels])[:, None, None]
         operators = harmonics.operators(card.horizontal, harmonics.diffusion(card.horizontal, card.damping.truncation))
-        return cls(*(torch.tensor(array, dtype=torch.float32, device=device)
-                     for array in (climatology[rows], factor, operators)))
+        _keep(self, climatology=climatology[rows], factor=factor, operators=operators)
 
-    def __call__(self, fields: Tensor) -> Tensor:
+    def forward(self, fields: Tensor) -> Tensor:
         """(B, channel, lat, lon)"""
         spectrum = torch.fft.rfft(fields - self.climatology, dim=-1)[..., : len(self.operators)]
         parts = torch.view_as_real(spectrum)  # (B, channel, lat, m, 2)
         passed = torch.einsum("mij,bcjmr->bcimr", self.operators, parts).contiguous()
         smooth = torch.fft.irfft(torch.view_as_complex(passed), n=fields.shape[-1], dim=-1)
         return self.climatology + self.factor * smooth
+
+
+def _keep(module: nn.Module, **arrays: np.ndarray) -> None:
+    """Arrays as parts of a module that move with it, float32 where they are no numbers of fields."""
+    for name, array in arrays.items():
+        dtype = torch.int64 if array.dtype.kind == "i" else torch.float32
+        module.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
+
+
+def _normalised(card: Card, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(constant, lat, lon), the constant inputs in their order."""
+    names = [name for name in card.inputs if name in CONSTANTS]
+    moments = card.normalization
+    fields = [(constants[name] - moments[name].mean) / moments[name].std for name in names]
+    return np.stack(fields) if fields else np.empty((0, *card.horizontal.shape))
 
 
 def architecture(card: Card) -> Architecture:

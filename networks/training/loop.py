@@ -10,8 +10,6 @@ and hands its best weights to the next.
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,16 +24,19 @@ from contracts.errors import UserError
 from contracts.progress import SECONDS_BETWEEN_LINES, duration
 from networks import checkpoint as checkpoints
 from networks.checkpoint import Card, Checkpoint, GridCard, NetworkCard
-from networks.climax import collapsed, passes, stepping
+from networks.climax import passes, stepping
+from networks.climax.emulator import ClimaXEmulator
 from networks.climax.network import ClimaX, initialise, parameter_count
 from networks.climax.stepping import Stepping
 from networks.data.shards import Series, ShardFolder
+from networks.emulator import Steps
 from networks.normalization import CONSTANTS
 from networks.training import curves, samples, state, statistics, validation
 from networks.training.config import Phase, Settings
 from networks.training.curves import Epoch, Record
 from networks.training.loss import weighted_square
 from networks.training.optimiser import Optimiser
+from networks.training.samples import Batch
 from networks.training.schedule import learning_rate
 from networks.training.state import Place, Training
 from networks.training.statistics import Statistics
@@ -61,20 +62,10 @@ class Trainer:
     windows: tuple[np.ndarray, ...]  # of each phase, (sample, rollout + 1)
     validation: Validation
 
-    def step(self, network: ClimaX) -> Callable[[Tensor], Tensor]:
-        """fields (B, channel, lat, lon) -> fields one step later, differentiable."""
-        lead = torch.tensor([self.stepping.lead], device=self.device)
-
-        def advance(fields: Tensor) -> Tensor:
-            with self.autocast():
-                output = collapsed.forward(network, self.stepping.inputs(fields), lead)
-            return self.stepping.next(fields, output.float())
-
-        return advance
-
-    def autocast(self) -> AbstractContextManager:
-        half = self.settings.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+    def step(self, network: ClimaX) -> Steps:
+        """One step with the network's present weights, differentiable."""
+        emulator = ClimaXEmulator(network, self.stepping, self.settings.training.precision).to(self.device)
+        return lambda fields, seconds: emulator.advance((fields,), seconds)[0]
 
     def disturbance(self, place: Place, fields: Tensor) -> Tensor:
         """Noise for the first states `fields` of a batch, in standard deviations of the tendency."""
@@ -165,7 +156,7 @@ def prepared(settings: Settings) -> Trainer:
         )
     return Trainer(
         settings=settings, series=series, statistics=known, card=card,
-        stepping=Stepping.of(card, statistics.constants(series), channels, device, climatology_of(card, known)),
+        stepping=Stepping(card, statistics.constants(series), channels, climatology_of(card, known)).to(device),
         weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
         tendency=torch.tensor([[[known.moments[name].tendency_std]] for name in channels], device=device),
         device=device, windows=windows, validation=unseen,
@@ -237,9 +228,8 @@ def epoch(trainer: Trainer, training: Training, where: Path) -> None:
     todo = trainer.batches(place)[place.batch :]
     report, saved = _Report(trainer, place), time.monotonic()
     training.network.train()
-    for fields in samples.read_ahead(trainer.series, todo):
-        truth = torch.from_numpy(fields).to(trainer.device)
-        place.loss_sum += one_step(trainer, training, phase, truth)
+    for batch in samples.read_ahead(trainer.series, todo):
+        place.loss_sum += one_step(trainer, training, phase, batch)
         place.batch += 1
         place.step += 1
         report.line(place)
@@ -248,11 +238,12 @@ def epoch(trainer: Trainer, training: Training, where: Path) -> None:
             saved = time.monotonic()
 
 
-def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) -> float:
-    """One step of the optimiser on `truth` (rollout + 1, B, channel, lat, lon); returns the loss."""
+def one_step(trainer: Trainer, training: Training, phase: Phase, batch: Batch) -> float:
+    """One step of the optimiser; returns the loss."""
     place, settings = training.place, trainer.settings.training
     done = place.epoch * trainer.batch_count(place.phase) + place.batch
     rate = learning_rate(phase, done, phase.epochs * trainer.batch_count(place.phase))
+    truth = torch.from_numpy(batch.fields).to(trainer.device)
     advance, fields = trainer.step(training.network), truth[0]
     if phase.noise:
         fields = fields + phase.noise * trainer.disturbance(place, fields)
@@ -261,8 +252,8 @@ def one_step(trainer: Trainer, training: Training, phase: Phase, truth: Tensor) 
     if settings.unobserved:
         fields = fields + trainer.unobserved(place, fields)
     loss = torch.zeros((), device=trainer.device)
-    for expected in truth[1:]:
-        fields = advance(fields)
+    for expected, seconds in zip(truth[1:], batch.seconds, strict=False):
+        fields = advance(fields, seconds)
         loss = loss + weighted_square(fields, expected, trainer.stepping.scale, trainer.weights) / phase.rollout
     value = loss.item()
     if not np.isfinite(value):

@@ -6,6 +6,7 @@ is the same however often the training was interrupted.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -84,18 +85,28 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def read_ahead(series: Series, pieces: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Fields of each piece, float32 (steps + 1, B, channel, lat, lon); the next is read while one is worked on."""
+@dataclass(frozen=True)
+class Batch:
+    """Some samples: the fields of each at `steps` + 1 times, one step apart."""
+
+    fields: np.ndarray  # float32 (steps + 1, B, channel, lat, lon)
+    seconds: np.ndarray  # (steps + 1, B), valid times since 1970
+
+
+def read_ahead(series: Series, pieces: list[np.ndarray]) -> Iterator[Batch]:
+    """The batch of each piece; the next is read while one is worked on."""
     if not pieces:
         return
     with ThreadPoolExecutor(1) as pool:
-        waiting: Future[np.ndarray] = pool.submit(_read, series, pieces[0])
+        waiting: Future[Batch] = pool.submit(read, series, pieces[0])
         for following in [*pieces[1:], None]:
             ready = waiting.result()
             if following is not None:
-                waiting = pool.submit(_read, series, following)
+                waiting = pool.submit(read, series, following)
             yield ready
 
 
-def _read(series: Series, piece: np.ndarray) -> np.ndarray:
-    return series.fields(piece.T.ravel()).reshape(piece.shape[1], piece.shape[0], *series.space.shape)
+def read(series: Series, piece: np.ndarray) -> Batch:
+    """The samples whose times are numbered `piece` (B, steps + 1)."""
+    fields = series.fields(piece.T.ravel()).reshape(*piece.T.shape, *series.space.shape)
+    return Batch(fields, series.seconds[piece.T])

@@ -1,18 +1,19 @@
 """Scores of finished weights in the test period, and how far a free run stays inside the climate."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from contracts import progress, times
+from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks.climax import passes
 from networks.climax.passes import Passes
 from networks.data.shards import Series
+from networks.emulator import Steps
 from networks.training import loop
 from networks.training.config import Settings
 from networks.training.curves import SHOWN, write_table
@@ -64,9 +65,9 @@ def report(settings: Settings, free_days: int) -> str:
     return "\n".join([title, "", *table(scores), "", *stay(run, low, high, free_days)])
 
 
-def stepped(members: Passes) -> Callable[[Tensor], Tensor]:
-    """The step on fields (B, channel, lat, lon) as tensors."""
-    return lambda states: torch.from_numpy(members.step(states.numpy()))
+def stepped(members: Passes) -> Steps:
+    """The step on fields as tensors."""
+    return lambda fields, seconds: torch.from_numpy(members.step(fields.numpy(), seconds))
 
 
 def free_run(members: Passes, series: Series, start: int, hours: int, days: int) -> FreeRun:
@@ -75,12 +76,12 @@ def free_run(members: Passes, series: Series, start: int, hours: int, days: int)
     It ends early if it is not finite.
     """
     step = stepped(members)
-    state, means = torch.from_numpy(series.fields([start])), []
+    state, seconds, means = torch.from_numpy(series.fields([start])), series.seconds[[start]], []
     for _ in progress.reported(range(days * 24 // hours + 1), "free run, steps", log):
         means.append(_global_means(state.numpy(), series)[0])
         if not np.isfinite(means[-1]).all():
             break
-        state = step(state)
+        state, seconds = step(state, seconds), seconds + hours * HOUR
     return FreeRun(np.array(means), hours)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from networks.data.shards import Series
+from networks.emulator import Steps
 from networks.training.loss import Scores, weighted_square
 from networks.training.statistics import Climatology
 
@@ -40,24 +41,24 @@ class Validation:
     leads: tuple[int, ...]
     step: int
 
-    def scores(self, step: Callable[[Tensor], Tensor], device: torch.device) -> list[Score]:
+    def scores(self, step: Steps, device: torch.device) -> list[Score]:
         """Scores of forecasts by repeated `step`."""
-        return self._scored("forecast", lambda fields, _, times: self._forecasts(step, fields, device))
+        return self._scored("forecast", lambda fields, _, window: self._forecasts(step, fields, window, device))
 
     def references(self) -> list[Score]:
         """The same for persistence and climatology."""
-        still = self._scored("persistence", lambda fields, _, times: {lead: fields for lead in self.leads})
-        mean = self._scored("climatology", lambda fields, expected, times: expected)
+        still = self._scored("persistence", lambda fields, _, window: {lead: fields for lead in self.leads})
+        mean = self._scored("climatology", lambda fields, expected, window: expected)
         return still + mean
 
-    def loss(self, step: Callable[[Tensor], Tensor], rollout: int, scale: Tensor, weights: Tensor,
+    def loss(self, step: Steps, rollout: int, scale: Tensor, weights: Tensor,
              device: torch.device) -> float:
         """The loss of forecasts of `rollout` steps from the same times."""
         total = 0.0
         for window in self._pieces():
             fields = torch.from_numpy(self.series.fields(window[:, 0])).to(device)
             for number in range(1, rollout + 1):
-                fields = step(fields)
+                fields = step(fields, self.series.seconds[window[:, number - 1]])
                 truth = torch.from_numpy(self.series.fields(window[:, number])).to(device)
                 total += float(weighted_square(fields, truth, scale, weights)) * len(window) / rollout
         return total / len(self.windows)
@@ -76,11 +77,11 @@ class Validation:
             for name, rmse, acc in zip(names, sums[lead].rmse, sums[lead].acc, strict=True)
         ]
 
-    def _forecasts(self, step: Callable[[Tensor], Tensor], fields: np.ndarray,
+    def _forecasts(self, step: Steps, fields: np.ndarray, window: np.ndarray,
                    device: torch.device) -> dict[int, np.ndarray]:
         ahead, state = {}, torch.from_numpy(fields).to(device)
         for number in range(1, max(self.leads) + 1):
-            state = step(state)
+            state = step(state, self.series.seconds[window[:, number - 1]])
             if number in self.leads:
                 ahead[number] = state.cpu().numpy()
         return ahead

@@ -28,7 +28,7 @@ def members():
 
 def test_collapsed(benchmark, network, members):
     benchmark.group = GROUP
-    forward = collapsed.Forward(network, LEAD, range(SIZE.variables), range(SIZE.outputs))
+    forward = collapsed.Settled(network, LEAD, range(SIZE.variables), range(SIZE.outputs))
     benchmark(lambda: [forward(member) for member in members])
 
 

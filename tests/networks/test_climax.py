@@ -159,7 +159,7 @@ def test_the_collapsed_path_with_some_inputs_and_outputs_equals_the_definition()
     inputs, outputs = [4, 0, 3], [2, 0]
     with torch.no_grad():
         expected = net(x[:, inputs], torch.full((2,), 0.06), torch.tensor(inputs))[:, outputs]
-    found = collapsed.Forward(net, 0.06, inputs, outputs)(x[:, inputs])
+    found = collapsed.Settled(net, 0.06, inputs, outputs)(x[:, inputs])
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 

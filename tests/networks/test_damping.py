@@ -37,7 +37,7 @@ def climatology() -> np.ndarray:
 def test_an_anomaly_of_one_degree_is_carried_on_as_diffusion_leaves_it(n, m):
     """exp(-n(n+1)/N(N+1)), harmonics by SciPy; half of that in the channel that says so."""
     mean, wave = climatology(), harmonic(SPACE.grid, n, m)
-    damped = Damped.of(damped_card(), mean, NAMES, "cpu")
+    damped = Damped(damped_card(), mean, NAMES)
     found = damped(torch.from_numpy((mean + 10 * wave)[None].astype(np.float32)))[0].numpy() - mean
     for name, field in zip(NAMES, found, strict=True):
         left = np.exp(-n * (n + 1) / 30) * (FACTOR if name == "2m_temperature" else 1.0)
@@ -46,7 +46,7 @@ def test_an_anomaly_of_one_degree_is_carried_on_as_diffusion_leaves_it(n, m):
 
 def test_the_climatology_itself_stays_to_the_last_bit():
     mean = climatology()
-    damped = Damped.of(damped_card(), mean, NAMES, "cpu")
+    damped = Damped(damped_card(), mean, NAMES)
     np.testing.assert_array_equal(damped(torch.from_numpy(mean[None]))[0].numpy(), mean)
 
 
@@ -54,12 +54,12 @@ def test_the_network_gives_the_rest():
     """next = c + D(x - c) + tendency_std · y, with the channels in another order than the card's."""
     of, mean = damped_card(), climatology()
     names = NAMES[::-1]
-    steps = Stepping.of(of, made.checkpoint(made.card(SPACE)).constant_inputs, names, climatology=mean)
+    steps = Stepping(of, made.checkpoint(made.card(SPACE)).constant_inputs, names, climatology=mean)
     rng = np.random.default_rng(0)
     fields, said = (torch.from_numpy(rng.normal(size=(2, *SPACE.shape)).astype(np.float32)) for _ in range(2))
     fields = fields + torch.from_numpy(mean[::-1].copy())
     scale = torch.tensor([of.normalization[name].tendency_std for name in names])[:, None, None]
-    expected = Damped.of(of, mean, names, "cpu")(fields) + scale * said
+    expected = Damped(of, mean, names)(fields) + scale * said
     torch.testing.assert_close(steps.next(fields, said), expected)
 
 

@@ -39,10 +39,10 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
     members = passes.of(passes.load(path), small.space, [torch.device("cpu")], str(path))
     start = START + 70 * STEP
     first, later = (made.moving_waves(small.space, time) for time in (start, start + STEP))
-    ahead = members.step(first[None])[0]
+    ahead = members.step(first[None], times.to_seconds(start))[0]
     rms = np.sqrt(((ahead - later) ** 2).mean(axis=(1, 2)) / ((first - later) ** 2).mean(axis=(1, 2)))
     assert rms.max() < 0.7
-    assert members.lanes[0].stepping.card.normalization["temperature_500"].tendency_std == pytest.approx(
+    assert members.lanes[0].emulator.stepping.card.normalization["temperature_500"].tendency_std == pytest.approx(
         tendency_std(small, "temperature_500"), rel=1e-3)
 
 
@@ -62,12 +62,12 @@ def test_validation_of_a_known_step_is_exact(settings):
     train.write_shards(small)
     trainer = loop.prepared(small)
     cpu = torch.device("cpu")
-    scores = trainer.validation.scores(lambda fields: fields, cpu)
+    scores = trainer.validation.scores(lambda fields, seconds: fields, cpu)
     persistence = [score for score in trainer.validation.references() if score.kind == "persistence"]
     assert [(s.lead_hours, s.channel, s.rmse, s.acc) for s in scores] == [
         (s.lead_hours, s.channel, s.rmse, s.acc) for s in persistence
     ]
-    loss = trainer.validation.loss(lambda fields: fields, 1, trainer.stepping.scale, trainer.weights, cpu)
+    loss = trainer.validation.loss(lambda fields, seconds: fields, 1, trainer.stepping.scale, trainer.weights, cpu)
     by_score = [score.rmse**2 for score in persistence if score.lead_hours == 6]
     assert loss == pytest.approx(np.mean(np.array(by_score) / trainer.stepping.scale.numpy().ravel() ** 2), rel=1e-4)
 

@@ -18,6 +18,7 @@ from typing import Annotated
 import msgspec
 import torch
 
+from contracts import times
 from contracts.config import Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
@@ -26,7 +27,8 @@ from model_server.models.climax import memory
 from networks import starter
 from networks.checkpoint import Checkpoint
 from networks.climax import passes, stepping
-from networks.climax.passes import Passes, Precision
+from networks.climax.emulator import Precision
+from networks.climax.passes import Passes
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -54,7 +56,7 @@ class ClimaXModel:
 
     def step(self, batch: Batch) -> Batch:
         """All members one `time_step` later."""
-        data = self.passes.step(batch.data)
+        data = self.passes.step(batch.data, times.to_seconds(batch.time))
         return Batch(batch.time + self.time_step, data, (None,) * len(data))
 
 

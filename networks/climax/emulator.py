@@ -1,0 +1,67 @@
+"""ClimaX as an emulator: from fields in SI units to the fields one step later."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from networks.checkpoint import Checkpoint
+from networks.climax import collapsed, stepping
+from networks.climax.collapsed import Settled
+from networks.climax.network import ClimaX
+from networks.climax.stepping import Stepping
+from networks.emulator import Emulator, Seconds, State
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+class ClimaXEmulator(Emulator):
+    """The network between the inputs and the fields that its card describes.
+
+    The network's weights may change between steps, as in a training; `settled` is for weights that stay.
+    """
+
+    lead: Tensor  # (1,)
+
+    def __init__(self, network: ClimaX, steps: Stepping, precision: Precision = "float32"):
+        super().__init__()
+        self.network, self.stepping, self.precision = network, steps, precision
+        self.channels, self.step = steps.channels, timedelta(hours=steps.card.lead_hours)
+        self.settled_network: Settled | None = None
+        self.register_buffer("lead", torch.tensor([steps.lead]), persistent=False)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, channels: Sequence[str], precision: Precision = "float32") -> "ClimaXEmulator":
+        """With the weights of a checkpoint; raises ValueError where they cannot carry `channels` forward."""
+        steps = Stepping(checkpoint.card, checkpoint.constant_inputs, channels, checkpoint.climatology)
+        return cls(stepping.build(checkpoint), steps, precision)
+
+    def settled(self) -> "ClimaXEmulator":
+        """The same with weights that stay: what follows from them alone is formed once, and no gradient reaches them.
+
+        Gradients with respect to the fields do.
+        """
+        self.network.requires_grad_(False).eval()
+        self.settled_network = Settled(self.network, self.stepping.lead, self.stepping.token, self.stepping.output)
+        return self
+
+    def next(self, state: State, time: Seconds, draw: Tensor | None, parameters: Tensor | None) -> Tensor:
+        (fields,) = state
+        with torch.autocast(fields.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output = self._output(self.stepping.inputs(fields))
+        return self.stepping.next(fields, output.to(fields.dtype))
+
+    def _output(self, inputs: Tensor) -> Tensor:
+        """(B, input, lat, lon) -> (B, channel, lat, lon)"""
+        if self.settled_network is not None:
+            return self.settled_network(inputs)
+        tokens, fields = self.stepping.token, self.stepping.output
+        size = self.network.size
+        output = collapsed.forward(self.network, inputs, self.lead, None if _all(tokens, size.variables) else tokens)
+        return output if _all(fields, size.outputs) else output[:, list(fields)]
+
+
+def _all(numbers: Sequence[int], count: int) -> bool:
+    return list(numbers) == list(range(count))
