@@ -26,7 +26,7 @@ from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 
 SECTIONS = ("experiment", "grid", "state", "slots", "observations", "realtime", "thinning", "synthetic", "model",
-            "nature", "initial", "network", "training", "climate", "analysis", "localization", "inflation",
+            "nature", "initial", "network", "training", "climate", "latent", "analysis", "localization", "inflation",
             "relaxation", "background_check", "verify", "run", "retention")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)

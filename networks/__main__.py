@@ -11,6 +11,7 @@ COMMANDS = {
     "skill": ("networks.skill", "score trained weights in a period that they have not seen"),
     "convert": ("networks.climax.convert", "weights of the public ClimaX code into ours, with their model card"),
     "climate": ("networks.climate.command", "the Gaussian climate of the states of nature runs"),
+    "latent": ("networks.latent.command", "a latent in which errors of forecasts are nearly uncorrelated"),
 }
 HELP = "\n".join([
     "usage: python -m networks COMMAND EXPERIMENT.toml …", "", "Networks: trained, scored, converted.", "",

@@ -1,0 +1,95 @@
+"""From an experiment file to a latent: forecasts, their errors, the fit, and what it loses of errors of other years."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from contracts import netcdf, progress
+from contracts.errors import UserError
+from contracts.nature import NatureFolder
+from networks import starter
+from networks.climax import passes
+from networks.data.sources import NatureSource
+from networks.latent import card, config, eof, errors
+from networks.latent.config import Period, Settings
+from networks.latent.eof import Eof, Moments
+from networks.latent.errors import Step
+from networks.latent.operator import Operator
+
+log = logging.getLogger("networks.latent")
+TOLD = ("temperature_500", "u_component_of_wind_500", "geopotential_500", "specific_humidity_700")
+
+
+def make(path: Path) -> Eof:
+    """Fit and write the latent of the experiment file `path`; raises UserError where states or weights do not fit."""
+    settings = config.load(path)
+    chosen, space = settings.latent, settings.space
+    weights = starter.find(chosen.checkpoint, ".safetensors")
+    checkpoint = passes.load(weights)
+    step = passes.of(checkpoint, space, [torch.device("cpu")], str(weights)).step
+    scale = np.array([checkpoint.card.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
+    every = timedelta(hours=checkpoint.card.lead_hours)
+    try:
+        latent = fit(settings, step, every, scale)
+        floor = lost(settings, step, every, latent) if chosen.check else {}
+    except ValueError as error:
+        raise UserError(f"{path}: [latent] {error}") from None
+    for name in (name for name in TOLD if name in floor):
+        log.info("%s: %.4g lost of errors that it was not fitted to", name, floor[name])
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    first, last = chosen.fit.whole
+    made = card.write(settings.path, latent, card.Card(
+        kind=chosen.kind, channels=tuple(channel.name for channel in space.channels), patch=chosen.patch,
+        modes=chosen.modes, grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
+        errors=card.Errors(first=first, last=last, count=chosen.fit.errors, lead_hours=chosen.lead_hours,
+                           natures=chosen.natures, weights=checkpoint.card.name, weights_sha256=sha256),
+        command=f"python -m networks latent {path}", source=netcdf.version(), floor=floor))
+    log.info("%s: %d modes of each patch of %d x %d, sha256 %s…", settings.path, latent.modes, *latent.patch,
+             made.sha256[:12])
+    return latent
+
+
+def fit(settings: Settings, step: Step, every: timedelta, scale: np.ndarray) -> Eof:
+    """The latent of the errors of [latent] fit."""
+    chosen, space = settings.latent, settings.space
+    truths = np.zeros(space.shape)
+
+    def told() -> Iterator[np.ndarray]:
+        for error, truth in errors_of(settings, chosen.fit, step, every):
+            np.add(truths, truth, out=truths)
+            yield error
+
+    moments = Moments.of(told(), space, chosen.patch, scale)
+    return eof.fit(moments, space, chosen.patch, scale, truths / moments.count, chosen.modes)
+
+
+def lost(settings: Settings, step: Step, every: timedelta, latent: Eof) -> dict[str, float]:
+    """Of each channel the root mean square over the globe, in its units, of what the latent loses of the errors of
+    [latent] check."""
+    maps, space = Operator.of(latent, dtype=torch.float64), settings.space
+    assert settings.latent.check is not None
+    squares, count = np.zeros(len(space.channels)), 0
+    for error, _ in errors_of(settings, settings.latent.check, step, every):
+        xi = torch.tensor(error.reshape(-1), dtype=torch.float64) / maps.scale
+        rest = (maps.scale * (xi - maps.spread(maps.project(xi)))).numpy().reshape(space.shape)
+        squares += (rest**2 * space.grid.area_weights).mean(axis=(1, 2))
+        count += 1
+    return {channel.name: float(root) for channel, root in zip(space.channels, np.sqrt(squares / count), strict=True)}
+
+
+def errors_of(settings: Settings, period: Period, step: Step,
+              every: timedelta) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each error (channel, lat, lon) of the period with the truth at its end, with progress in the log."""
+    chosen = settings.latent
+    if chosen.lead % every:
+        raise ValueError(f"lead_hours = {chosen.lead_hours} is no multiple of the network's step of "
+                         f"{every / timedelta(hours=1):g} h")
+    source = NatureSource(settings.space, tuple(NatureFolder(settings.in_work(name)) for name in chosen.natures))
+    begin = errors.starts(*period.whole, chosen.lead, settings.experiment.step, period.errors)
+    groups = progress.reported(errors.groups(begin), f"groups of {errors.AT_ONCE} forecasts", log)
+    return errors.forecast_errors(lambda time: source.read([time])[0], step, groups, chosen.lead // every, chosen.lead)

@@ -1,0 +1,120 @@
+"""A latent's maps on tensors, each linear and with its adjoint, for any number of states side by side.
+
+    project  z = P f            spread  D z = P^T z, put back            <D z, x> = <z, project x>
+
+A latent of several overlapping patch grids is the sum over them (`grids`; one so far): a projection on S grids stands
+side by side, D of a latent vector is S^(-1/2) times the sum.
+"""
+
+from dataclasses import dataclass
+from math import prod, sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts.state import StateSpace
+from networks.latent.eof import Eof
+from networks.latent.patches import Band
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """One cut of the state into patches: of each band `entry` (half, patch, n), `sign` (half, 1, n) and basis `P` (k,
+    n); `place` (channel * column,) where each number of the state stands among those of all patches."""
+
+    entry: tuple[Tensor, ...]
+    sign: tuple[Tensor, ...]
+    basis: tuple[Tensor, ...]
+    place: Tensor
+
+    @classmethod
+    def of(cls, bands: tuple[Band, ...], basis: tuple[np.ndarray, ...], device: torch.device | str,
+           dtype: torch.dtype) -> "PatchGrid":
+        place = np.argsort(np.concatenate([band.entry.reshape(-1) for band in bands]))
+        return cls(tuple(torch.tensor(band.entry, device=device) for band in bands),
+                   tuple(torch.tensor(band.sign[:, None], device=device, dtype=dtype) for band in bands),
+                   tuple(torch.tensor(P, device=device, dtype=dtype) for P in basis),
+                   torch.tensor(place, device=device))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """(half, patch, k) of each band's part of a latent vector."""
+        return [(*entry.shape[:2], P.shape[0]) for entry, P in zip(self.entry, self.basis, strict=True)]
+
+    @property
+    def size(self) -> int:
+        """Numbers in this grid's part of a latent vector."""
+        return sum(map(prod, self.shapes))
+
+    def project(self, xi: Tensor) -> Tensor:
+        """`xi` (..., channel * column), dimensionless -> z (..., size)."""
+        parts = [((xi[..., entry] * sign) @ P.T).flatten(-3)
+                 for entry, sign, P in zip(self.entry, self.sign, self.basis, strict=True)]
+        return torch.cat(parts, dim=-1)
+
+    def spread(self, z: Tensor) -> Tensor:
+        """z (..., size) -> D z (..., channel * column), dimensionless."""
+        parts = z.split(list(map(prod, self.shapes)), dim=-1)
+        pieces = [((part.unflatten(-1, shape) @ P) * sign).flatten(-3)
+                  for part, shape, P, sign in zip(parts, self.shapes, self.basis, self.sign, strict=True)]
+        return torch.cat(pieces, dim=-1)[..., self.place]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The maps of a latent; states are (..., channel, column) in SI units."""
+
+    grids: tuple[PatchGrid, ...]
+    mean: Tensor  # (channel * column,)
+    scale: Tensor  # (channel * column,)
+    variance: Tensor  # (size,) b_clim
+
+    @classmethod
+    def of(cls, latent: Eof, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> "Operator":
+        bands = latent.bands()
+        grid = PatchGrid.of(bands, latent.basis, device, dtype)
+        variance = [np.repeat(b[:, None], band.entry.shape[1], axis=1).reshape(-1)
+                    for b, band in zip(latent.variance, bands, strict=True)]
+        mean, scale = latent.mean.reshape(-1), np.repeat(latent.scale, latent.space.grid.size)
+        return cls((grid,), *(torch.tensor(array, device=device, dtype=dtype)
+                              for array in (mean, scale, np.concatenate(variance))))
+
+    @property
+    def size(self) -> int:
+        """Numbers in a latent vector."""
+        return self.variance.numel()
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (..., channel, column) -> z (..., size)."""
+        return self.project((x.flatten(-2) - self.mean) / self.scale)
+
+    def reconstruct(self, z: Tensor, channels: int) -> Tensor:
+        """R(z) as a state (..., channel, column): of overlapping grids the mean."""
+        return (self.mean + self.scale * self.spread(z) / sqrt(len(self.grids))).unflatten(-1, (channels, -1))
+
+    def project(self, xi: Tensor) -> Tensor:
+        """The projections on all grids, one after the other."""
+        return torch.cat([grid.project(xi) for grid in self.grids], dim=-1)
+
+    def spread(self, z: Tensor) -> Tensor:
+        """D z = S^(-1/2) sum over the S grids, (..., channel * column), dimensionless."""
+        parts = z.split([grid.size for grid in self.grids], dim=-1)
+        pieces = [grid.spread(part) for grid, part in zip(self.grids, parts, strict=True)]
+        return torch.stack(pieces).sum(0) / sqrt(len(self.grids)) if len(pieces) > 1 else pieces[0]
+
+    def increment(self, zeta: Tensor, deviation: Tensor) -> Tensor:
+        """dx = t D(deviation zeta), (..., channel * column), of standard normal `zeta` (..., size); `deviation` (size,)
+        is sqrt(b)."""
+        return self.scale * self.spread(deviation * zeta)
+
+    def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
+        """The adjoint of `increment`: gradient by the state (..., channel * column) -> by zeta (..., size)."""
+        return deviation * self.project(self.scale * gradient) / sqrt(len(self.grids))
+
+
+def refuse_other_space(latent: Eof, space: StateSpace, whose: str) -> None:
+    """Raises ValueError where the latent was fitted for states of another space."""
+    if latent.space != space:
+        raise ValueError(f"{whose}: was fitted for states of {latent.space}, and the experiment has {space}; fit one "
+                         "for it: python -m networks latent")
