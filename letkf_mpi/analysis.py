@@ -36,7 +36,7 @@ from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.parallel import World, guarded, nothing
 from letkf_mpi.ranks.static_states import StaticStates
 from letkf_mpi.static import additive
-from obsoperator import ObservationOperator, accounts, departures, own_time
+from obsoperator import Forward, accounts, departures, own_time
 from obsoperator.departures import FirstGuess, Used
 
 PROGRAM = "letkf_mpi.analysis"
@@ -73,9 +73,9 @@ class Analyst:
         """Columns of every tile of the grid."""
         return tiles.blocks(self.space.grid, self.settings.analysis.tile)
 
-    def operator(self, table: Observations) -> ObservationOperator:
+    def operator(self, table: Observations) -> Forward:
         """H of the rows of a table."""
-        return ObservationOperator.of(table, self.space, self.static, self.settings.analysis.max_height_difference_m)
+        return Forward.of(table, self.space, self.static, self.settings.analysis.max_height_difference_m)
 
     def seed(self, time: datetime) -> tuple[int, int]:
         """Of everything random at a time."""
@@ -165,8 +165,7 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     return found
 
 
-def compare(analyst: Analyst, H: ObservationOperator, table: Observations, background: np.ndarray,
-            time: datetime) -> FirstGuess:
+def compare(analyst: Analyst, H: Forward, table: Observations, background: np.ndarray, time: datetime) -> FirstGuess:
     """The fate of every observation from `background` (my members, my channels, column), on rank 0."""
     members, settings = analyst.members, analyst.settings
     whole = members.whole(background)
@@ -175,7 +174,7 @@ def compare(analyst: Analyst, H: ObservationOperator, table: Observations, backg
     if slots := analyst.world.shared(lambda: files.slots(settings, time)):
         between = own_time.Between.of(table.time - times.to_seconds(time),
                                       np.array([slot.total_seconds() for slot in slots]))
-        own = observe_at_slots(analyst, table, whole, between, time, slots)
+        own = observe_at_slots(analyst, H, len(table), whole, between, time, slots)
         flag = np.where(between.inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
         if analyst.world.is_root:
             hx, drift = own_time.compared(settings.analysis.time, hx, own)
@@ -183,24 +182,21 @@ def compare(analyst: Analyst, H: ObservationOperator, table: Observations, backg
                                                                 analyst.seed(time), drift))
 
 
-def observe_at_slots(analyst: Analyst, table: Observations, background: np.ndarray, between: own_time.Between,
+def observe_at_slots(analyst: Analyst, H: Forward, nobs: int, background: np.ndarray, between: own_time.Between,
                      time: datetime, slots: Sequence[timedelta]) -> np.ndarray:
-    """H(x) (nobs, k) at the observations' own times, on rank 0; `background` (my members, channel, column)."""
+    """H(x) (nobs, k) at the observations' own times, on rank 0; `H` of my rows, `background` (my members, channel,
+    column)."""
     members = analyst.members
-    mine = members.mine.of(len(table))
-    of_mine = table.select(mine)
 
     def states(number: int) -> np.ndarray:
         slot = slots[number]
         return members.whole(read_background(analyst, time, slot)) if slot else background
 
-    return members.gather(own_time.equivalents(between.select(mine), len(slots), states,
-                                               lambda rows: analyst.operator(of_mine.select(rows))),
-                          len(table))
+    return members.gather(own_time.equivalents(between.select(members.mine.of(nobs)), len(slots), states, H), nobs)
 
 
 @contextmanager
-def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Columns, H: ObservationOperator,
+def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Columns, H: Forward,
                    guess: FirstGuess, nobs: int) -> Iterator[Used]:
     """What the next part of an analysis sees of the columns as they are; its arrays last as long as the block."""
     members = analyst.members

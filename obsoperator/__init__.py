@@ -1,5 +1,6 @@
 """H(x): what the model says where an observation was made."""
 
-from obsoperator.operators import OPERATORS, ObservationOperator
+from obsoperator.forward import Forward
+from obsoperator.operators import OPERATORS
 
-__all__ = ["OPERATORS", "ObservationOperator"]
+__all__ = ["OPERATORS", "Forward"]

@@ -3,9 +3,7 @@
 Bilinear in latitude and longitude, linear in ln p between two levels, inclusive at the highest and the lowest
 one; eight (on levels) or four (at the surface) weights per observation.
 
-    (H x)_i = Σ_e weight_ei x[entry_ei]        summed in the order of e, for any number of members at once
-
-Element by element, so that the bits of a member do not depend on how many stand beside it.
+    (H x)_i = Σ_e weight_ei x[entry_ei]        summed in the order of e
 """
 
 from dataclasses import dataclass
@@ -15,32 +13,19 @@ import numpy as np
 from contracts.grid import Stencil
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES, WIND_COMPONENTS, Flag
-
-_BLOCK = 32_768  # numbers worked on at once, so that they stay in the cache
+from obsoperator.part import Formula
 
 
 @dataclass(frozen=True)
-class Interpolation:
-    """The map of n observations: `entry` (m, n) into channel * column, `weight` (m, n)."""
+class Weighted(Formula):
+    """Σ weight_e x_e with `weight` (m, n)."""
 
-    entry: np.ndarray
     weight: np.ndarray
 
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """(..., channel, column) of any precision -> (..., n) in double precision."""
-        states = X.reshape(*X.shape[:-2], -1)
-        values = np.empty((*states.shape[:-1], self.entry.shape[1]))
-        rows_at_once = max(1, _BLOCK // max(1, states[..., 0].size))
-        for first in range(0, values.shape[-1], rows_at_once):
-            rows = slice(first, first + rows_at_once)
-            values[..., rows] = self._sum(states, self.entry[:, rows], self.weight[:, rows])
-        return values
-
-    @staticmethod
-    def _sum(states: np.ndarray, entry: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        total = states.take(entry[0], axis=-1) * weight[0]
-        for index, factor in zip(entry[1:], weight[1:], strict=True):
-            total += states.take(index, axis=-1) * factor
+    def __call__(self, x):
+        total = x[0] * self.weight[0]
+        for e in range(1, len(self.weight)):
+            total = total + x[e] * self.weight[e]
         return total
 
 
@@ -71,13 +56,13 @@ def bracket(levels: np.ndarray, pressure: np.ndarray) -> Bracket:
 
 
 def on_levels(space: StateSpace, variable: str, stencil: Stencil, between: Bracket,
-              factor: float = 1.0) -> Interpolation:
-    """The map to a variable on levels, times `factor`."""
+              factor: float = 1.0) -> tuple[np.ndarray, Weighted]:
+    """Entries of and formula to a variable on levels, times `factor`."""
     return _map(space, variable, stencil, space.index(variable)[between.level], factor * between.weight)
 
 
-def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> Interpolation:
-    """The map to a surface variable."""
+def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> tuple[np.ndarray, Weighted]:
+    """Entries of and formula to a surface variable."""
     if VARIABLES[variable].on_levels:
         raise ValueError(f"{variable} stands on levels")
     points = stencil.column.shape[0]
@@ -86,11 +71,11 @@ def at_surface(space: StateSpace, variable: str, stencil: Stencil) -> Interpolat
 
 
 def _map(space: StateSpace, variable: str, stencil: Stencil, channel: np.ndarray,
-         weight: np.ndarray) -> Interpolation:
+         weight: np.ndarray) -> tuple[np.ndarray, Weighted]:
     """Entries from `channel` (n, levels) with vertical `weight` (n, levels) and the four horizontal neighbours."""
     horizontal, points = stencil.weight, channel.shape[0]
     if variable in WIND_COMPONENTS:  # a vector's components change sign across a pole
         horizontal = np.where(stencil.turned, -horizontal, horizontal)
     entry = channel.T[:, None, :] * space.grid.size + stencil.column.T  # (levels, 4, n)
     values = weight.T[:, None, :] * horizontal.T
-    return Interpolation(entry.reshape(-1, points), values.reshape(-1, points))
+    return entry.reshape(-1, points), Weighted(values.reshape(-1, points))

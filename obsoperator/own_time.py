@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from obsoperator import ObservationOperator
+from obsoperator.forward import Forward
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,15 @@ class Between:
         return np.flatnonzero((self.before == slot) & (self.weight < 1) | (self.before == slot - 1) & (self.weight > 0))
 
 
-def equivalents(between: Between, slots: int, states: Callable[[int], np.ndarray],
-                operator: Callable[[np.ndarray], ObservationOperator]) -> np.ndarray:
-    """h(t) (member, n) of members `states(slot)` (member, channel, column), asked for in order, one slot at a time.
-
-    `operator(rows)` is H of some observations.
-    """
+def equivalents(between: Between, slots: int, states: Callable[[int], np.ndarray], H: Forward) -> np.ndarray:
+    """h(t) (member, n) of members `states(slot)` (member, channel, column), asked for in order, one slot at a time."""
     n, at_slot = between.before.size, states(0)
     h = np.full((2, len(at_slot), n), np.nan)  # at the slot before and at the next one
     for slot in range(slots):
         at_slot = states(slot) if slot else at_slot
         rows = between.needs(slot)
         if rows.size:
-            found, next_one = operator(rows).apply(at_slot), (between.before[rows] != slot).astype(int)
+            found, next_one = H.select(rows).apply(at_slot), (between.before[rows] != slot).astype(int)
             h[next_one, :, rows] = found.T
     before, after = np.where(between.weight < 1, h[0], h[1]), np.where(between.weight > 0, h[1], h[0])
     return before + between.weight * (after - before)

@@ -16,7 +16,6 @@ linear over steep terrain, where averaging first would be wrong by ten hPa and m
 orography with the standard atmosphere, the same for all members, so that the operator is smooth in the state.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +23,10 @@ import numpy as np
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, LAPSE_RATE, VIRTUAL_FACTOR
 from contracts.grid import Stencil
 from contracts.state import StateSpace
+from obsoperator.part import Formula
 
 EXPONENT = GRAVITY / (GAS_CONSTANT_DRY * LAPSE_RATE)
 STANDARD_PRESSURE, STANDARD_TEMPERATURE = 101_325.0, 288.15  # Pa, K at sea level (USSA 1976)
-
-
-def at_height(pressure: np.ndarray | float, temperature: np.ndarray | float, rise: np.ndarray) -> np.ndarray:
-    """Pressure (Pa) `rise` metres above where `pressure` (Pa) and virtual `temperature` (K) are known."""
-    return pressure * (1.0 - LAPSE_RATE * rise / temperature) ** EXPONENT
 
 
 def is_possible(space: StateSpace) -> bool:
@@ -39,48 +34,69 @@ def is_possible(space: StateSpace) -> bool:
     return "temperature" in space and ("surface_pressure" in space or "geopotential" in space)
 
 
+def at_height(space: StateSpace, stencil: Stencil, orography: np.ndarray,
+              height: np.ndarray) -> tuple[np.ndarray, Formula]:
+    """Entries of and formula to the pressure at `height` (n,) m; `orography` (column,) m; KeyError where the state
+    cannot give it."""
+    column = stencil.column.T  # (4, n)
+    levels = space.levels("temperature")
+    chosen = _lowest_above_ground(levels, stencil.scalar(orography))  # (n,)
+    own = "surface_pressure" in space
+    channels = [space.index("surface_pressure")[[0]] if own else space.index("geopotential")[chosen],
+                *(space.index(name)[chosen] for name in ("temperature", "specific_humidity") if name in space)]
+    entry = np.concatenate([channel * space.grid.size + column for channel in channels])
+    weight, pressure = stencil.weight.T, levels[chosen]
+    return entry, (FromGround(weight, height - orography[column], pressure) if own else
+                   FromLevel(weight, height, pressure))
+
+
 @dataclass(frozen=True)
-class PressureAtHeight:
-    """The operator for n points: `stencil`, `height` (n,) m; `orography` (column,) m."""
+class FromGround(Formula):
+    """From pressure at the ground, then temperature and, where the state has it, humidity at a level, each of four
+    columns.  `weight` of the columns (4, n), `rise` of the height asked for above their ground (4, n) m, `level` (n,)
+    Pa."""
 
-    space: StateSpace
-    stencil: Stencil
-    orography: np.ndarray
+    weight: np.ndarray
+    rise: np.ndarray
+    level: np.ndarray
+
+    def __call__(self, x):
+        def at(corner):
+            p = x[corner]
+            temperature = _virtual_temperature(x[4:], corner) * (p / self.level) ** (1.0 / EXPONENT)
+            return self.weight[corner] * _risen(p, temperature, self.rise[corner])
+
+        return at(0) + at(1) + at(2) + at(3)
+
+
+@dataclass(frozen=True)
+class FromLevel(Formula):
+    """From geopotential, temperature and, where the state has it, humidity at a level, each of four columns.  `weight`
+    of the columns (4, n), `height` asked for (n,) m, `level` (n,) Pa."""
+
+    weight: np.ndarray
     height: np.ndarray
+    level: np.ndarray
 
-    def evaluator(self) -> Callable[[np.ndarray], np.ndarray]:
-        """The map x (channel, column) of any precision -> pressure (n,) Pa; KeyError where the state cannot give it."""
-        column, space = self.stencil.column, self.space
-        levels = space.levels("temperature")
-        chosen = _lowest_above_ground(levels, self.stencil.scalar(self.orography))[:, None]  # (n, 1)
-        level_pressure = levels[chosen]
-        ground = self.orography[column]  # (n, 4)
-        own_pressure = space.index("surface_pressure")[0] if "surface_pressure" in space else None
+    def __call__(self, x):
+        def at(corner):
+            rise = self.height - x[corner] / GRAVITY
+            return self.weight[corner] * _risen(self.level, _virtual_temperature(x[4:], corner), rise)
 
-        def reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            """(n, 4) pressure, virtual temperature and height."""
-            aloft = self._virtual_temperature(x, chosen)
-            if own_pressure is None:
-                z = x[space.index("geopotential")[chosen], column].astype(np.float64) / GRAVITY
-                return np.broadcast_to(level_pressure, z.shape), aloft, z
-            p = x[own_pressure, column].astype(np.float64)
-            return p, aloft * (p / level_pressure) ** (1.0 / EXPONENT), ground
+        return at(0) + at(1) + at(2) + at(3)
 
-        def evaluate(x: np.ndarray) -> np.ndarray:
-            p, temperature, z = reference(x)
-            return (self.stencil.weight * at_height(p, temperature, self.height[:, None] - z)).sum(axis=1)
 
-        return evaluate
+def _risen(pressure, temperature, rise):
+    """Pressure (Pa) `rise` metres above where `pressure` (Pa) and virtual `temperature` (K) are known."""
+    return pressure * (1.0 - LAPSE_RATE * rise / temperature) ** EXPONENT
 
-    def _virtual_temperature(self, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        temperature = x[self.space.index("temperature")[chosen], self.stencil.column].astype(np.float64)
-        if "specific_humidity" not in self.space:
-            return temperature
-        humidity = x[self.space.index("specific_humidity")[chosen], self.stencil.column].astype(np.float64)
-        return temperature * (1.0 + VIRTUAL_FACTOR * humidity)
+
+def _virtual_temperature(x, corner):
+    """Of one of four columns, from four temperatures and, where there are more, four humidities."""
+    return x[corner] * (1.0 + VIRTUAL_FACTOR * x[4 + corner]) if len(x) > 4 else x[corner]
 
 
 def _lowest_above_ground(levels: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Number of the lowest of `levels` (Pa, ascending) that lies above `height` (m) in the standard atmosphere."""
-    ground = at_height(STANDARD_PRESSURE, STANDARD_TEMPERATURE, height)
+    ground = _risen(STANDARD_PRESSURE, STANDARD_TEMPERATURE, height)
     return np.maximum(np.searchsorted(levels, ground, side="left") - 1, 0)

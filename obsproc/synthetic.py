@@ -124,8 +124,8 @@ def _ground(truth: state.State, fields: static.Static, stations: Network, stenci
     if not station_pressure.is_possible(truth.space):
         return np.full(len(stencil.column), np.inf)
     orography = fields.orography.astype(np.float64).ravel()
-    at_station = station_pressure.PressureAtHeight(truth.space, stencil, orography, stations.elevation).evaluator()
-    return at_station(truth.data.reshape(len(truth.space.channels), -1).astype(np.float64))
+    entry, formula = station_pressure.at_height(truth.space, stencil, orography, stations.elevation)
+    return formula(truth.data.reshape(-1).astype(np.float64)[entry])
 
 
 def _surface_pressure(truth: state.State, stations: Network, ground: np.ndarray, settings: Synthetic,

@@ -16,7 +16,7 @@ from letkf_mpi.config import Settings
 from letkf_mpi.ranks.layouts import Layouts, Members
 from letkf_mpi.ranks.parallel import World
 from letkf_mpi.static.static_set import StaticColumns, StaticSet
-from obsoperator import ObservationOperator
+from obsoperator import Forward
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class StaticStates:
 
     def observed(self, table: Observations, static: Static) -> np.ndarray:
         """Y_s (nobs, m) on rank 0, None elsewhere."""
-        H = ObservationOperator.of(table.select(self.layout.mine.of(len(table))), self.space, static,
-                                   self.settings.analysis.max_height_difference_m)
+        H = Forward.of(table.select(self.layout.mine.of(len(table))), self.space, static,
+                       self.settings.analysis.max_height_difference_m)
         hx = self.layout.gather(H.apply(self.layout.whole(self.X)), len(table))
         return self.layout.world.at_root(lambda: self.chosen.perturbations(hx, axis=1))
 

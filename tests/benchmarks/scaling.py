@@ -37,7 +37,7 @@ from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.memory import Size
 from letkf_mpi.ranks.layouts import Layouts, Members
 from letkf_mpi.ranks.parallel import World, guarded
-from obsoperator import ObservationOperator, departures
+from obsoperator import Forward, departures
 from obsoperator.departures import Used
 from tests import builders
 from tests.letkf_mpi import case
@@ -111,14 +111,14 @@ def measure(problem: Problem) -> Costs:
     used, table = problem.used(sample), problem.table.select(sample)
     flat = Static(problem.space.grid, *(np.zeros(problem.space.grid.shape) for _ in range(2)))
     x = builders.random_state(problem.space)
-    H = ObservationOperator.of(table, problem.space, flat, 300.0)
+    H = Forward.of(table, problem.space, flat, 300.0)
     columns = x.data.reshape(len(problem.space.channels), -1)
     root, writing = root_seconds(problem, table)
     read, write = file_seconds(x)
     return Costs(
         per_tile, tree, count,
         prepare=seconds(lambda: LocalAnalysis(problem.space, used, problem.settings).kernel, 2) * scale,
-        set_up=seconds(lambda: ObservationOperator.of(table, problem.space, flat, 300.0)) * scale,
+        set_up=seconds(lambda: Forward.of(table, problem.space, flat, 300.0)) * scale,
         apply=seconds(lambda: (H.apply(columns), H.ground_pressure(columns))) * scale,
         root=root * scale, table=writing * scale, read=read, write=write, exchange=exchange_seconds(),
     )

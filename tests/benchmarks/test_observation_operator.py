@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import Quantity
-from obsoperator import ObservationOperator
+from obsoperator import Forward
 from tests import builders
 
 LEVELS = (5_000.0, 25_000.0, 50_000.0, 60_000.0, 70_000.0, 85_000.0, 92_500.0)
@@ -24,7 +24,7 @@ def soundings():
 
 def test_one_member(benchmark):
     benchmark.group = GROUP
-    H = ObservationOperator.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
+    H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
     x = builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1).astype(np.float64)
     assert np.isfinite(benchmark(H.apply, x)).all()
 
@@ -32,7 +32,7 @@ def test_one_member(benchmark):
 def test_set_up(benchmark):
     benchmark.group = GROUP
     table, static = soundings(), builders.flat_static(SPACE.grid)
-    benchmark(ObservationOperator.of, table, SPACE, static, 300.0)
+    benchmark(Forward.of, table, SPACE, static, 300.0)
 
 
 def test_plain_sparse_product(benchmark):

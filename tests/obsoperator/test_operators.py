@@ -10,7 +10,7 @@ from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
-from obsoperator import OPERATORS, ObservationOperator
+from obsoperator import OPERATORS, Forward
 from tests import builders
 
 LEVELS = (50_000.0, 70_000.0, 85_000.0, 92_500.0)
@@ -27,9 +27,9 @@ VARIABLE_OF = {
 SURFACE = [quantity for quantity in Quantity if quantity.at_surface]
 
 
-def operator(table, space=SPACE, orography=0.0, limit=300.0) -> ObservationOperator:
+def operator(table, space=SPACE, orography=0.0, limit=300.0) -> Forward:
     static = Static(space.grid, np.full(space.grid.shape, orography), np.zeros(space.grid.shape))
-    return ObservationOperator.of(table, space, static, limit)
+    return Forward.of(table, space, static, limit)
 
 
 def state_of(function, space=SPACE) -> np.ndarray:

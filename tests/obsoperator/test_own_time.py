@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.variables import Flag, Quantity
-from obsoperator import ObservationOperator
+from obsoperator import Forward
 from obsoperator.own_time import Between, compared, equivalents
 from tests import builders
 
@@ -26,7 +26,7 @@ def table(time):
 
 
 def operator(rows):
-    return ObservationOperator.of(rows, SPACE, builders.flat_static(SPACE.grid), 300.0)
+    return Forward.of(rows, SPACE, builders.flat_static(SPACE.grid), 300.0)
 
 
 def at(seconds: float) -> np.ndarray:
@@ -36,8 +36,7 @@ def at(seconds: float) -> np.ndarray:
 
 def own(time, states=lambda slot: at(SLOTS[slot])):
     observed = table(time)
-    return equivalents(Between.of(observed.time.astype(float), SLOTS), SLOTS.size, states,
-                       lambda rows: operator(observed.select(rows)))
+    return equivalents(Between.of(observed.time.astype(float), SLOTS), SLOTS.size, states, operator(observed))
 
 
 @pytest.mark.parametrize("slot", range(SLOTS.size))
@@ -89,6 +88,6 @@ def test_what_has_no_h_at_the_analysis_time_has_none_at_another():
     time = np.full(N, -7000)
     observed = replace(table(time), pressure=np.full(N, 4e4))  # above the top level
     found = equivalents(Between.of(time.astype(float), SLOTS), SLOTS.size, lambda slot: at(SLOTS[slot]),
-                        lambda rows: operator(observed.select(rows)))
+                        operator(observed))
     without = operator(observed).flag != Flag.passed
     assert without.any() and np.array_equal(np.isnan(found).all(axis=0), without)

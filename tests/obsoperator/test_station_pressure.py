@@ -8,7 +8,7 @@ from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Quantity
-from obsoperator import ObservationOperator
+from obsoperator import Forward
 from tests import builders
 
 R, G, LAPSE, P0, T0 = 8314.32 / 28.9644, 9.80665, 0.0065, 101_325.0, 288.15
@@ -55,7 +55,7 @@ def test_surface_pressure_of_the_standard_atmosphere(own_pressure, height, limit
     table = builders.observations(standard_pressure(elevation), quantity=Quantity.surface_pressure, lat=lat, lon=lon,
                                   elevation=elevation)
 
-    error = ObservationOperator.of(table, space, Static(GRID, orography, orography), 1e4).apply(x) - table.value
+    error = Forward.of(table, space, Static(GRID, orography, orography), 1e4).apply(x) - table.value
 
     assert np.abs(error).max() < limit
     assert elevation.max() >= 0.9 * height
@@ -70,7 +70,7 @@ def test_moist_air_counts_by_its_virtual_temperature():
     x = np.concatenate([height, temperature / (1 + (1 / 0.62198 - 1) * q), q])
     table = builders.observations([P0], quantity=Quantity.surface_pressure, lat=12.0, lon=34.0)
     static = Static(GRID, terrain(0.0), terrain(0.0))
-    np.testing.assert_allclose(ObservationOperator.of(table, moist, static, 1.0).apply(x), P0, atol=1.0)
+    np.testing.assert_allclose(Forward.of(table, moist, static, 1.0).apply(x), P0, atol=1.0)
 
 
 def test_the_models_ground_itself_gets_the_models_own_pressure():
@@ -79,7 +79,7 @@ def test_the_models_ground_itself_gets_the_models_own_pressure():
     static = Static(GRID, terrain(3000.0), terrain(0.0))
     table = builders.observations(np.zeros(GRID.size), quantity=Quantity.surface_pressure, lat=GRID.column_lat,
                                   lon=GRID.column_lon, elevation=static.orography.reshape(-1))
-    np.testing.assert_allclose(ObservationOperator.of(table, space, static, 1.0).apply(x), x[-1], rtol=1e-6)
+    np.testing.assert_allclose(Forward.of(table, space, static, 1.0).apply(x), x[-1], rtol=1e-6)
 
 
 def real_fields(path):
@@ -106,7 +106,7 @@ def test_hypsometric_pressure_of_a_real_state_is_near_the_models_own(samples):
                         for name, factor in (("gh", G), ("t", 1.0))])
     table = builders.observations(truth, quantity=Quantity.surface_pressure, lat=grid.column_lat, lon=grid.column_lon,
                                   elevation=orography.reshape(-1))
-    error = ObservationOperator.of(table, space, Static(grid, orography, orography), 10.0).apply(x) - truth
+    error = Forward.of(table, space, Static(grid, orography, orography), 10.0).apply(x) - truth
     sea = orography.reshape(-1) < 10.0
     assert abs(error[sea].mean()) < 50.0 and abs(error[~sea].mean()) < 50.0  # Pa
     assert error.std() < 150.0

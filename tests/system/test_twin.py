@@ -5,7 +5,7 @@ import pytest
 
 from contracts.static import Static
 from contracts.variables import Flag
-from obsoperator import ObservationOperator
+from obsoperator import Forward
 from obsproc import synthetic
 from obsproc.config import Synthetic
 from tests import builders
@@ -20,7 +20,7 @@ def test_an_observation_without_error_is_h_of_the_truth(height):
     mountains = height * np.random.default_rng(0).uniform(size=space.grid.shape)
     fields = Static(space.grid, mountains, np.ones(space.grid.shape))
     made = synthetic.draw(truth, fields, synthetic.network(EXACT, fields, 1), EXACT, 1)
-    H = ObservationOperator.of(made, space, fields, 300.0)
+    H = Forward.of(made, space, fields, 300.0)
     seen = (made.flag == Flag.passed) & (H.flag == Flag.passed)
     assert seen.mean() > 0.6 and np.unique(made.quantity[seen]).size == 5
     hx = H.apply(truth.data.reshape(len(space.channels), -1))
