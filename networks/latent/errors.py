@@ -5,8 +5,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from contracts import times
+
 Read = Callable[[datetime], np.ndarray]  # a time -> the state (channel, lat, lon), float32, SI units
-Step = Callable[[np.ndarray], np.ndarray]  # states (batch, channel, lat, lon) -> one step of the network later
+# states (batch, channel, lat, lon), valid at seconds (batch,) since 1970 -> one step of the network later
+Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
 AT_ONCE = 8  # forecasts side by side
 
 
@@ -26,14 +29,15 @@ def groups(begin: Sequence[datetime]) -> list[Sequence[datetime]]:
     return [begin[i : i + AT_ONCE] for i in range(0, len(begin), AT_ONCE)]
 
 
-def forecast_errors(read: Read, step: Step, begin: Iterable[Sequence[datetime]], steps: int,
+def forecast_errors(read: Read, step: Step, begin: Iterable[Sequence[datetime]], every: timedelta,
                     lead: timedelta) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each beginning in the groups `begin` the error (channel, lat, lon) after `steps`, forecast minus truth, and
-    the truth, `lead` later."""
+    """Of each beginning in the groups `begin` the error (channel, lat, lon), forecast minus truth, of a forecast of
+    `lead` in steps of `every`, and the truth."""
     for group in begin:
         forecast = np.stack([read(time) for time in group])
-        for _ in range(steps):
-            forecast = step(forecast)
+        seconds = np.array([times.to_seconds(time) for time in group])
+        for number in range(lead // every):
+            forecast = step(forecast, seconds + number * int(every.total_seconds()))
         for end, time in zip(forecast, group, strict=True):
             truth = read(time + lead)
             yield end - truth, truth

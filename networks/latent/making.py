@@ -92,4 +92,4 @@ def errors_of(settings: Settings, period: Period, step: Step,
     source = NatureSource(settings.space, tuple(NatureFolder(settings.in_work(name)) for name in chosen.natures))
     begin = errors.starts(*period.whole, chosen.lead, settings.experiment.step, period.errors)
     groups = progress.reported(errors.groups(begin), f"groups of {errors.AT_ONCE} forecasts", log)
-    return errors.forecast_errors(lambda time: source.read([time])[0], step, groups, chosen.lead // every, chosen.lead)
+    return errors.forecast_errors(lambda time: source.read([time])[0], step, groups, every, chosen.lead)

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from contracts import times
 from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.grid import Grid
@@ -83,8 +84,14 @@ def test_the_card_says_years_command_and_what_is_lost(fitted):
 def test_errors_are_forecasts_minus_truth_at_their_end():
     truth = {START + n * STEP: np.full((1, 2, 2), float(n**2)) for n in range(9)}
     begin = errors.starts(START, START + 8 * STEP, 2 * STEP, STEP, 7)
-    groups = errors.groups(begin)
-    found = list(errors.forecast_errors(truth.__getitem__, lambda states: states + 1, groups, 2, 2 * STEP))
+    asked: list[int] = []
+
+    def step(states, seconds):
+        asked.extend(seconds)
+        return states + 1
+
+    found = list(errors.forecast_errors(truth.__getitem__, step, errors.groups(begin), STEP, 2 * STEP))
+    assert asked == [times.to_seconds(time + n * STEP) for n in range(2) for time in begin]
     assert begin == [START + n * STEP for n in range(7)]
     for n, (error, end) in enumerate(found):
         assert np.array_equal(error, np.full((1, 2, 2), n**2 + 2 - (n + 2) ** 2)) and (end == (n + 2) ** 2).all()
