@@ -31,6 +31,7 @@ class Observations(config.Section, frozen=True):
     source: Literal["prepbufr", "wmo", "table", "synthetic"] = "prepbufr"
     files: tuple[str, ...] = ("prepqm%y%m%d%H",)
     truncated: Literal["refuse", "accept"] = "refuse"  # a file whose last message is cut short
+    damaged: Literal["stop", "skip"] = "stop"  # messages that are not sound; real time always goes on without them
     window_hours: tuple[float, float] = (-3.0, 3.0)  # around the analysis time, both ends included
     use: tuple[str, ...] = ASSIMILATED  # the other quantities are monitored
     slot_hours: Annotated[float, Meta(ge=1 / 60)] = 1.0  # of the window, for an analysis in 4-D

@@ -5,9 +5,9 @@
 
 What crowds is thinned afterwards, whatever the source (`thinning`).
 
-In a research experiment a missing or damaged file stops the run. In real time the analysis goes on with what is there:
-the file, or the messages of it that are damaged, are named in the log and left out. How long files are waited for
-stands in `realtime`.
+In a research experiment a missing or damaged file stops the run; with `damaged = "skip"` messages that are not sound
+are left out and counted. In real time the analysis goes on with what is there: the file, or the messages of it that
+are damaged, are named in the log and left out. How long files are waited for stands in `realtime`.
 """
 
 import logging
@@ -21,7 +21,7 @@ from contracts import config, observations
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import duplicates, errors, prepbufr, quality
+from obsproc import duplicates, errors, guarded, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
 from obsproc.config import Settings
@@ -111,12 +111,13 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
         return _Found(path.name, listed.sha256, (listed.candidates,))
     realtime = settings.experiment.mode == "realtime"
     accept_truncated = realtime or settings.observations.truncated == "accept"
+    tolerant = realtime or settings.observations.damaged == "skip"
     if settings.observations.source == "wmo":
         from obsproc import wmo  # here, because ecCodes takes longer to load than most files to read
 
-        file = wmo.read_file(path, time, accept_truncated, tolerant=realtime)
+        file = guarded.read(wmo.read_file, path, time, accept_truncated, tolerant=tolerant)
     else:
-        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=realtime, cycle=time)
+        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=tolerant, cycle=time)
     for refusal in file.refused[:REFUSALS_TOLD]:
         log.warning("%s; going on without it", refusal)
     if file.refused:

@@ -25,6 +25,7 @@ from obsproc import convert
 
 LONGEST_DRIFT = np.deg2rad(10.0)
 LONGEST_FLIGHT = 4.0  # h
+POLE = 90.0 + 1e-6  # degrees, as decoded numbers write it
 LOWEST_STATION, HIGHEST_STATION = -500.0, 6000.0  # m
 SEA_MESSAGES = frozenset(("SFCSHP", "SPSSMI", "ERS1DA", "QKSWND", "WDSATR", "ASCATW"))
 
@@ -53,9 +54,9 @@ def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -
     launch_hours = np.where(np.isfinite(launch_hours), launch_hours, hours)
     time, report_time = (times.to_seconds(cycle) + np.rint(np.where(has_time, since, 0.0) * HOUR).astype(np.int64)
                          for since in (hours, launch_hours))
-    on_globe = ~((np.abs(lat) > 90.0) | (np.abs(lon) > 360.0))
+    on_globe = ~((np.abs(lat) > POLE) | (np.abs(lon) > 360.0))
     lat, lon = np.where(drifted | ~on_globe, lat, launch_lat), np.where(drifted | ~on_globe, lon, launch_lon)
-    return Places(np.where(np.abs(lat) <= 90.0, lat, np.nan),
+    return Places(np.clip(np.where(np.abs(lat) <= POLE, lat, np.nan), -90.0, 90.0),
                   convert.longitude(np.where(np.abs(lon) <= 360.0, lon, np.nan)), time, report_time, has_time)
 
 

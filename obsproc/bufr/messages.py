@@ -16,7 +16,7 @@ Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
 import logging
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.errors import UserError
 
@@ -34,6 +34,16 @@ class BufrError(UserError):
         where = "" if message is None else f", message {message}"
         where += "" if byte is None else f", byte {byte}"
         super().__init__(f"{path}{where}: {what}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), str(self))
+
+
+def _again(kind: type[BufrError], sentence: str) -> BufrError:
+    """An error as it was, in another process."""
+    error = kind.__new__(kind)
+    error.args = (sentence,)
+    return error
 
 
 class Message(NamedTuple):

@@ -76,6 +76,11 @@ def test_what_is_not_on_the_globe_is_no_place(lost, value):
     assert np.isnan(found.lat[0] if lost == "YOB" else found.lon[0])
 
 
+def test_the_poles_are_places_however_a_decoder_rounds_them():
+    found = rows(TOB=-40.0, header={"YOB": -90.00000000000001})
+    assert found.flag.tolist() == [Flag.passed] and found.lat.tolist() == [-90.0]
+
+
 @pytest.mark.parametrize("pressure", [0.0, -1.0, np.nan])
 def test_a_pressure_of_nothing_places_nothing(pressure):
     assert rows(TOB=-40.0, QOB=100.0, POB=pressure).flag.tolist() == [Flag.missing_position] * 2

@@ -163,7 +163,7 @@ def test_what_is_not_understood_is_counted(tmp_path, caplog):
     path.write_bytes(bufr(12, [*PLACE, 12101], 1, 0, **CLOCK, airTemperature=280.0)
                      + bufr(0, [*PLACE, 12101, 12103], 1, 0, **CLOCK, airTemperature=280.0, dewpointTemperature=270.0))
     found = wmo.read_file(path, SYNOP).reports
-    assert list(found) == ["ADPSFC"] and found["ADPSFC"].header["TYP"].tolist() == [187]
+    assert list(found) == ["ADPSFC"] and found["ADPSFC"].header["TYP"].tolist() == [183]
     assert "1 reports of data category 12 skipped" in caplog.text
     assert "1 humidities skipped, no pressure or temperature beside them" in caplog.text
 
