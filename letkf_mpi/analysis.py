@@ -57,7 +57,7 @@ class Analyst:
     @cached_property
     def static(self) -> Static:
         """Asked for by all ranks at once."""
-        return self.world.shared(lambda: static.read(self.settings.experiment.folder.static, self.space.grid))
+        return self.world.shared(static.read, self.settings.experiment.folder.static, self.space.grid)
 
     @cached_property
     def members(self) -> Members:
@@ -94,7 +94,7 @@ class Analyst:
         experiment, world = self.settings.experiment, self.world
         with ExitStack() as stack:
             path = experiment.folder.at(time).log("analysis")
-            world.at_root(lambda: stack.enter_context(program.logging_to_file(path)))
+            world.at_root(stack.enter_context, program.logging_to_file(path))
             if world.is_root:
                 log.info("analysis of %s: experiment %s, %d members on %d rank(s)", times.name(time), experiment.name,
                          experiment.members, world.size)
@@ -109,17 +109,17 @@ def analyse(analyst: Analyst, time: datetime) -> None:
 
     with NodeMemory(world) as node:
         with phase("read"):
-            table, source = node.shared(lambda: read_observations(experiment, time))
+            table, source = node.shared(read_observations, experiment, time)
             expect_memory(analyst, len(table))
-            inflation = node.shared(lambda: files.read_inflation(settings, space, time))
-            alpha = node.shared(lambda: files.read_alpha(settings, space, time))
+            inflation = node.shared(files.read_inflation, settings, space, time)
+            alpha = node.shared(files.read_alpha, settings, space, time)
             background = read_background(analyst, time)
         with phase("H(x)"):
             H = analyst.operator(table.select(members.mine.of(len(table))))
             guess = compare(analyst, H, table, background, time)
             climate = analyst.static_states
             Y_static = climate.observed(table, analyst.static) if climate else None
-            used = node.shared(lambda: guess.used(settings.analysis.solver.needs_noise, Y_static))
+            used = node.shared(FirstGuess.used, guess, settings.analysis.solver.needs_noise, Y_static)
         with phase("share"):
             plan = share_tiles(world, analyst.tiles, space.grid, settings, used)
         with phase("exchange"):
@@ -134,15 +134,15 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         with phase("diagnostics"):
             seconds = world.of_each_rank(mine.seconds)
             diagnostics = diagnostics.each(layouts.gather)
-            world.at_last(lambda: files.check(diagnostics, space, settings.analysis.least_spread))
+            world.at_last(files.check, diagnostics, space, settings.analysis.least_spread)
         with phase("exchange"):
             analysis = members.whole(layouts.to_members(mine.X))
             del mine, observe
         with phase("H(x)"):
             hxa = members.gather(H.apply(analysis), len(table))
         with phase("write"):
-            final = write(analyst, out, analysis, diagnostics, lambda: guess.with_analysis(hxa))
-            world.at_root(lambda: out.last(final, source))
+            final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa))
+            world.at_root(out.last, final, source)
         tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
@@ -152,13 +152,13 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     world, settings, space, mine = analyst.world, analyst.settings, analyst.space, analyst.members.mine
     experiment, additive_inflation = settings.experiment, settings.inflation.additive
     channels, folder = mine.of(len(space.channels)), experiment.folder.at(time).background
-    found = world.together(lambda: ensemble.read_members(folder.slot(offset) if offset else folder, mine.members,
-                                                         space, time + offset, channels))
+    found = world.together(ensemble.read_members, folder.slot(offset) if offset else folder, mine.members, space,
+                           time + offset, channels)
     if additive_inflation is None:
         return found
     part, below_hpa = StateSpace(space.grid, space.channels[channels]), settings.analysis.humidity_below_hpa
-    found, clipped = world.together(lambda: additive.added(found, additive_inflation, experiment, time, mine.members,
-                                                           part, below_hpa))
+    found, clipped = world.together(additive.added, found, additive_inflation, experiment, time, mine.members, part,
+                                    below_hpa)
     total = sum(world.of_each_rank(clipped))
     if world.is_root and not offset:
         log.info("additive inflation: %d negative humidities set to 0", total)
@@ -171,15 +171,15 @@ def compare(analyst: Analyst, H: Forward, table: Observations, background: np.nd
     whole = members.whole(background)
     hx, ground = (members.gather(observed(whole), len(table)) for observed in (H.apply, H.ground_pressure))
     flag, drift = members.whole(H.flag[None])[0], None
-    if slots := analyst.world.shared(lambda: files.slots(settings, time)):
+    if slots := analyst.world.shared(files.slots, settings, time):
         between = own_time.Between.of(table.time - times.to_seconds(time),
                                       np.array([slot.total_seconds() for slot in slots]))
         own = observe_at_slots(analyst, H, len(table), whole, between, time, slots)
         flag = np.where(between.inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
         if analyst.world.is_root:
             hx, drift = own_time.compared(settings.analysis.time, hx, own)
-    return analyst.world.at_root(lambda: departures.first_guess(table, hx, ground, flag, settings.background_check,
-                                                                analyst.seed(time), drift))
+    return analyst.world.at_root(departures.first_guess, table, hx, ground, flag, settings.background_check,
+                                 analyst.seed(time), drift)
 
 
 def observe_at_slots(analyst: Analyst, H: Forward, nobs: int, background: np.ndarray, between: own_time.Between,
@@ -224,7 +224,7 @@ def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diag
 
     with ExitStack() as flushing:
         disk = flushing.enter_context(paths.side_by_side())
-        table = world.together(lambda: of_this_rank(disk))
+        table = world.together(of_this_rank, disk)
         world.together(flushing.close)
     return table
 
@@ -233,7 +233,7 @@ def tell(world: World, phase: Phases, table: Departures, diagnostics: Diagnostic
          balance: str) -> None:
     """The end of the log."""
     peaks = world.of_each_rank(memory.peak())
-    told = world.of_last(lambda: summary.analysis_lines(diagnostics, levels))
+    told = world.of_last(summary.analysis_lines, diagnostics, levels)
     if world.is_root:
         for line in (*accounts.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
             log.info("%s", line)
@@ -244,23 +244,23 @@ def expect_memory(analyst: Analyst, nobs: int) -> None:
     estimate = memory.estimate(analyst.size(nobs))
     if analyst.world.is_root:
         log.info("%s", estimate)
-    analyst.world.together(lambda: estimate.refuse_above(analyst.settings.analysis.memory_gb))
+    analyst.world.together(estimate.refuse_above, analyst.settings.analysis.memory_gb)
 
 
 def main(world: World, arguments: Sequence[str]) -> None:
     """Read the command line and the experiment; analyse the time asked for, or all of them."""
-    chosen = world.shared(lambda: _parse(arguments))
-    settings = world.shared(lambda: config.load(chosen.experiment, Settings))
+    chosen = world.shared(_parse, arguments)
+    settings = world.shared(config.load, chosen.experiment, Settings)
     experiment, analyst = settings.experiment, Analyst(world, settings)
-    instructions = world.of_each_rank(world.together(lambda: tile_kernel.instructions(settings)))
-    world.together(lambda: lanes.refuse_mixed(instructions))
+    instructions = world.of_each_rank(world.together(tile_kernel.instructions, settings))
+    world.together(lanes.refuse_mixed, instructions)
     if chosen.follow:
-        world.at_root(lambda: frozen.refuse_other(chosen.experiment, experiment))
+        world.at_root(frozen.refuse_other, chosen.experiment, experiment)
         with Follower(experiment, PROGRAM, world.patiently) as follower:
             for time in each_time(experiment, follower):
                 analyst.at(time)
         return
-    time = world.shared(lambda: times.parse(chosen.time) if chosen.time else next_time(experiment))
+    time = world.shared(times.parse, chosen.time) if chosen.time else world.shared(next_time, experiment)
     complete = experiment.folder.at(time).departures
     if not world.shared(complete.exists):
         analyst.at(time)

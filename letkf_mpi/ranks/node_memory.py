@@ -14,13 +14,14 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from letkf_mpi.ranks.parallel import Agreed, World
 
 T = TypeVar("T")
+P = ParamSpec("P")
 _WORTH_A_WINDOW = 2**20  # bytes
 _MOST_AT_ONCE = 2**30  # bytes of one broadcast: MPI counts to 2^31
 _ALIGNMENT = 64  # bytes, so that no array shares a line of the cache with another
@@ -44,12 +45,13 @@ class NodeMemory:
                 window.Unlock_all()
                 window.Free()
 
-    def shared(self, step: Callable[[], T]) -> T:
+    def shared(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on rank 0 and give its result to all; arrays are read-only, a UserError is raised on all."""
         world, arrays = self._world, list[pickle.PickleBuffer]()
         if world.size == 1:
-            return world.at_root(step)
-        frame = world.shared(lambda: pickle.dumps(step(), protocol=5, buffer_callback=arrays.append))
+            return world.at_root(step, *args, **kwargs)
+        frame = world.shared(
+            lambda: pickle.dumps(step(*args, **kwargs), protocol=5, buffer_callback=arrays.append))
         sizes = world.comm.bcast([array.raw().nbytes for array in arrays])
         starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)])
         memory = self._filled(int(starts[-1]), starts, arrays)

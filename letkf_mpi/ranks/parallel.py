@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, ParamSpec, TypeVar
 
 from mpi4py import MPI
 
@@ -26,6 +26,7 @@ from contracts.errors import UserError
 from contracts.follow import IN_A_HURRY, Stopped
 
 T = TypeVar("T")
+P = ParamSpec("P")
 _LAUNCHER_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_NTASKS")
 _ASKED_FOR = "LETKF_RANKS"  # what run/lib.sh tells
 _SHORT_SLEEP, _LONG_SLEEP = 0.005, 0.05  # s between two looks of a rank that waits: less than 1 % of a core
@@ -39,7 +40,10 @@ class Agreed(UserError):
 
 @dataclass(frozen=True)
 class World:
-    """All ranks of the job."""
+    """All ranks of the job.
+
+    A step is a function with its arguments, which are made on all ranks.
+    """
 
     comm: MPI.Intracomm = field(default_factory=lambda: MPI.COMM_WORLD)
 
@@ -75,31 +79,31 @@ class World:
         """The rank that keeps the statistics of the grid, as rank 0 does those of the observations."""
         return self.size - 1
 
-    def at_root(self, step: Callable[[], T]) -> T:
+    def at_root(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on rank 0 only; a UserError is raised on all ranks.
 
         What other ranks get is None; the type is that of rank 0, the only one to use it.
         """
-        return self.together(step if self.is_root else nothing)
+        return self.together(partial(step, *args, **kwargs) if self.is_root else nothing)
 
-    def at_last(self, step: Callable[[], T]) -> T:
+    def at_last(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same on the last rank."""
-        return self.together(step if self.rank == self.last else nothing)
+        return self.together(partial(step, *args, **kwargs) if self.rank == self.last else nothing)
 
-    def of_last(self, step: Callable[[], T]) -> T:
+    def of_last(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on the last rank and give its result to all."""
-        return self.comm.bcast(self.at_last(step), root=self.last)
+        return self.comm.bcast(self.at_last(step, *args, **kwargs), root=self.last)
 
-    def shared(self, step: Callable[[], T]) -> T:
+    def shared(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on rank 0 and give its result to all."""
-        return self.comm.bcast(self.at_root(step))
+        return self.comm.bcast(self.at_root(step, *args, **kwargs))
 
-    def together(self, step: Callable[[], T]) -> T:
+    def together(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on every rank; if any raises UserError or Stopped, or SystemExit as argparse does, all raise the
         first."""
         error: BaseException | None = None
         try:
-            result = step()
+            result = step(*args, **kwargs)
         except (UserError, Stopped, SystemExit) as raised:
             error = raised
         told = [e for e in self.comm.allgather(error) if e is not None]
@@ -107,12 +111,12 @@ class World:
             raise Agreed(str(told[0])) if isinstance(told[0], UserError) else told[0]
         return result
 
-    def patiently(self, step: Callable[[], T]) -> T:
+    def patiently(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`shared` for a step that may take hours: the others sleep, where MPI's own waiting keeps a core busy."""
 
         def first() -> T:
             try:
-                return step()
+                return step(*args, **kwargs)
             finally:
                 for rank in range(1, self.size):
                     self.comm.send(None, dest=rank)
@@ -164,7 +168,7 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
     world = World()
     program.log_to_terminal(logging.INFO if world.is_root else logging.ERROR)
     try:
-        world.together(lambda: check_launcher(world.size))
+        world.together(check_launcher, world.size)
         main(world, sys.argv[1:])
     except Stopped as reason:
         logging.getLogger(name).info("%s", reason)

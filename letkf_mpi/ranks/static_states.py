@@ -47,7 +47,7 @@ class StaticStates:
         H = Forward.of(table.select(self.layout.mine.of(len(table))), self.space, static,
                        self.settings.analysis.max_height_difference_m)
         hx = self.layout.gather(H.apply(self.layout.whole(self.X)), len(table))
-        return self.layout.world.at_root(lambda: self.chosen.perturbations(hx, axis=1))
+        return self.layout.world.at_root(self.chosen.perturbations, hx, axis=1)
 
     def at(self, columns: Sequence[np.ndarray]) -> StaticColumns:
         """X_s at my columns, of the `columns` of each rank."""
