@@ -23,8 +23,11 @@ import numpy as np
 
 from contracts import program, static
 from contracts.errors import UserError
+from networks import card as cards
 from networks import checkpoint as checkpoints
-from networks.checkpoint import Card, Checkpoint
+from networks.card import Card
+from networks.checkpoint import Checkpoint
+from networks.climax.card import ClimaXCard
 from networks.normalization import LAND_SEA_MASK, LATITUDE, OROGRAPHY
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     write(options.target, card, weights, options.static, options.float16)
 
 
-def write(target: Path, card: Card, weights: Mapping[str, "Tensor"], static_path: Path | None,
+def write(target: Path, card: Card[ClimaXCard], weights: Mapping[str, "Tensor"], static_path: Path | None,
           half: bool = False) -> None:
     """Check weights against the card and write both; raises UserError that names every parameter that does not fit."""
     from networks.climax import stepping
@@ -121,7 +124,7 @@ def renamed(weights: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     return result
 
 
-def with_positions(weights: Mapping[str, "Tensor"], card: Card) -> dict[str, "Tensor"]:
+def with_positions(weights: Mapping[str, "Tensor"], card: Card[ClimaXCard]) -> dict[str, "Tensor"]:
     """`pos_embed` (1, L, D) of a grid with twice as many columns as rows, bicubic, on the card's grid."""
     from torch.nn import functional
 
@@ -137,7 +140,7 @@ def with_positions(weights: Mapping[str, "Tensor"], card: Card) -> dict[str, "Te
     return dict(weights) | {"pos_embed": resized.permute(0, 2, 3, 1).flatten(1, 2)}
 
 
-def draft(path: Path, normalization: Path | None = None) -> Card:
+def draft(path: Path, normalization: Path | None = None) -> Card[ClimaXCard]:
     """The user's card, completed from upstream's normalisation files if named; raises UserError."""
     try:
         table = tomllib.loads(path.read_text())
@@ -150,8 +153,8 @@ def draft(path: Path, normalization: Path | None = None) -> Card:
     if PRE_TRAINED.lower() in str(table.get("about", "")).lower() and not table.get("warning"):
         table["warning"] = f"pre-trained on {PRE_TRAINED} with random lead times; fine-tune it before cycling"
     try:
-        return msgspec.convert(table | {"sha256": ""}, Card)
-    except msgspec.ValidationError as error:
+        return cards.of_table(table | {"sha256": ""})
+    except (msgspec.ValidationError, UserError) as error:
         raise UserError(f"{path}: is no model card: {str(error).replace('`', '')}") from None
 
 
@@ -173,7 +176,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _constants(card: Card, path: Path | None) -> dict[str, np.ndarray]:
+def _constants(card: Card[ClimaXCard], path: Path | None) -> dict[str, np.ndarray]:
     if path is None:
         return {}
     fields = static.read(path, card.horizontal)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from networks.checkpoint import Checkpoint
 from networks.climax import collapsed, stepping
+from networks.climax.card import ClimaXCard
 from networks.climax.collapsed import Settled
 from networks.climax.network import ClimaX
 from networks.climax.stepping import Stepping
@@ -28,12 +29,13 @@ class ClimaXEmulator(Emulator):
     def __init__(self, network: ClimaX, steps: Stepping, precision: Precision = "float32"):
         super().__init__()
         self.network, self.stepping, self.precision = network, steps, precision
-        self.channels, self.step = steps.channels, timedelta(hours=steps.card.lead_hours)
+        self.channels, self.step = steps.channels, timedelta(hours=steps.card.network.lead_hours)
         self.settled_network: Settled | None = None
         self.register_buffer("lead", torch.tensor([steps.lead]), persistent=False)
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, channels: Sequence[str], precision: Precision = "float32") -> "ClimaXEmulator":
+    def of(cls, checkpoint: Checkpoint[ClimaXCard], channels: Sequence[str],
+           precision: Precision = "float32") -> "ClimaXEmulator":
         """With the weights of a checkpoint; raises ValueError where they cannot carry `channels` forward."""
         steps = Stepping(checkpoint.card, checkpoint.constant_inputs, channels, checkpoint.climatology)
         return cls(stepping.build(checkpoint), steps, precision)

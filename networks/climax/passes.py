@@ -20,8 +20,10 @@ import torch
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
-from networks.checkpoint import Card, Checkpoint
+from networks.card import Card
+from networks.checkpoint import Checkpoint
 from networks.climax import stepping
+from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator, Precision
 from networks.emulator import Emulator, Seconds
 
@@ -72,9 +74,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> Checkpoint[ClimaXCard]:
     """The checkpoint, its parameters checked against the card; raises UserError."""
     checkpoint = checkpoints.read(path)
+    if not isinstance(checkpoint.card.network, ClimaXCard):
+        raise UserError(f"{path}: expected weights of a climax, got those of a {checkpoint.card.kind}")
     found = {name: array.shape for name, array in checkpoint.weights.items()}
     try:
         expected = stepping.shapes(checkpoint.card, stepping.layout_of(list(found)))
@@ -86,8 +90,8 @@ def load(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def of(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device], whose: str, at_once: int = 1,
-       threads: int | None = None, precision: Precision = "float32") -> Passes:
+def of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[torch.device], whose: str,
+       at_once: int = 1, threads: int | None = None, precision: Precision = "float32") -> Passes:
     """Passes for states of `space`, on a CPU by default as many side by side as it has cores.
 
     Raises UserError, with `whose` checkpoint it is, where the weights cannot carry such states forward.
@@ -103,7 +107,7 @@ def of(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device
     return Passes(lanes, threads=1 if on_gpu else threads or len(os.sched_getaffinity(0)))
 
 
-def _lane(checkpoint: Checkpoint, channels: list[str], device: torch.device, at_once: int,
+def _lane(checkpoint: Checkpoint[ClimaXCard], channels: list[str], device: torch.device, at_once: int,
           precision: Precision) -> Lane:
     return Lane(device, ClimaXEmulator.of(checkpoint, channels, precision).to(device).settled(), at_once)
 

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from networks import harmonics, normalization
-from networks.checkpoint import Card, Checkpoint
+from networks.card import Card
+from networks.checkpoint import Checkpoint
+from networks.climax.card import ClimaXCard
 from networks.climax.network import Architecture, ClimaX, Layout
 from networks.normalization import CONSTANTS
 
@@ -32,7 +34,7 @@ class Stepping(nn.Module):
     std: Tensor
     scale: Tensor  # what the network's output is multiplied with
 
-    def __init__(self, card: Card, constants: dict[str, np.ndarray], channels: Sequence[str],
+    def __init__(self, card: Card[ClimaXCard], constants: dict[str, np.ndarray], channels: Sequence[str],
                  climatology: np.ndarray | None = None):
         """Raises ValueError where the card cannot carry `channels` forward."""
         super().__init__()
@@ -43,7 +45,7 @@ class Stepping(nn.Module):
         self.damped = None if climatology is None else Damped(card, climatology, channels)
         mean, std = normalization.columns(card.normalization, channels)
         scale = std
-        if card.predicts == "tendency":
+        if card.network.predicts == "tendency":
             scale = np.array([card.normalization[name].tendency_std for name in channels], np.float32)[:, None, None]
         known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
         _keep(self, take=np.array([known.index(name) for name in card.inputs]),
@@ -59,12 +61,12 @@ class Stepping(nn.Module):
         change = self._turned(output) * self.scale
         if self.damped is not None:
             return change + self.damped(fields)
-        return change + (fields if self.card.predicts == "tendency" else self.mean)
+        return change + (fields if self.card.network.predicts == "tendency" else self.mean)
 
     @property
     def lead(self) -> float:
         """What the network is told of the lead time."""
-        return self.card.lead_hours / self.card.lead_scale
+        return self.card.network.lead_hours / self.card.network.lead_scale
 
     def _turned(self, fields: Tensor) -> Tensor:
         return fields.flip(-2) if self.card.grid.latitude == "descending" else fields
@@ -77,13 +79,14 @@ class Damped(nn.Module):
     factor: Tensor  # (channel, 1, 1)
     operators: Tensor  # (m, lat, lat), for each zonal wavenumber
 
-    def __init__(self, card: Card, climatology: np.ndarray, channels: Sequence[str]):
+    def __init__(self, card: Card[ClimaXCard], climatology: np.ndarray, channels: Sequence[str]):
         """`climatology` (output, lat, lon) in the order of the card; raises ValueError for too many wavenumbers."""
         super().__init__()
-        assert card.damping is not None
+        damping = card.network.damping
+        assert damping is not None
         rows = [card.outputs.index(name) for name in channels]
-        factor = np.array([card.damping.factor.get(name, 1.0) for name in channels])[:, None, None]
-        operators = harmonics.operators(card.horizontal, harmonics.diffusion(card.horizontal, card.damping.truncation))
+        factor = np.array([damping.factor.get(name, 1.0) for name in channels])[:, None, None]
+        operators = harmonics.operators(card.horizontal, harmonics.diffusion(card.horizontal, damping.truncation))
         _keep(self, climatology=climatology[rows], factor=factor, operators=operators)
 
     def forward(self, fields: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def _keep(module: nn.Module, **arrays: np.ndarray) -> None:
         module.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
 
 
-def _normalised(card: Card, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+def _normalised(card: Card[ClimaXCard], constants: Mapping[str, np.ndarray]) -> np.ndarray:
     """(constant, lat, lon), the constant inputs in their order."""
     names = [name for name in card.inputs if name in CONSTANTS]
     moments = card.normalization
@@ -110,7 +113,7 @@ def _normalised(card: Card, constants: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.stack(fields) if fields else np.empty((0, *card.horizontal.shape))
 
 
-def architecture(card: Card) -> Architecture:
+def architecture(card: Card[ClimaXCard]) -> Architecture:
     """Sizes of the network; raises ValueError where they cannot be."""
     network = card.network
     return Architecture(
@@ -124,14 +127,14 @@ def layout_of(weights: Sequence[str]) -> Layout:
     return "parallel" if "token_embeds.proj_weights" in weights else "serial"
 
 
-def shapes(card: Card, layout: Layout) -> dict[str, tuple[int, ...]]:
+def shapes(card: Card[ClimaXCard], layout: Layout) -> dict[str, tuple[int, ...]]:
     """Every parameter of the card's network, without allocating one."""
     with torch.device("meta"):
         network = ClimaX(architecture(card), layout)
     return {name: tuple(parameter.shape) for name, parameter in network.state_dict().items()}
 
 
-def build(checkpoint: Checkpoint) -> ClimaX:
+def build(checkpoint: Checkpoint[ClimaXCard]) -> ClimaX:
     """The network with its weights; names and shapes must have been checked (`shapes`)."""
     with torch.device("meta"):
         network = ClimaX(architecture(checkpoint.card), layout_of(list(checkpoint.weights)))
@@ -140,7 +143,7 @@ def build(checkpoint: Checkpoint) -> ClimaX:
     return network.eval()
 
 
-def _refuse_open_loop(card: Card, channels: Sequence[str]) -> None:
+def _refuse_open_loop(card: Card[ClimaXCard], channels: Sequence[str]) -> None:
     unknown = [name for name in channels if name not in card.outputs]
     if unknown:
         raise ValueError(f"{card.name} does not predict {', '.join(unknown)}; it predicts {', '.join(card.outputs)}")

@@ -33,7 +33,7 @@ def make(path: Path) -> Eof:
     checkpoint = passes.load(weights)
     step = passes.of(checkpoint, space, [torch.device("cpu")], str(weights)).step
     scale = np.array([checkpoint.card.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
-    every = timedelta(hours=checkpoint.card.lead_hours)
+    every = timedelta(hours=checkpoint.card.network.lead_hours)
     try:
         latent = fit(settings, step, every, scale)
         floor = lost(settings, step, every, latent) if chosen.check else {}

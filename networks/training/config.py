@@ -12,7 +12,7 @@ from contracts.errors import UserError
 from contracts.nature import Nature
 from contracts.state import StateSpace
 from networks import starter
-from networks.checkpoint import Damping
+from networks.climax.card import Damping
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]

@@ -23,8 +23,10 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.progress import SECONDS_BETWEEN_LINES, duration
 from networks import checkpoint as checkpoints
-from networks.checkpoint import Card, Checkpoint, GridCard, NetworkCard
+from networks.card import Card, GridCard
+from networks.checkpoint import Checkpoint
 from networks.climax import passes, stepping
+from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
 from networks.climax.network import ClimaX, initialise, parameter_count
 from networks.climax.stepping import Stepping
@@ -54,7 +56,7 @@ class Trainer:
     settings: Settings
     series: Series
     statistics: Statistics
-    card: Card
+    card: Card[ClimaXCard]
     stepping: Stepping
     weights: Tensor  # of area, (lat, lon)
     tendency: Tensor  # its standard deviations, (channel, 1, 1)
@@ -179,25 +181,29 @@ def windows_of(series: Series, settings: Settings, steps: int) -> np.ndarray:
     return np.concatenate([series.starts(start, end, step, steps) for start, end in settings.periods])
 
 
-def card_of(settings: Settings, known: Statistics) -> Card:
+def card_of(settings: Settings, known: Statistics) -> Card[ClimaXCard]:
     """The card of the weights that this training makes: all channels and the constants in, all channels out."""
     channels = tuple(channel.name for channel in settings.space.channels)
-    grid, periods = settings.grid, [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
+    grid, training = settings.grid, settings.training
+    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
     return Card(
         name=settings.experiment.name,
-        network=NetworkCard(tokens=(*channels, *CONSTANTS), head=channels, **_sizes(settings)),
+        network=ClimaXCard(
+            tokens=(*channels, *CONSTANTS), head=channels, **_sizes(settings), predicts=training.predicts,
+            lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE, damping=training.damping,
+        ),
         grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
-        inputs=(*channels, *CONSTANTS), outputs=channels,
-        lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE, predicts=settings.training.predicts,
-        damping=settings.training.damping, normalization=known.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
+        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=known.moments,
+        about=f"trained by python -m networks train, {netcdf.version()}, on {training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
+        command=f"python -m networks train {settings.experiment.name}.toml",
+        seen=(*settings.periods, settings.validation),
     )
 
 
-def climatology_of(card: Card, known: Statistics) -> np.ndarray | None:
+def climatology_of(card: Card[ClimaXCard], known: Statistics) -> np.ndarray | None:
     """The mean of all training data (output, lat, lon), where the card needs it."""
-    return known.climatology.coefficients[0] if card.damping is not None else None
+    return known.climatology.coefficients[0] if card.network.damping is not None else None
 
 
 def fresh(trainer: Trainer) -> Training:
@@ -210,7 +216,7 @@ def fresh(trainer: Trainer) -> Training:
     return Training(network, optimiser_of(network, trainer.settings))
 
 
-def begin_with(path: Path, network: ClimaX, card: Card) -> None:
+def begin_with(path: Path, network: ClimaX, card: Card[ClimaXCard]) -> None:
     """Take the weights at `path`; raises UserError where they are of other fields or another network."""
     found = passes.load(path)
     if found.card.network != card.network:

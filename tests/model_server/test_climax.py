@@ -52,7 +52,7 @@ def by_definition(card, data: np.ndarray, lead: float) -> np.ndarray:
     with torch.no_grad():
         y = net(torch.tensor(x.copy(), dtype=torch.float32), torch.full((len(data),), lead), variables).numpy()
     y = y[:, [card.network.head.index(name) for name in names]][:, :, turn]
-    if card.predicts == "tendency":
+    if card.network.predicts == "tendency":
         return data + y * np.array([moments[n].tendency_std for n in names])[:, None, None]
     return np.stack([moments[n].mean + moments[n].std * y[:, i] for i, n in enumerate(names)], axis=1)
 

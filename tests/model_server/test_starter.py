@@ -10,7 +10,9 @@ from contracts import times
 from model_server import config
 from model_server.forecast import model_of
 from model_server.models.climax import ClimaXModel
-from networks import starter
+from networks import card as cards
+from networks import starter, unseen
+from networks.checkpoint import card_path
 from networks.data import shards
 
 FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
@@ -27,6 +29,15 @@ def test_the_weights_that_an_experiment_names_make_its_model(settings):
     model = model_of(settings)
     assert isinstance(model, ClimaXModel) or settings.model.spectral_filter
     assert model.space == settings.space and not settings.experiment.step % model.time_step
+
+
+@pytest.mark.parametrize("settings", ours(lambda settings: settings.model.name == "climax"))
+def test_no_experiment_tries_weights_in_times_that_they_have_seen(settings):
+    weights = starter.find(settings.model.options.get("checkpoint", "climax_t31"), ".safetensors")
+    card = cards.read(card_path(weights), weights)
+    assert card.seen
+    for first, last in card.seen:
+        unseen.refuse_overlap(weights, first, last, settings.experiment)
 
 
 @pytest.mark.parametrize("settings", ours(lambda settings: settings.nature.packed))

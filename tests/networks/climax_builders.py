@@ -10,14 +10,17 @@ from contracts import state, static
 from contracts.nature import NatureFolder
 from contracts.state import State, StateSpace
 from contracts.static import Static
-from networks.checkpoint import Card, Checkpoint, GridCard, NetworkCard
+from networks.card import Card, GridCard
+from networks.checkpoint import Checkpoint
 from networks.climax import stepping
+from networks.climax.card import ClimaXCard
 from networks.climax.network import ClimaX
 from networks.normalization import CONSTANTS, LAND_SEA_MASK, OROGRAPHY, Moments
 from tests import builders
 
 START = datetime(1990, 1, 1, tzinfo=UTC)
 STEP = timedelta(hours=6)
+COMMON = ("about", "warning", "seen", "address")  # of a card, of every kind
 
 
 def small_space() -> StateSpace:
@@ -37,17 +40,18 @@ def randomise(network: torch.nn.Module, seed: int = 0, size: float = 0.2) -> Non
 def card(where: StateSpace, predicts: str = "tendency", latitude: str = "ascending", **changes) -> Card:
     """The card of a small network that takes and gives the channels of `where`, not in their order."""
     channels = tuple(channel.name for channel in where.channels)
-    fields = {"name": "small", "lead_hours": 6.0, "lead_scale": 100.0, "predicts": predicts} | changes
+    own = {"lead_hours": 6.0, "lead_scale": 100.0, "predicts": predicts} | changes
+    common = {"name": "small"} | {name: own.pop(name) for name in COMMON if name in own}
     moments = {
         channel.name: Moments(mean=builders.CLIMATE[channel.variable][0], std=builders.CLIMATE[channel.variable][1],
                               tendency_std=0.1 * builders.CLIMATE[channel.variable][1])
         for channel in where.channels
     } | {name: Moments(mean=1.0, std=30.0) for name in CONSTANTS}
     return Card(
-        network=NetworkCard(tokens=(*CONSTANTS, *reversed(channels)), head=tuple(reversed(channels)), patch=2,
-                            embed_dim=16, depth=2, heads=4),
+        network=ClimaXCard(tokens=(*CONSTANTS, *reversed(channels)), head=tuple(reversed(channels)), patch=2,
+                           embed_dim=16, depth=2, heads=4, **own),
         grid=GridCard(nlat=where.grid.shape[0], nlon=where.grid.shape[1], latitude=latitude),
-        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=moments, **fields,
+        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=moments, **common,
     )
 
 

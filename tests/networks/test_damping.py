@@ -12,7 +12,8 @@ from contracts.errors import UserError
 from contracts.grid import Grid
 from networks import checkpoint as checkpoints
 from networks import harmonics, train
-from networks.checkpoint import Checkpoint, Damping
+from networks.checkpoint import Checkpoint
+from networks.climax.card import Damping
 from networks.climax.stepping import Damped, Stepping
 from networks.training import config, loop, samples
 from networks.training.state import Place
@@ -68,7 +69,7 @@ def test_damping_and_climatology_come_back_from_the_files(tmp_path):
     path = tmp_path / "damped.safetensors"
     checkpoints.write(path, Checkpoint(damped_card(), plain.weights, plain.constants, climatology()))
     found = checkpoints.read(path)
-    assert found.card.damping == Damping(5, {"2m_temperature": FACTOR})
+    assert found.card.network.damping == Damping(5, {"2m_temperature": FACTOR})
     assert found.climatology is not None
     np.testing.assert_array_equal(found.climatology, climatology())
     assert set(found.weights) == set(plain.weights)

@@ -197,7 +197,7 @@ def test_predicting_the_field_learns_too(settings):
     small = settings("field", epochs=3, more='predicts = "field"')
     train.write_shards(small)
     path = loop.train(small)
-    assert passes.load(path).card.predicts == "field"
+    assert passes.load(path).card.network.predicts == "field"
     rows = table(small.folder / "curves.csv")
     assert float(rows[2]["validation_loss"]) < 0.85 * float(rows[0]["training_loss"])
 

@@ -27,6 +27,7 @@ from model_server.models.climax import memory
 from networks import starter
 from networks.checkpoint import Checkpoint
 from networks.climax import passes, stepping
+from networks.climax.card import ClimaXCard
 from networks.climax.emulator import Precision
 from networks.climax.passes import Passes
 
@@ -69,7 +70,7 @@ def create(space: StateSpace, options: Options) -> ClimaXModel:
     return model_of(passes.load(path), space, devices, str(path), options)
 
 
-def model_of(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.device], whose: str,
+def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[torch.device], whose: str,
              options: Options) -> ClimaXModel:
     """The model of a checkpoint in `space` on devices of one kind; raises UserError where they do not fit."""
     card = checkpoint.card
@@ -78,7 +79,7 @@ def model_of(checkpoint: Checkpoint, space: StateSpace, devices: Sequence[torch.
     return ClimaXModel(
         space=space,
         name=f"climax-{card.name}",
-        time_step=timedelta(hours=card.lead_hours),
+        time_step=timedelta(hours=card.network.lead_hours),
         passes=passes.of(checkpoint, space, devices, whose, at_once, options.threads, options.precision),
     )
 

@@ -1,0 +1,164 @@
+"""What weights do not say of themselves: a model card (`card/2`, TOML), the same for all kinds but for [network].
+
+    contract = "card/2"
+    name, about, command        what it is, on what data, and the command that makes it again
+    seen                        first and last times of states that training or the choice of weights saw
+    inputs, outputs             fields in their order: channels (`temperature_850`) and constants (`orography`)
+    sha256, bytes, address      of the weights, and where they can be had, if anywhere
+    [grid]                      as in an experiment, and which way rows run inside the network
+    [network]                   kind = "climax" and what that kind says of itself
+    [normalization]             moments of each field
+
+Cards of before (`climax-card/1`) are read as what they mean.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from contracts.config import Positive, Section
+from contracts.errors import UserError
+from contracts.grid import Grid
+from networks import kinds, normalization
+from networks.normalization import CONSTANTS, Moments
+
+BEFORE = "climax-card/1"
+OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood beside [network] before
+
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class GridCard(Section, frozen=True):
+    """[grid] As in an experiment; `latitude` says which way rows run inside the network."""
+
+    nlat: Positive
+    nlon: Positive
+    poles: bool = False
+    latitude: Literal["ascending", "descending"] = "ascending"
+
+
+class NetworkCard(Section, frozen=True, tag_field="kind"):
+    """[network] What a kind of network says of itself; a subclass has the kind as its tag."""
+
+    def refuse_misfit(self, card: "Card") -> None:
+        """Raises ValueError where the rest of the card does not belong to this network."""
+
+    @property
+    def needs_climatology(self) -> bool:
+        """Whether the mean of the training data must come with the weights."""
+        return False
+
+
+Network = TypeVar("Network", bound=NetworkCard)
+
+
+class Card(Section, Generic[Network], frozen=True):
+    """All that the weights do not say of themselves."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$")]
+    grid: GridCard
+    network: Network
+    inputs: tuple[str, ...]  # fed to the network
+    outputs: tuple[str, ...]  # taken from it
+    normalization: dict[str, Moments]
+    contract: Literal["card/2"] = "card/2"
+    about: str = ""  # data, seed and code that made the weights
+    command: str = ""  # that makes them again
+    seen: tuple[tuple[datetime, datetime], ...] = ()  # first and last times, of training and of the choice of weights
+    warning: str = ""  # said whenever the weights are loaded
+    sha256: str = ""  # of the weights; empty only before they are written
+    bytes: Annotated[int, msgspec.Meta(ge=0)] = 0  # of the file of weights; 0 where the card does not say
+    address: str = ""  # http(s) or file address of the weights, where they are not beside the card
+
+    def __post_init__(self):
+        refuse_names("inputs", self.inputs)
+        refuse_names("outputs", self.outputs)
+        normalization.refuse_missing(self.normalization, [*self.inputs, *self.outputs])
+        self.network.refuse_misfit(self)
+
+    @property
+    def fed_back(self) -> tuple[str, ...]:
+        """Inputs that must be among the outputs if the model is to be stepped."""
+        return tuple(name for name in self.inputs if name not in CONSTANTS)
+
+    @property
+    def horizontal(self) -> Grid:
+        return Grid.regular(self.grid.nlat, self.grid.nlon, self.grid.poles)
+
+    @property
+    def kind(self) -> str:
+        return str(self.network.__struct_config__.tag)
+
+
+def read(path: Path, whose: Path) -> Card:
+    """The card at `path`; raises UserError where it is missing or says less than it must."""
+    try:
+        text = Path(path).read_text()
+    except OSError:
+        raise UserError(
+            f"{whose}: has no model card {Path(path).name} beside it; weights alone do not say their variables, lead "
+            "time or normalisation, so they are not used: put the card there, or make both with "
+            "python -m networks convert"
+        ) from None
+    try:
+        return of_table(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
+        raise UserError(f"{path}: is no model card: {str(error).replace('`', '')}") from None
+
+
+def of_table(table: Mapping[str, Any]) -> Card:
+    """The card that a table of TOML holds; raises msgspec.ValidationError or UserError, an unknown kind."""
+    table = _as_now(table)
+    network = table.get("network")
+    kind = network.get("kind") if isinstance(network, dict) else None
+    if not isinstance(kind, str):
+        raise UserError('[network] says no kind, such as kind = "climax"')
+    return msgspec.convert(table, Card[kinds.module(kind).NetworkCard])  # type: ignore[misc]
+
+
+def _as_now(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A card of before as it would be written today: what was ClimaX's own goes into [network]."""
+    table, network = dict(table), table.get("network")
+    if table.get("contract", BEFORE) != BEFORE or not isinstance(network, dict) or "kind" in network:
+        return table
+    moved = {name: table.pop(name) for name in OF_CLIMAX if name in table}
+    return table | {"contract": "card/2", "network": {"kind": "climax", **network, **moved}}
+
+
+def to_toml(card: Card) -> str:
+    """The card as TOML; reading it back gives the same card to the last bit."""
+    table = msgspec.to_builtins(card)
+    sections = {name: table.pop(name) for name in ("grid", "network", "normalization")}
+    lines = [f"{name} = {_value(value)}" for name, value in table.items()]
+    for section, content in sections.items():
+        lines += ["", f"[{section}]"]
+        lines += [f"{_key(name)} = {_value(value)}" for name, value in content.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return json.dumps(name)
+
+
+def _value(value: object) -> str:
+    """JSON writes strings, booleans and numbers as TOML does; None is left out."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_value(v)}" for name, v in value.items() if v is not None) + " }"
+    if isinstance(value, list | tuple):
+        items = [_value(item) for item in value]
+        return "[" + "".join(f"\n    {item}," for item in items) + "\n]" if len(items) > 3 else f"[{', '.join(items)}]"
+    return json.dumps(value)
+
+
+def refuse_names(what: str, names: tuple[str, ...], allowed: tuple[str, ...] | None = None) -> None:
+    """Raises ValueError where `names` are none, not each once, or not among those `allowed`."""
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"{what} must name fields, each once")
+    unknown = [name for name in names if allowed is not None and name not in allowed]
+    if unknown:
+        raise ValueError(f"{what} {', '.join(unknown)} are not among the network's own fields")

@@ -1,0 +1,56 @@
+"""What the card of a ClimaX says of the network."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts.config import Positive, Section
+from networks.card import Card, NetworkCard, refuse_names
+
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Damping(Section, frozen=True):
+    """How much of an anomaly from the climatology the step carries on by itself; the network gives the rest.
+
+    Of an anomaly of total wavenumber n exp(-n(n+1) / N(N+1)) is carried on, N the `truncation`, and of a channel in
+    `factor` that much times it.
+    """
+
+    truncation: Positive
+    factor: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
+
+
+class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
+    """[network] Sizes; `tokens` and `head` name, in order, all fields the network can take and give."""
+
+    tokens: tuple[str, ...]
+    head: tuple[str, ...]
+    patch: Positive
+    embed_dim: Positive
+    depth: Positive
+    heads: Positive
+    lead_hours: PositiveFloat
+    lead_scale: PositiveFloat  # the network is given lead_hours / lead_scale
+    predicts: Literal["tendency", "field"]
+    decoder_depth: Annotated[int, msgspec.Meta(ge=0)] = 2
+    mlp_ratio: PositiveFloat = 4.0
+    damping: Damping | None = None  # where the network predicts tendencies
+
+    @property
+    def needs_climatology(self) -> bool:
+        return self.damping is not None
+
+    def refuse_misfit(self, card: Card) -> None:
+        refuse_names("tokens", self.tokens)
+        refuse_names("head", self.head)
+        refuse_names("inputs", card.inputs, self.tokens)
+        refuse_names("outputs", card.outputs, self.head)
+        unscaled = [name for name in card.outputs if card.normalization[name].tendency_std is None]
+        if self.predicts == "tendency" and unscaled:
+            raise ValueError(f"a tendency needs its tendency_std, missing for {', '.join(unscaled)}")
+        if self.damping is not None:
+            if self.predicts != "tendency":
+                raise ValueError("damping belongs to a network that predicts the tendency; remove it")
+            if self.damping.factor:
+                refuse_names("damping of", tuple(self.damping.factor), card.outputs)
