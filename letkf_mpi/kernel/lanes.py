@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -128,7 +128,7 @@ class Method:
                 self.alpha, SINGLE_UP_TO)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TileAnalysis:
     """What the kernel gives: analysis `X` float32 (k, channel, column) and what is told of it.
 
@@ -152,6 +152,10 @@ class TileAnalysis:
     least: np.ndarray
     most: np.ndarray
     clipped: np.ndarray
+
+    # in the order in which _lanes.c fills them
+    BY_LEVEL: ClassVar = ("count", "weight", "square", "power", "signal", "relaxation", "left_out")
+    BY_CHANNEL: ClassVar = ("background_spread", "mean", "spread", "least", "most")
 
 
 class Lanes:
@@ -182,13 +186,13 @@ class Lanes:
         width = X.shape[-1]
         if X.dtype != np.float32 or X.strides[-1] != X.itemsize:
             X = np.ascontiguousarray(X, dtype=np.float32)
-        of_levels, of_channels = np.empty((7, levels, width)), np.empty((5, channels, width))
+        by_level = {name: np.empty((levels, width)) for name in TileAnalysis.BY_LEVEL}
+        by_channel = {name: np.empty((channels, width)) for name in TileAnalysis.BY_CHANNEL}
         clipped, analysis = np.zeros(width, np.int64), np.empty((self._members, channels, width), np.float32)
-        by_level, by_channel = tuple(of_levels), tuple(of_channels)
         self._kernel.analyse(self._instructions, self._shared, self._method,
                              (site, horizontal, np.ascontiguousarray(inflation, dtype=np.float64), X),
-                             by_level, by_channel, (clipped, analysis))
-        return TileAnalysis(analysis, *[*by_level, *by_channel, clipped])
+                             tuple(by_level.values()), tuple(by_channel.values()), (clipped, analysis))
+        return TileAnalysis(X=analysis, clipped=clipped, **by_level, **by_channel)
 
     def weights(self, taper: np.ndarray, inflation: np.ndarray) -> Weights:
         """w̄ (column, k) and W (column, k, k) of columns that see every row with `taper` (n, column); β (column,)."""

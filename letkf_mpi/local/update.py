@@ -20,7 +20,7 @@ import numpy as np
 from contracts import humidity
 from contracts.state import StateSpace
 from letkf_mpi.config import Settings
-from letkf_mpi.kernel.lanes import HUMIDITY
+from letkf_mpi.kernel.lanes import HUMIDITY, TileAnalysis
 from letkf_mpi.local import tile_kernel
 from letkf_mpi.local.localization import Neighbours
 from letkf_mpi.local.relaxation import spread
@@ -31,7 +31,7 @@ from letkf_mpi.static.static_set import StaticColumns
 from obsoperator.departures import Used
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnostics:
     """What is told of the analysis of some columns.
 
@@ -58,6 +58,11 @@ class Diagnostics:
 
     BY_CHANNEL: ClassVar = ("mean", "spread", "least", "most", "background_spread")
     BY_LEVEL: ClassVar = ("inflation", "count", "weight", "signal", "relaxation", "alpha", "left_out")
+
+    @classmethod
+    def told_by(cls, kernel: TileAnalysis, **others: np.ndarray) -> "Diagnostics":
+        """By the names that both have, and `others`."""
+        return cls(**others, **{f.name: getattr(kernel, f.name) for f in fields(cls) if f.name not in others})
 
     @classmethod
     def bytes_of(cls, channels: int, levels: int) -> int:
@@ -187,9 +192,7 @@ class LocalAnalysis:
         if self.kernel is None:
             return self._point_by_point(columns, X, inflation, alpha)
         found, adapted = self.kernel.analyse(columns, X, inflation)
-        return ColumnsAnalysis(found.X, Diagnostics(
-            found.mean, found.spread, found.least, found.most, found.background_spread, adapted, found.count,
-            found.weight, found.signal, found.relaxation, found.clipped, alpha, found.left_out))
+        return ColumnsAnalysis(found.X, Diagnostics.told_by(found, inflation=adapted, alpha=alpha))
 
     def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,
                         alpha: np.ndarray) -> ColumnsAnalysis:
