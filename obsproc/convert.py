@@ -14,6 +14,8 @@ What air can hold at most is saturation over water where there can be droplets: 
 below over ice, between these linear in temperature.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, VIRTUAL_FACTOR, ZERO_CELSIUS
@@ -22,6 +24,37 @@ MILLIGRAM_PER_KILOGRAM = 1e-6  # kg/kg
 TENTHS_OF_RELATIVE_HUMIDITY = 0.1  # NCEP counts humidity errors in "percent divided by 10": 1 stands for 10 %
 LEAST_PRESSURE_OF_ERRORS = 300.0 * HECTOPASCAL
 NO_DROPLETS = ZERO_CELSIUS - 40.0  # K; colder ones freeze by themselves
+
+
+class Scale(NamedTuple):
+    """SI = factor * number + offset"""
+
+    factor: float
+    offset: float = 0.0
+
+
+# Spellings of units in files of others, by our own unit.
+_SCALES = {
+    "K": {"K": Scale(1.0), "kelvin": Scale(1.0), "degC": Scale(1.0, ZERO_CELSIUS), "C": Scale(1.0, ZERO_CELSIUS),
+          "celsius": Scale(1.0, ZERO_CELSIUS), "degrees_celsius": Scale(1.0, ZERO_CELSIUS)},
+    "Pa": {"Pa": Scale(1.0), "hPa": Scale(HECTOPASCAL), "mb": Scale(HECTOPASCAL), "mbar": Scale(HECTOPASCAL),
+           "millibar": Scale(HECTOPASCAL), "millibars": Scale(HECTOPASCAL), "kPa": Scale(1000.0)},
+    "kg kg-1": {"kg kg-1": Scale(1.0), "kg/kg": Scale(1.0), "1": Scale(1.0), "g kg-1": Scale(1e-3),
+                "g/kg": Scale(1e-3), "mg kg-1": Scale(1e-6), "mg/kg": Scale(1e-6)},
+    "m s-1": {"m s-1": Scale(1.0), "m/s": Scale(1.0), "m s^-1": Scale(1.0), "knots": Scale(1852 / 3600),
+              "kt": Scale(1852 / 3600), "km/h": Scale(1 / 3.6)},
+    "m": {"m": Scale(1.0), "meter": Scale(1.0), "meters": Scale(1.0), "gpm": Scale(1.0), "km": Scale(1000.0)},
+    "degrees": {name: Scale(1.0) for name in (
+        "degrees", "degree", "degrees_north", "degree_north", "degrees_east", "degree_east")},
+}
+
+
+def scale(units: str, expected: str) -> Scale:
+    """How numbers in `units` become ours, in `expected`. Raises ValueError for units that are not of that kind."""
+    known = _SCALES[expected]
+    if units not in known:
+        raise ValueError(f"unit {units!r} is none of {', '.join(known)}")
+    return known[units]
 
 
 def kelvin(celsius: np.ndarray) -> np.ndarray:

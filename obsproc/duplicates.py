@@ -35,10 +35,11 @@ class Nearness(NamedTuple):
 
     seconds: int
     metres: float
+    levels: int = 1  # at least so many in each: else the levels of a list are taken for reports
 
 
 # An archive knows a station's place to a degree, its clock the nominal hour or the launch; stations report each minute.
-RULES = {b"ADPUPA": Nearness(3600, 120e3), b"ADPSFC": Nearness(300, 11e3), b"SFCSHP": Nearness(300, 11e3)}
+RULES = {b"ADPUPA": Nearness(3600, 120e3, 2), b"ADPSFC": Nearness(300, 11e3), b"SFCSHP": Nearness(300, 11e3)}
 
 # Absolute and relative difference of a number in two codes: tenths and knots, five degrees of wind direction, a dew
 # point depression in whole degrees, heights in tens of metres.
@@ -142,7 +143,8 @@ def _agree(table: Observations, reports: _Reports, fuller: int, other: int) -> b
     below = np.maximum(above - 1, 0)
     partner = np.where(np.abs(ladder[below] - sought) <= np.abs(ladder[above] - sought), below, above)
     found = np.abs(ladder[partner] - sought) <= SAME_PRESSURE
-    if found.sum() < SHARE_IN_BOTH * len(ours):
+    levels = len(np.unique(ours.pressure[found]))
+    if found.sum() < SHARE_IN_BOTH * len(ours) or levels < RULES[ours.message_type[0]].levels:
         return False
     theirs, ours = theirs.select(partner[found]), ours.select(found)
     allowed = _ABSOLUTE[ours.quantity] + _RELATIVE[ours.quantity] * np.abs(theirs.value)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contracts import observations, program, times
 from contracts.errors import UserError
-from obsproc import ioda, writer
+from obsproc import guarded, ioda, ioda_source, pipeline, writer
+from obsproc.config import Observations
 
 log = logging.getLogger("obsproc")
 
@@ -30,7 +31,7 @@ def exchange_ioda(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m obsproc ioda",
         "export: an observations file into the IODA layout, version 3. import: an IODA file of conventional\n"
-        "observations into an observations file.",
+        "observations into an observations file, judged like every other source where it is not one of ours.",
         "python -m obsproc ioda export work/prepbufr_1989/1989010112/observations.nc observations.ioda.nc")
     parser.add_argument("direction", choices=("export", "import"))
     parser.add_argument("source", type=Path, metavar="FROM", help="the file to read")
@@ -44,6 +45,9 @@ def exchange_ioda(arguments: Sequence[str]) -> None:
     else:
         if not given.source.is_file():
             raise UserError(f"{given.source}: no such file")
-        table, source = ioda.import_file(given.source, given.time)
+        table, source = guarded.read(ioda.import_file, given.source, given.time)
+        if not ioda.is_ours(given.source):
+            read = ioda_source.read_file(given.source, source.time)
+            table = pipeline.judge(read.candidates, Observations(), source.time)
         observations.write(given.target, table, source)
     log.info("wrote %d observations to %s", len(table), given.target)

@@ -12,7 +12,8 @@ So that nothing is lost, what they cut off a number stands in groups of our own,
 MetaDataRemainder: their sum is the number to the last bit. On the way back the rows come sorted by Location.
 
 A file of others needs MetaData (latitude, longitude, dateTime) and ObsValue; ObsError, QualityMarker or PreQC, ObsType
-and HofX or hofx are taken where they are. Variables that no quantity corresponds to are named in the log.
+and HofX or hofx are taken where they are. Units are read and converted, or refused. Variables that no quantity
+corresponds to are named in the log. What others mean by them is found in `ioda_source`.
 
 Reference: JEDI documentation, "IODA conventions"; fill values: OOPS, `missingValues`.
 """
@@ -63,9 +64,10 @@ class _Column:
     missing: float = np.nan  # how our table says that it has none
 
 
+FATE = "PreUseFlag"  # no group of IODA: only files of ours have it
 OF_VARIABLE = (_Column("value", "ObsValue", "f4"), _Column("error", "ObsError", "f4"),
                _Column("quality", "QualityMarker", "i4", -1), _Column("type", "ObsType", "i4", 0),
-               _Column("file_background", "HofX", "f4"), _Column("flag", "PreUseFlag", "i4", Flag.passed),
+               _Column("file_background", "HofX", "f4"), _Column("flag", FATE, "i4", Flag.passed),
                _Column("count", "ObsCount", "i4", 1))
 ALSO = {"QualityMarker": ("PreQC",), "HofX": ("hofx",)}  # older names of groups
 # Of a Location: our column -> name in MetaData, units, type.
@@ -161,7 +163,7 @@ def _add(file: netCDF4.Dataset, name: str, values: np.ndarray, kind: str, **attr
 
 
 def import_file(path: Path, time: datetime | None = None) -> tuple[Observations, Source]:
-    """Read a file of this layout, ours or of others; `time` of the cycle where the file does not say it.
+    """The rows of a file of this layout as they stand there; `time` of the cycle where the file does not say it.
 
     Raises UserError naming the file and what is missing.
     """
@@ -177,6 +179,12 @@ def import_file(path: Path, time: datetime | None = None) -> tuple[Observations,
     table = observations.concatenate(parts) if parts else observations.empty()
     known = np.isfinite(table.value)
     return table.select(known), source
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file holds fates, as those that we write do."""
+    with netCDF4.Dataset(path) as file:
+        return FATE in file.groups
 
 
 def _check(path: Path, file: netCDF4.Dataset) -> None:
@@ -233,21 +241,19 @@ def _read_variable(path: Path, file: netCDF4.Dataset, name: str, quantity: Quant
     shape = file["ObsValue"][name].shape
     if shape != (n,):
         raise UserError(f"{path}: ObsValue/{name} has shape {shape}, expected one value per Location, {n}")
-    units = getattr(file["ObsValue"][name], "units", quantity.units)
-    if units not in (quantity.units, ""):
-        raise UserError(f"{path}: ObsValue/{name} is in {units!r}, expected {quantity.units!r}")
-    columns = {column.name: _of_variable(file, name, column, n) for column in OF_VARIABLE}
-    columns |= {column: _of_location(file, column, n) for column in OF_LOCATION if column != "time"}
+    columns = {column.name: _of_variable(path, file, name, quantity, column, n) for column in OF_VARIABLE}
+    columns |= {column: _of_location(path, file, column, n) for column in OF_LOCATION if column != "time"}
     columns |= {column: _text(file, text, n) for column, text in TEXTS.items()}
     columns["flag"] = np.where(np.isin(columns["flag"], list(Flag)), columns["flag"], Flag.passed)
     return Observations(quantity=np.full(n, quantity), time=_time(path, file["MetaData"]["dateTime"]),
                         **columns | {"lon": convert.longitude(columns["lon"])})
 
 
-def _of_variable(file: netCDF4.Dataset, name: str, column: _Column, n: int) -> np.ndarray:
+def _of_variable(path: Path, file: netCDF4.Dataset, name: str, quantity: Quantity, column: _Column,
+                 n: int) -> np.ndarray:
     for group in (column.group, *ALSO.get(column.group, ())):
         if group in file.groups and name in file[group].variables:
-            values = _plain(file[group][name])
+            values = _in_si(path, file[group][name], name, quantity.units if column.kind == "f4" else "")
             rest = f"{group}Remainder"
             if rest in file.groups and name in file[rest].variables:
                 values = values + np.nan_to_num(_plain(file[rest][name]))
@@ -255,14 +261,26 @@ def _of_variable(file: netCDF4.Dataset, name: str, column: _Column, n: int) -> n
     return np.full(n, column.missing)
 
 
-def _of_location(file: netCDF4.Dataset, column: str, n: int) -> np.ndarray:
-    name = OF_LOCATION[column][0]
+def _of_location(path: Path, file: netCDF4.Dataset, column: str, n: int) -> np.ndarray:
+    name, units, _ = OF_LOCATION[column]
     if name not in file["MetaData"].variables:
         return np.arange(n) if column == "report" else np.full(n, np.nan)
-    values = _plain(file["MetaData"][name])
+    values = _in_si(path, file["MetaData"][name], name, "degrees" if units.startswith("degree") else units)
     if "MetaDataRemainder" in file.groups and name in file["MetaDataRemainder"].variables:
         values = values + np.nan_to_num(_plain(file["MetaDataRemainder"][name]))
     return np.where(np.isnan(values), -1, values) if column == "report" else values
+
+
+def _in_si(path: Path, variable: netCDF4.Variable, name: str, expected: str) -> np.ndarray:
+    """Values as float64 in our units; without units of its own the variable is taken to be in them."""
+    values, group, units = _plain(variable), variable.group().name, getattr(variable, "units", "")
+    if not (expected and units):
+        return values
+    try:
+        factor, offset = convert.scale(units, expected)
+    except ValueError as error:
+        raise UserError(f"{path}: {group}/{name} cannot be converted, its {error}") from None
+    return values if factor == 1.0 and offset == 0.0 else values * factor + offset * (group != "ObsError")
 
 
 def _plain(variable: netCDF4.Variable) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From files, PREPBUFR or WMO BUFR or a user's list, to the table of observations of one analysis time.
+"""From files, PREPBUFR or WMO BUFR or IODA or a user's list, to the table of observations of one analysis time.
 
     read_file -> candidates -> quality.check, check_humidity, check_station_pressure, monitor -> errors.assign
               -> all types and files together -> duplicates.reject_rows, reject_reports -> quality.withhold
@@ -21,9 +21,10 @@ from contracts import config, observations
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import duplicates, errors, guarded, prepbufr, quality
+from obsproc import duplicates, errors, guarded, ioda_source, prepbufr, quality
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
+from obsproc.config import Observations as ObservationSettings
 from obsproc.config import Settings
 from obsproc.prepbufr import Candidates
 
@@ -58,7 +59,7 @@ def observe(settings: Settings, time: datetime,
         deliveries.append(Delivery(path.name, found.fate if found else left_out.get(path, "refused")))
     parts, reports = [], 0
     for file in files:
-        judged = [_judge(candidates, settings, time) for candidates in file.parts]
+        judged = [judge(candidates, settings.observations, time) for candidates in file.parts]
         parts += [table.with_columns(report=table.report + reports) for table in judged]
         reports = max((int(table.report.max(initial=-1)) + 1 for table in parts), default=0)
     table = observations.concatenate(parts) if parts else observations.empty()
@@ -76,8 +77,8 @@ def files_of(settings: Settings, time: datetime) -> list[Path]:
     return [config.file_of(pattern, time) for pattern in settings.observations.files]
 
 
-def _judge(candidates: prepbufr.Candidates, settings: Settings, time: datetime) -> Observations:
-    chosen = settings.observations
+def judge(candidates: Candidates, chosen: ObservationSettings, time: datetime) -> Observations:
+    """The rows of one source with their fates and errors, each for itself."""
     table = quality.check(candidates, chosen.window(time), chosen.max_quality_mark)
     if chosen.saturation_limit:
         table = quality.check_humidity(candidates, table, chosen.saturation_limit)
@@ -107,8 +108,11 @@ def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:
 def _found(path: Path, settings: Settings, time: datetime) -> _Found:
     """Read a file as the source of the experiment says."""
     if settings.observations.source == "table":
-        listed = lists.read_file(path)
+        listed = guarded.read(lists.read_file, path) if lists.is_netcdf(path) else lists.read_file(path)
         return _Found(path.name, listed.sha256, (listed.candidates,))
+    if settings.observations.source == "ioda":
+        of_others = guarded.read(ioda_source.read_file, path, time)
+        return _Found(path.name, of_others.sha256, (of_others.candidates,))
     realtime = settings.experiment.mode == "realtime"
     accept_truncated = realtime or settings.observations.truncated == "accept"
     tolerant = realtime or settings.observations.damaged == "skip"

@@ -67,6 +67,11 @@ def read_file(path: str | Path) -> TableFile:
     return TableFile(path, sha256(data).hexdigest(), _candidates(path, columns))
 
 
+def is_netcdf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in NETCDF_START
+
+
 def _check_names(path: Path, names: list[str]) -> None:
     for name in REQUIRED:
         if name not in names:
