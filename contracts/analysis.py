@@ -14,7 +14,7 @@ for by name, is taken as empty in that mode.
 
 import argparse
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,8 +34,9 @@ from contracts.variables import VARIABLES
 log = logging.getLogger(__name__)
 
 
-def parse(arguments: Sequence[str], name: str, description: str, example: str) -> argparse.Namespace:
-    """The command line of the program `name`: `experiment`, and a `time` or `follow` or neither."""
+def parse(arguments: Sequence[str], name: str, description: str, example: str,
+          more: Callable[[argparse.ArgumentParser], None] = lambda parser: None) -> argparse.Namespace:
+    """The command line of the program `name`: `experiment`, a `time` or `follow` or neither, and what it has `more`."""
     parser = program.parser(name, description, example)
     program.add_experiment(parser, optional=True)
     parser.add_argument("time", nargs="?", metavar="TIME",
@@ -43,6 +44,7 @@ def parse(arguments: Sequence[str], name: str, description: str, example: str) -
     parser.add_argument("--follow", action="store_true",
                         help="analyse all times of the experiment, waiting for the inputs of each; ends at SIGTERM or "
                         "at the file `stop` in the experiment's folder")
+    more(parser)
     chosen = parser.parse_args(arguments)
     if chosen.follow and chosen.time:
         parser.error("--follow goes over all times of the experiment: name none")

@@ -27,7 +27,7 @@ from contracts.variables import VARIABLES
 
 SECTIONS = ("experiment", "grid", "state", "slots", "observations", "realtime", "thinning", "synthetic", "model",
             "nature", "initial", "network", "training", "climate", "latent", "analysis", "localization", "inflation",
-            "relaxation", "background_check", "verify", "run", "retention")
+            "relaxation", "background_check", "neural", "verify", "run", "retention")
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]

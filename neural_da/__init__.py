@@ -1,0 +1,1 @@
+"""Analyses of the whole state at once, with networks or fitted functions: one program, one file a method."""

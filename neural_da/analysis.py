@@ -1,0 +1,169 @@
+"""The analysis program of the second wing: background members and observations in, analysis members and departures out.
+
+    python -m neural_da.analysis EXPERIMENT.toml 1989010106                   # one time
+    python -m neural_da.analysis EXPERIMENT.toml --follow                     # all times, when their inputs are there
+    python -m neural_da.analysis EXPERIMENT.toml 1989010106 --members 1:10    # these members and nothing else
+
+One process, members over threads; the files are those of the LETKF program.  `departures.nc` is written last: its
+presence says that the analysis is complete.  Nothing that decides a result is kept from one time to the next but in
+files, so that a service that was killed and started again, or one process for each time, give the same bits.
+
+Several processes share the work as separate analyses of members (`--members`), with the same bits; one with `--rest`
+then makes what is missing and finishes.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+
+from contracts import config, frozen, paths, program, static, times
+from contracts.analysis import Writer, each_time, next_time, parse, read_observations
+from contracts.errors import UserError
+from contracts.follow import Follower
+from contracts.phases import Phases
+from contracts.state import StateSpace
+from contracts.static import Static
+from neural_da import check, files, memory
+from neural_da.config import Settings
+from neural_da.draws import Draws
+from neural_da.method import Method
+from neural_da.observe import Observed
+from neural_da.problem import Problem
+from obsoperator import accounts
+
+PROGRAM = "neural_da.analysis"
+log = logging.getLogger(PROGRAM)
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what launchers tell their processes
+
+
+@dataclass(frozen=True)
+class Analyst:
+    """What the analyses of all times of an experiment share; each part is made once, when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def space(self) -> StateSpace:
+        return self.settings.state.space(self.settings.grid.grid())
+
+    @cached_property
+    def static(self) -> Static:
+        return static.read(self.settings.experiment.folder.static, self.space.grid)
+
+    @cached_property
+    def method(self) -> Method:
+        return self.settings.neural.prepared(self.settings.experiment, self.space)
+
+    def at(self, time: datetime, members: np.ndarray | None = None, rest: bool = False) -> None:
+        """Make the analysis of `time` and keep its log: of `members` (m,) alone, or of the `rest`, where that is asked.
+
+        Raises UserError where inputs or results do not fit.
+        """
+        experiment = self.settings.experiment
+        with program.logging_to_file(experiment.folder.at(time).log("analysis")):
+            log.info("analysis of %s: experiment %s, %d members, method %s", times.name(time), experiment.name,
+                     experiment.members, self.settings.neural.__struct_config__.tag)
+            analyse(self, time, members, rest)
+
+
+def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: bool) -> None:
+    """All files of the analysis of `time`, or some of its members."""
+    settings, space, method = analyst.settings, analyst.space, analyst.method
+    experiment, neural, phase = settings.experiment, settings.neural, Phases()
+    out = Writer(experiment.folder.at(time), space, time, experiment.name)
+    with phase("read"):
+        table, source = read_observations(experiment, time)
+        memory.expect(settings, space, method, len(table))
+        given = files.read(settings, space, method.needs, time)
+    with phase("H(x)"):
+        observed = Observed(settings, space, analyst.static)
+        compared = observed.compare(table, given.background, given.slots, time)
+        terms = observed.terms(compared)
+    with phase("analysis"):
+        wanted = np.arange(experiment.members) if members is None else members
+        if rest:
+            wanted = np.flatnonzero(~files.there(out.files, experiment.members))
+        problem = Problem(time, space, given.background, terms, wanted, len(table), given.slots, given.earlier,
+                          given.carried)
+        found = method.analyse(problem, Draws(experiment.seed, time, experiment.members))
+        X = check.humid(found.members, given.background[wanted], space, neural.humidity_below_hpa)
+        check.finite(X, space)
+    if members is not None:
+        with phase("write"), paths.side_by_side() as disk:
+            out.members(X, wanted, disk)
+        log.info("%d of %d members written; %s", len(wanted), experiment.members, phase.line())
+        return
+    whole = files.whole(out, X, wanted, experiment.members)
+    with phase("H(x)"):
+        moments = check.moments(whole, given.background, space, neural.least_spread)
+        final = compared.final(whole)
+    with phase("write"):
+        with paths.side_by_side() as disk:
+            out.members(X, wanted, disk)
+            out.statistics(*moments, disk)
+            files.write_beside(out, found, disk)
+        out.last(final, source)
+    for line in (*accounts.observations_table(final), memory.peak_line(), phase.line()):
+        log.info("%s", line)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the command line and the experiment; analyse the time asked for, or all of them."""
+    _refuse_launcher()
+    chosen = parse(arguments, PROGRAM,
+                   "Make the analysis of a time from its background and observations with the method of [neural].",
+                   "python -m neural_da.analysis run/experiments/neural/three_d_var.toml 1992010106",
+                   _add_members)
+    settings = config.load(chosen.experiment, Settings)
+    experiment, analyst = settings.experiment, Analyst(settings)
+    if chosen.follow:
+        if chosen.members or chosen.rest:
+            raise UserError("--follow analyses all members of every time: leave --members and --rest out")
+        frozen.refuse_other(chosen.experiment, experiment)
+        with Follower(experiment, PROGRAM) as follower:
+            for time in each_time(experiment, follower):
+                analyst.at(time)
+        return
+    time = times.parse(chosen.time) if chosen.time else next_time(experiment)
+    complete = experiment.folder.at(time).departures
+    if complete.exists():
+        log.info("%s exists: the analysis of %s is complete, nothing to do", complete, times.name(time))
+        return
+    analyst.at(time, _members(chosen.members, experiment.members), chosen.rest)
+
+
+def _refuse_launcher() -> None:
+    """Raises UserError where a launcher has started several of this program, which would all write the same files."""
+    for name in _SIZES:
+        if int(os.environ.get(name) or 1) > 1:
+            raise UserError(f"{PROGRAM} is one process with threads, and was started as one of {os.environ[name]} "
+                            f"({name}): start it without mpirun, or share the members out with --members 1:10")
+
+
+def _members(text: str | None, count: int) -> np.ndarray | None:
+    """`1:10` -> numbers 0 … 9; raises UserError where they are none of the experiment's."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= count):
+        raise UserError(f"--members: expected the first and the last of members 1 to {count}, such as 1:{count}, got "
+                        f"{text!r}")
+    return np.arange(int(first) - 1, int(last))
+
+
+def _add_members(parser: argparse.ArgumentParser) -> None:
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--members", metavar="FIRST:LAST", help="analyse and write these members and nothing else")
+    part.add_argument("--rest", action="store_true",
+                      help="take the members that are there, analyse the others and finish: after --members, with the "
+                      "same settings")
+
+
+if __name__ == "__main__":
+    program.run(main, PROGRAM)

@@ -1,0 +1,125 @@
+"""3D-Var in a latent: for linear H the Kalman filter, and what must change no bit."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.variables import Quantity
+from neural_da.three_d_var import Variational
+from tests.neural_da import made
+
+LATENT = made.latent()
+BACKGROUND = made.ensemble()
+ROUNDING = 2e-4  # of an analysis in single precision, in the scales of its channels
+
+
+def in_scales(x: np.ndarray) -> np.ndarray:
+    """|x| (..., channel * column) in the scales of the channels."""
+    return np.abs(x) / np.repeat(made.SCALE, made.SPACE.grid.size)
+
+
+def kalman(x: np.ndarray, y: np.ndarray, term, factor: float) -> np.ndarray:
+    """x + B Hᵀ (H B Hᵀ + R)⁻¹ (y − H x), dense."""
+    B, H = made.covariance(LATENT, factor), made.matrix(term)
+    gain = B @ H.T @ np.linalg.inv(H @ B @ H.T + np.diag(term.variance.numpy()))
+    return x + gain @ (y - H @ x)
+
+
+def analysed(term, background=BACKGROUND, draws=None, members=None, **settings) -> np.ndarray:
+    of = made.problem(background, *([term] if term else []), members=members)
+    return made.method(LATENT, **settings).analyse(of, draws or made.draws(len(background))).members
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_with_linear_h_each_member_is_that_of_the_kalman_filter(factor):
+    term, draws = made.term(made.table()), made.draws(len(BACKGROUND))
+    (values,) = made.problem(BACKGROUND, term).perturbed(draws.observation_errors(len(term)))
+    expected = np.stack([kalman(x, y, term, factor) for x, y in zip(made.flat(BACKGROUND), values, strict=True)])
+    found = made.flat(analysed(term, draws=draws, factor=factor))
+    assert in_scales(expected - made.flat(BACKGROUND)).max() > 1
+    assert in_scales(found - expected).max() < ROUNDING
+
+
+def test_the_explicit_covariance_is_that_of_the_increments_of_unit_vectors():
+    maps = made.method(LATENT, factor=2.0)
+    G = maps.latent.increment(torch.eye(maps.latent.size, dtype=torch.float64), maps.deviation)
+    assert np.allclose(G.T @ G, made.covariance(LATENT, 2.0), rtol=1e-9, atol=1e-12)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    """Surface pressure is not linear in the state."""
+    term = made.term(made.table(40, (*made.LINEAR, Quantity.surface_pressure)))
+    method, x = made.method(LATENT), torch.tensor(BACKGROUND[0], dtype=torch.float64)
+    of = Variational(made.problem(BACKGROUND, term), method.latent, method.deviation, x, [term.value])
+    rng = np.random.default_rng(3)
+    zeta = torch.tensor(rng.standard_normal(method.latent.size), requires_grad=True)
+    (by_autograd,) = torch.autograd.grad(of.cost(zeta), zeta)
+    longest = float(by_autograd.abs().max())
+    assert torch.allclose(of.gradient(zeta.detach())[0], by_autograd, rtol=0, atol=1e-9 * longest)
+    for _ in range(5):
+        direction = torch.tensor(rng.standard_normal(method.latent.size))
+        up, down = (float(of.cost(zeta.detach() + sign * 1e-5 * direction)) for sign in (1, -1))
+        assert (up - down) / 2e-5 == pytest.approx(float(by_autograd @ direction), rel=1e-6)
+
+
+def test_gauss_newton_steps_lead_to_where_the_gradient_of_a_nonlinear_h_is_zero():
+    term = made.term(made.table(40, (Quantity.temperature, Quantity.surface_pressure)))
+    method, x = made.method(LATENT), torch.tensor(BACKGROUND[0], dtype=torch.float64)
+    of = Variational(made.problem(BACKGROUND, term), method.latent, method.deviation, x, [term.value])
+    zeta, lengths = torch.zeros(method.latent.size, dtype=torch.float64), []
+    for _ in range(4):
+        lengths.append(float(of.gradient(zeta)[0].norm()))
+        zeta = zeta + of.step(zeta, 1e-12, 2000).x
+    assert all(after < 0.5 * before for before, after in pairwise(lengths)) and lengths[-1] < 0.01 * lengths[0]
+
+
+def test_without_observations_the_background_is_the_analysis_to_the_bit():
+    assert np.array_equal(analysed(None), BACKGROUND)
+
+
+def test_worthless_observations_leave_the_background():
+    change = analysed(made.term(made.table(error=1e6))) - BACKGROUND
+    assert in_scales(change.reshape(len(change), -1)).max() < ROUNDING
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_member_has_the_same_bits_whatever_it_is_analysed_with(precision):
+    term = made.term(made.table(40, (*made.LINEAR, Quantity.surface_pressure)))
+    production = dict(precision=precision, tolerance=0.01)
+    whole = analysed(term, **production)
+    for members in ([0], [3, 1], [2, 3, 0]):
+        assert np.array_equal(analysed(term, members=members, threads=2, **production), whole[members])
+
+
+def test_perturbations_of_zero_mean_leave_the_analysis_of_the_mean():
+    """The mean of the members' analyses is what the mean of the background and the observations themselves give."""
+    term, background = made.term(made.table()), made.flat(BACKGROUND)
+    found = made.flat(analysed(term)).mean(axis=0)
+    expected = kalman(background.mean(axis=0), term.value.numpy(), term, 2.0)
+    assert in_scales(found - expected).max() < ROUNDING
+
+
+def test_the_distance_of_the_production_tolerance_from_convergence_is_small(capsys):
+    """Root mean square of what is lost by stopping early, in units of the increment's."""
+    term = made.term(made.table(200))
+    converged, stopped = (analysed(term, tolerance=tolerance, precision=precision)
+                          for tolerance, precision in ((1e-10, "float64"), (0.01, "float32")))
+    lost, increment = in_scales(made.flat(stopped - converged)), in_scales(made.flat(converged - BACKGROUND))
+    distance = np.sqrt((lost**2).mean() / (increment**2).mean())
+    with capsys.disabled():
+        print(f"\n3D-Var stopped at a gradient of 0.01: {distance:.2g} of the increment from convergence")
+    assert distance < 0.05
+
+
+def test_two_sets_of_the_same_observations_are_one_with_errors_smaller_by_the_root_of_two():
+    """Terms add up: H of both is at the analysis time."""
+    table = made.table()
+    twice = made.problem(BACKGROUND, made.term(table), made.term(table))
+    half = made.problem(BACKGROUND, made.term(table.with_columns(error=table.error / np.sqrt(2))))
+    quiet = np.zeros((len(BACKGROUND), 2 * len(table)))
+    method = made.method(LATENT)
+    a, b = (np.stack([method.member(of, number, [y[number] for y in of.perturbed(quiet)]).x for number in range(2)])
+            for of in (twice, half))
+    assert np.allclose(a, b, rtol=1e-6)
