@@ -3,7 +3,8 @@
 Rows of one report, station and type become a report, mass (1xx) and wind (2xx) apart and linked by SID and SQN as NCEP
 does; rows at one place, time and pressure become a level. Each quantity is a stack of one event, program 1, reason 100
 (as NCEP's first step writes them); a virtual temperature has program 8. Two values of one quantity at one level become
-two levels.
+two levels. At the surface the station's height stands as ZOB too, with mark 2, and the header says as T29 what NCEP's
+dumps would call such a report: without these GSI uses no surface pressure.
 
 What comes back: every number to within half of its last decimal (`prepbufr_tables.toml`: 0.1 hPa, 0.1 K, 0.1 m/s,
 1 mg/kg, 1 m, 1e-5 degrees, 0.036 s; errors 0.01 hPa, 0.001 K, 0.001 m/s, 0.01 % of relative humidity), and
@@ -45,6 +46,13 @@ FIRST_PROGRAM, FIRST_REASON = 1, 100  # of events that nothing has changed yet
 GOOD_PRESSURE = 2  # mark of a pressure that only places other observations: neutral
 NOT_FOR_USE = 15
 MANDATORY_LEVELS = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10, 7, 5, 3, 2, 1)  # hPa
+GOOD_HEIGHT = 2  # mark of the height of a station
+# Data dump report type by report type, as in the files of 1989 and 2020: fixed sounding, dropsonde, aircraft, satellite
+# wind, SYNOP, METAR, ship, buoy, bogus.
+_DUMP_TYPE = {kind: code for code, kinds in {
+    11: (120, 220, 221, 223), 31: (132, 232), 41: (*range(130, 132), *range(133, 136), *range(230, 232),
+    *range(233, 236)), 63: range(240, 262), 511: (181, 183, 281, 284), 512: (187, 287), 522: (180, 182, 280),
+    562: (282,), 551: (191,)}.items() for kind in kinds}
 MOST_LEVELS = 255  # of a report
 SEQUENCE_NUMBERS = 500_000  # SQN has 19 bits
 
@@ -125,7 +133,9 @@ def reports(table: Observations, message_type: str, time: datetime) -> Reports:
     first = levels.start[:-1]
     header = {"SID": levels.station[first], "XOB": levels.lon[first], "YOB": levels.lat[first],
               "DHR": seconds[first] / HOUR, "ELV": levels.elevation[first].astype(float),
-              "TYP": levels.type[first].astype(float), "SQN": _sequence_numbers(levels.report[first]),
+              "TYP": levels.type[first].astype(float),
+              "T29": np.array([_DUMP_TYPE.get(kind, np.nan) for kind in levels.type[first].tolist()], float),
+              "SQN": _sequence_numbers(levels.report[first]),
               "PROCN": np.zeros(len(first))}
     owner = np.repeat(np.arange(len(first)), np.diff(levels.start))
     drifts = ((levels.lon != header["XOB"][owner]) | (levels.lat != header["YOB"][owner])
@@ -237,11 +247,13 @@ def _marks(table: Observations) -> np.ndarray:
 
 
 def _place(column: dict[str, np.ndarray], table: Observations, levels: _Levels, message_type: str) -> None:
-    """Fill in pressure as a coordinate and the category of the level."""
+    """Fill in pressure and the station's height as coordinates and the category of the level."""
     wind = levels.type // 100 == 2
     placing = ~levels.at_surface | wind
     column["POB"] = np.where(placing, levels.pressure / HECTOPASCAL, column["POB"])
     column["PQM"] = np.where(placing, GOOD_PRESSURE, column["PQM"])
+    column["ZOB"] = np.where(levels.at_surface, levels.elevation, column["ZOB"])
+    column["ZQM"] = np.where(levels.at_surface & np.isfinite(levels.elevation), GOOD_HEIGHT, column["ZQM"])
     if message_type in SOUNDING_MESSAGES:
         aloft = np.where(np.isin(column["POB"], MANDATORY_LEVELS), 1, np.where(wind, 3, 2))
     else:

@@ -218,6 +218,20 @@ def test_a_real_cycle_comes_back_to_the_last_bit(real):
         np.testing.assert_array_equal(getattr(found, name), getattr(table, name), err_msg=name)
 
 
+def test_surface_pressures_stand_as_gsi_wants_them(real, samples):
+    """With the height of the station as ZOB, its mark, and a dump type that NCEP too gives to reports of the type."""
+    ncep = read_file(samples / "prepbufr/prepqm89010112").reports
+    for kind, reports in read_file(real[1]).reports.items():
+        owner = reports.level_owner()
+        surface = (reports.level["CAT"] == 0) & np.isfinite(reports.header["ELV"][owner])
+        np.testing.assert_array_equal(reports.level["ZOB"][surface], reports.header["ELV"][owner][surface])
+        assert (reports.level["ZQM"][surface] == 2).all() and (surface.any() or kind not in prepbufr.SURFACE_MESSAGES)
+        for number in np.unique(reports.header["TYP"]):
+            ours = reports.header["T29"][reports.header["TYP"] == number]
+            theirs = ncep[kind].header["T29"][ncep[kind].header["TYP"] == number]
+            assert np.isin(ours, theirs).all(), (kind, number)
+
+
 def test_pybufrkit_reads_the_same(real):
     theirs = _values_by_pybufrkit(real[1].read_bytes())
     for kind, reports in read_file(real[1]).reports.items():
