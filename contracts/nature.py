@@ -18,7 +18,7 @@ import msgspec
 from contracts import times
 from contracts.config import Section
 
-FOLDER = ".restart"  # hidden, beside the states: what a model keeps for itself
+FOLDER = ".restart"  # hidden, beside the states: what is kept for the model alone
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -32,6 +32,7 @@ class Nature(Section, frozen=True):
     start: datetime | None = None  # of the states kept; default: the start of the experiment
     end: datetime | None = None  # default: the end of the experiment
     spin_up_days: NotNegative = 90  # run before `start` and thrown away
+    seed: NotNegative = 1  # of a model with noise
     packed: str = ""  # instead of a run: states packed in a file (`pack`), or the name of one that comes with the code
 
     def __post_init__(self):

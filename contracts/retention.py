@@ -54,9 +54,12 @@ def cycle_kib(experiment: Experiment, retention: Retention) -> int:
 
 
 def _sizes(experiment: Experiment) -> tuple[float, float]:
-    """Bytes of one member file, and of a background with what the model keeps for itself."""
+    """Bytes of one member file, and of a background with what is kept for the model.
+
+    The newest tells: the first has no slots yet, and no members of a step earlier.
+    """
     folder: ExperimentFolder = experiment.folder
-    for time in [*experiment.times(), experiment.times()[-1] + experiment.step]:
+    for time in reversed([*experiment.times(), experiment.times()[-1] + experiment.step]):
         background = folder.at(time).background
         if background.member(1).exists():
             files = [path for path in background.folder.rglob("*") if path.is_file()]

@@ -30,6 +30,8 @@ class Model(config.Section, frozen=True):
     options: dict[str, Any] = {}
     batch: Positive | None = None  # members in memory together; default: as many as half of what is free holds
     spectral_filter: SpectralFilter | None = None  # of every step's fields; default: none
+    before: Literal["written", "shifted"] = "written"  # a model that needs two states gets the earlier one as it was
+    # written, or with the present increment of the analysis added to it
 
 
 class Initial(config.Section, frozen=True):

@@ -1,6 +1,7 @@
 """Members in batches: read and written with what the model keeps for itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -11,7 +12,9 @@ from contracts.nature import beside
 from contracts.paths import Disk, EnsembleFolder
 from contracts.state import State
 from model_server import restart
+from model_server.config import Settings
 from model_server.models.base import Batch, ForecastModel
+from model_server.restart import Kept
 
 
 def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
@@ -19,23 +22,53 @@ def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
     return [numbers[i : i + size] for i in range(0, len(numbers), size)]
 
 
-def read(states: EnsembleFolder, restarts: EnsembleFolder, numbers: Sequence[int], model: ForecastModel,
+def read(settings: Settings, model: ForecastModel, states: EnsembleFolder, numbers: Sequence[int],
          time: datetime) -> Batch:
-    """Members `numbers` at `time`: their fields from `states`, what the model keeps for itself from `restarts`."""
-    data = np.stack([state.read(states.member(n), model.space, time).data for n in numbers])
-    kept = [
-        restart.read(beside(restarts.member(n)), model.name, time) if model.keeps_restart else None
-        for n in numbers
-    ]
-    return Batch(time, data, tuple(kept))
+    """Members `numbers` at `time`: fields from `states`, what is kept for the model from beside their background."""
+    experiment, background = settings.experiment, settings.experiment.folder.at(time).background
+    batch = Batch(time, _fields(states, numbers, model, time), (None,) * len(numbers), tuple(numbers), experiment.seed)
+    if not _keeps_files(model):
+        return batch
+    kept = [restart.read(beside(background.member(number)), model.name, time) for number in numbers]
+    if model.keeps_restart:
+        batch = replace(batch, restart=tuple(one.own for one in kept))
+    if model.history == 1:
+        return batch
+    shifted = settings.model.before == "shifted"
+    forecasts = _fields(background, numbers, model, time) if shifted else (None,) * len(numbers)
+    return replace(batch, before=np.stack(list(map(_before, kept, batch.data, forecasts))))
 
 
-def write(folder: EnsembleFolder, numbers: Sequence[int], batch: Batch, model: ForecastModel, experiment: str,
-          disk: Disk | None = None) -> None:
-    """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`."""
-    for number, data, kept in zip(numbers, batch.data, batch.restart, strict=True):
+def _keeps_files(model: ForecastModel) -> bool:
+    """Whether a restart file belongs to each member of a background."""
+    return model.keeps_restart or model.history == 2
+
+
+def _fields(folder: EnsembleFolder, numbers: Sequence[int], model: ForecastModel, time: datetime) -> np.ndarray:
+    """(member, channel, lat, lon)"""
+    return np.stack([state.read(folder.member(number), model.space, time).data for number in numbers])
+
+
+def _before(kept: Kept, present: np.ndarray, forecast: np.ndarray | None) -> np.ndarray:
+    """What a member was one step before `present`, with the increment on its `forecast` added where that is given.
+
+    Where nothing was kept the experiment begins: the same state twice.
+    """
+    if kept.before is None:
+        return present
+    return kept.before if forecast is None else kept.before + (present - forecast)
+
+
+def write(folder: EnsembleFolder, batch: Batch, model: ForecastModel, experiment: str, disk: Disk | None = None,
+          states_only: bool = False) -> None:
+    """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`.
+
+    With `states_only` no step can begin with them: nothing is kept for the model.
+    """
+    before = (None,) * len(batch.members) if batch.before is None else batch.before
+    for number, data, own, earlier in zip(batch.members, batch.data, batch.restart, before, strict=True):
         path = folder.member(number)
         refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
-        if kept is not None:
-            restart.write(beside(path), kept, model.name, batch.time)
+        if _keeps_files(model) and not states_only:
+            restart.write(beside(path), Kept(own or {}, earlier), model.name, batch.time)
         state.write(path, State(model.space, data, batch.time), number, experiment, disk=disk)

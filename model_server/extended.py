@@ -21,7 +21,7 @@ from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from contracts.state import State
 from model_server import config, ensemble
-from model_server.models.base import Batch, ForecastModel
+from model_server.models.base import Batch, ForecastModel, advance
 
 log = logging.getLogger("model_server.forecast")
 
@@ -44,7 +44,7 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
     batches = list(_batches(settings, model, start))
     leads = [lead for lead in folders if lead <= todo[-1]]
     for lead in progress.reported(leads, f"forecast from {times.name(start)}, steps", log):
-        batches = [model.step(batch) for batch in batches]
+        batches = [advance(model, batch) for batch in batches]
         members = _members(batches, model, lead / model.time_step)
         if lead not in todo:
             continue
@@ -57,7 +57,7 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
 def _batches(settings: config.Settings, model: ForecastModel, start: datetime) -> Iterator[Batch]:
     source = settings.experiment.folder.at(start)
     for numbers in ensemble.chunks(range(1, settings.experiment.members + 1), settings.batch):
-        yield ensemble.read(source.analysis, source.background, numbers, model, start)
+        yield ensemble.read(settings, model, source.analysis, numbers, start)
 
 
 def _members(batches: list[Batch], model: ForecastModel, step: float) -> list[np.ndarray]:

@@ -10,7 +10,6 @@ forecast then runs on beyond it, to the last slot.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -21,7 +20,7 @@ from contracts.ensemble import refuse_missing, write_statistics
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from model_server import config, ensemble, extended, models
-from model_server.models.base import ForecastModel
+from model_server.models.base import ForecastModel, advance
 
 log = logging.getLogger("model_server.forecast")
 
@@ -53,6 +52,9 @@ def main(arguments: Sequence[str]) -> None:
 def model_of(settings: config.Settings) -> ForecastModel:
     """The forecast model of the experiment, filtered if asked for; raises UserError where it cannot be had."""
     model = models.create(settings.model.name, settings.model.options, settings.space)
+    if settings.model.before != "written" and model.history == 1:
+        raise UserError(f'[model] before = "{settings.model.before}": {model.name} needs no earlier state; leave it '
+                        "out")
     if settings.model.spectral_filter is None:
         return model
     from model_server.models.filtered import filtered  # here, because scipy takes a while to import
@@ -107,16 +109,14 @@ def _members(settings: config.Settings, model: ForecastModel, time: datetime,
             numbers = [number for number in chunk if not _is_made(number, targets)]
             made: dict[int, np.ndarray] = {}
             if numbers:
-                batch = ensemble.read(source.analysis, source.background, numbers, model, time)
+                batch = ensemble.read(settings, model, source.analysis, numbers, time)
                 for step in range(1, max(targets) + 1):
-                    batch = model.step(batch)
+                    batch = advance(model, batch)
                     if batch.time == valid:
-                        ensemble.write(target, numbers, batch, model, experiment.name, disk)
-                        data = batch.data.astype(np.float32, copy=False)  # as in the files
-                        made = dict(zip(numbers, data, strict=True))
+                        ensemble.write(target, batch, model, experiment.name, disk)
+                        made = dict(zip(numbers, batch.data, strict=True))
                     elif step in targets:
-                        states = replace(batch, restart=(None,) * len(numbers))
-                        ensemble.write(targets[step], numbers, states, model, experiment.name, disk)
+                        ensemble.write(targets[step], batch, model, experiment.name, disk, states_only=True)
             for number in chunk:
                 yield made[number] if number in made else state.read(target.member(number), model.space, valid).data
 

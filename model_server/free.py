@@ -13,7 +13,7 @@ from contracts import program, progress, times
 from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
 from model_server import config, ensemble
 from model_server.forecast import model_of, steps_to_next
-from model_server.models.base import Batch, ForecastModel
+from model_server.models.base import Batch, ForecastModel, advance
 
 log = logging.getLogger("model_server.free")
 
@@ -41,13 +41,11 @@ def free(settings: config.Settings) -> None:
     first = experiment.folder.at(start).background
     refuse_missing(first, experiment.members, f"the first background {times.name(start)}")
     numbers = range(1, experiment.members + 1)
-    batches = [
-        ensemble.read(first, first, some, model, start) for some in ensemble.chunks(numbers, settings.batch)
-    ]
+    batches = [ensemble.read(settings, model, first, some, start) for some in ensemble.chunks(numbers, settings.batch)]
     _write(settings, batches, model)
     for _ in progress.reported(later, "free ensemble, times", log):
         for _ in range(steps):
-            batches = [model.step(batch) for batch in batches]
+            batches = [advance(model, batch) for batch in batches]
         _write(settings, batches, model)
     log.info("%s: %d times", experiment.folder.folder / "free", len(later) + 1)
 

@@ -7,6 +7,7 @@ state of its own gets it from the nature run's restarts, at its own resolution.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -44,7 +45,7 @@ def initial(settings: config.Settings) -> None:
     sources = sources_of(settings, nature, experiment.members)
     for numbers in ensemble.chunks(todo, settings.batch):
         batch = _members(nature, [sources[number - 1] for number in numbers], model, start)
-        ensemble.write(target, numbers, batch, model, experiment.name)
+        ensemble.write(target, replace(batch, members=tuple(numbers)), model, experiment.name)
     own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
     static.write(experiment.folder.static, own, experiment.name)
     members = stored(target, experiment.members, settings.space, start)
@@ -72,6 +73,6 @@ def _members(nature: NatureFolder, sources: list[datetime], model: ForecastModel
     """One member from each time of the nature run, valid at `start`."""
     if isinstance(model, NatureModel):
         kind = model.name.split("-")[0]
-        return model.adopt([restart.read(nature.restart(time), kind, time) for time in sources], start)
+        return model.adopt([restart.read(nature.restart(time), kind, time).own for time in sources], start)
     data = np.stack([state.read(nature.state(time), model.space, time).data for time in sources])
     return Batch(start, data, (None,) * len(sources))

@@ -7,6 +7,7 @@ a run that nobody interrupted; with a later `end` it goes on.
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from contracts import paths, program, progress, state, static, times
@@ -15,9 +16,11 @@ from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
 from contracts.state import State
 from model_server import config, models, restart
-from model_server.models.base import Batch, NatureModel
+from model_server.models.base import Batch, NatureModel, advance, begun
+from model_server.restart import Kept
 
 log = logging.getLogger("model_server.nature")
+MEMBERS = (0,)  # the number of a nature run, which is no member: those count from 1
 SPIN_UP_SAVED = timedelta(days=10)  # a killed spin-up loses no more than this
 
 
@@ -52,21 +55,24 @@ def nature(settings: config.Settings) -> None:
         return
     model = models.create_nature(settings.nature.model, settings.nature.options, settings.space, "nature")
     static.write(folder.static, model.static)
-    batch = _last(folder, model, end) or model.cold_start(start - timedelta(days=settings.nature.spin_up_days))
+    seed, cold = settings.nature.seed, start - timedelta(days=settings.nature.spin_up_days)
+    batch = _last(folder, model, end, seed) or begun(model, model.cold_start(cold), MEMBERS, seed)
     _keep(folder, batch, model, start)
     log.info("%s: from %s to %s, kept from %s on", folder.folder, *map(times.name, (batch.time, end, start)))
     steps = list(times.every(batch.time + model.time_step, end, model.time_step))
     for _ in progress.reported(steps, "nature run, steps", log):
-        batch = model.step(batch)
+        batch = advance(model, batch)
         _keep(folder, batch, model, start)
     log.info("%s: %d steps done, ends at %s", folder.folder, len(steps), times.name(batch.time))
 
 
-def _last(folder: NatureFolder, model: NatureModel, end: datetime) -> Batch | None:
+def _last(folder: NatureFolder, model: NatureModel, end: datetime, seed: int) -> Batch | None:
     """The run at its last restart that can be read."""
     for time in reversed([time for time in folder.restarts() if time <= end]):
         try:
-            return model.adopt([restart.read(folder.restart(time), model.name, time)], time)
+            kept = restart.read(folder.restart(time), model.name, time)
+            batch = begun(model, model.adopt([kept.own], time), MEMBERS, seed)
+            return batch if kept.before is None else replace(batch, before=kept.before[None])
         except ContractError as error:
             log.warning("%s; going back to the restart before it", error)
     return None
@@ -80,7 +86,8 @@ def _keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetim
         state.write(folder.state(time), State(model.space, batch.data[0], time), experiment=folder.folder.name)
     elif (start - time) % SPIN_UP_SAVED:
         return
-    restart.write(folder.restart(time), batch.restart[0] or {}, model.name, time)
+    before = None if batch.before is None else batch.before[0]
+    restart.write(folder.restart(time), Kept(batch.restart[0] or {}, before), model.name, time)
 
 
 def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: bool) -> None:
@@ -93,13 +100,14 @@ def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: 
         "options": settings.nature.options,
         "start": times.name(settings.nature_start),
         "spin_up_days": settings.nature.spin_up_days,
+        "seed": settings.nature.seed,
         "space": str(settings.space),
     }
     if not folder.settings.exists():
         with paths.atomic(folder.settings) as partial:
             partial.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n")
         return
-    found = json.loads(folder.settings.read_text())
+    found = {"seed": Nature().seed} | json.loads(folder.settings.read_text())  # older runs do not name theirs
     for name, value in asked.items():
         if found.get(name) != value and not (to_read and name == "space"):
             raise UserError(

@@ -1,12 +1,13 @@
-"""Restart files: what a model keeps of each member for itself, in a hidden folder beside the states.
+"""Restart files: what is kept of each member for its model alone, in a hidden folder beside the states.
 
     background/m0001.nc             the state that the programs exchange
-    background/.restart/m0001.npz   the model's own state at the same time
+    background/.restart/m0001.npz   the model's own state at the same time, and the member one model step earlier
 
 The file names its model and time; one that does not fit is refused.  Zip files carry checksums.
 """
 
 import zipfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,23 @@ from contracts import paths, times
 from contracts.errors import ContractError, UserError
 from model_server.models.base import Restart
 
-MODEL, TIME = "__model__", "__time__"
+MODEL, TIME, BEFORE = "__model__", "__time__", "__before__"
 
 
-def write(path: Path, restart: Restart, model: str, time: datetime) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """What lies beside a member: `own` of its model, empty where that has kept nothing yet; `before`, where the model
+    needs it and the experiment had begun by then, the member one model step earlier, float32 (channel, lat, lon)."""
+
+    own: Restart
+    before: np.ndarray | None = None
+
+
+def write(path: Path, kept: Kept, model: str, time: datetime) -> None:
     """Write atomically; raises UserError if the disk refuses."""
-    arrays: dict[str, Any] = {MODEL: model, TIME: np.int64(times.to_seconds(time)), **restart}
+    arrays: dict[str, Any] = {MODEL: model, TIME: np.int64(times.to_seconds(time)), **kept.own}
+    if kept.before is not None:
+        arrays[BEFORE] = kept.before
     try:
         with paths.atomic(path) as partial, open(partial, "wb") as stream:
             np.savez(stream, **arrays)
@@ -30,7 +42,7 @@ def write(path: Path, restart: Restart, model: str, time: datetime) -> None:
         raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
 
 
-def read(path: Path, kind: str, time: datetime) -> Restart:
+def read(path: Path, kind: str, time: datetime) -> Kept:
     """Read a restart of the model `kind`: "speedy-t21", or "speedy" at any resolution; raises ContractError where
     it does not fit."""
     try:
@@ -50,4 +62,5 @@ def read(path: Path, kind: str, time: datetime) -> Restart:
         )
     if found != time:
         raise ContractError(f"{path}: expected the restart of {times.name(time)}, got {times.name(found)}")
-    return arrays
+    before = arrays.pop(BEFORE, None)
+    return Kept(arrays, before)

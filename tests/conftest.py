@@ -1,6 +1,9 @@
 """Fixtures of all tests."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -20,3 +23,14 @@ def samples() -> Path:
     if not (folder / "prepbufr").is_dir():
         pytest.fail(f"no sample data in {folder}: set LETKF_SAMPLES to the folder that holds prepbufr/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the example package, as a user would install it, offline; to be put on PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("example")
+    source, target = folder / "source", folder / "installed"
+    shutil.copytree(CHECKOUT / "tests/model_server/example_package", source)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+                    "--no-build-isolation", "--target", str(target), str(source)], check=True, timeout=120)
+    return target

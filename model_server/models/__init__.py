@@ -41,8 +41,8 @@ def create(name: str, options: dict[str, Any], space: StateSpace, section: str =
             f"the model {name} needs the package {missing}, which is not installed; install the extra that "
             "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax"
         ) from None
-    if model.history != 1:
-        raise UserError(f"the model {name} needs {model.history} past states; the cycle carries one")
+    if model.history not in (1, 2):
+        raise UserError(f"the model {name} needs {model.history} states to begin a step; the cycle carries at most two")
     return model
 
 

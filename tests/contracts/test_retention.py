@@ -57,6 +57,12 @@ def test_the_room_needed_is_that_of_all_files_to_come(experiment, rules, kept):
     assert retention.need(experiment, rules) == kept * one_time + 12 * (4 * MEMBER + retention.OTHERS)
 
 
+def test_the_newest_background_tells_how_large_they_are(experiment):
+    of_size(experiment.folder.at(at(6)).background.member(1), 3 * MEMBER)
+    one_time = 3 * MEMBER + MEMBERS * 3 * MEMBER
+    assert retention.need(experiment, Retention()) == 12 * (one_time + 4 * 3 * MEMBER + retention.OTHERS)
+
+
 def test_finished_times_need_no_more_room(experiment):
     before = retention.need(experiment, Retention())
     of_size(experiment.folder.at(START).scores, 1)

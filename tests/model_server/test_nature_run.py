@@ -16,6 +16,7 @@ from model_server.forecast import forecast
 from model_server.free import free
 from model_server.initial import initial
 from model_server.nature import nature
+from model_server.restart import Kept
 from tests.model_server.conftest import command
 
 NATURE = """
@@ -48,7 +49,7 @@ def arrays(settings) -> dict[str, np.ndarray]:
     folder = NatureFolder(settings.nature_folder)
     found = {path.name: state.read(path, settings.space).data for path in folder.folder.glob("1*.nc")}
     for when in folder.restarts():
-        for name, array in restart.read(folder.restart(when), "speedy", when).items():
+        for name, array in restart.read(folder.restart(when), "speedy", when).own.items():
             found[f"{times.name(when)} {name}"] = array
     return found
 
@@ -170,7 +171,7 @@ def test_an_analysis_without_the_models_own_state_is_refused(cycle):
     kept.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ContractError, match=r"m0002\.npz: is damaged"):
         forecast(cycle, start)
-    arrays_of = {"vorticity": np.zeros(3, np.float32)}
+    arrays_of = Kept({"vorticity": np.zeros(3, np.float32)})
     restart.write(kept, arrays_of, "speedy-t31", start)
     with pytest.raises(ContractError, match="expected a restart of speedy-t21, got one of speedy-t31"):
         forecast(cycle, start)
@@ -184,5 +185,5 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path):
     target = tmp_path / "m0001.npz"
     (tmp_path / ".m0001.npz.part").symlink_to("/dev/full")
     with pytest.raises(UserError, match="could not be written .*No space left.*; check the space left on the disk"):
-        restart.write(target, {"vorticity": np.zeros(100_000)}, "speedy-t21", times.parse("1989010106"))
+        restart.write(target, Kept({"vorticity": np.zeros(100_000)}), "speedy-t21", times.parse("1989010106"))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,268 @@
+"""Who the members are and what they were before: the same bits however members are batched, and after a restart.
+
+Models of an installed package, through the commands: `inertia` needs two states, `noisy` draws and remembers.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from contracts import state, static, times
+from contracts.errors import ContractError, UserError
+from contracts.nature import FOLDER, NatureFolder, beside
+from contracts.state import State
+from model_server import config, ensemble, extended, models, restart
+from model_server.forecast import forecast, model_of
+from model_server.free import free
+from model_server.initial import initial
+from model_server.models.base import Batch, advance
+from model_server.serve import serve
+from tests import builders
+
+START = datetime(1989, 1, 1, tzinfo=UTC)
+STEP, MEMBERS = timedelta(hours=6), 4
+NUMBERS = range(1, MEMBERS + 1)
+TEXT = """
+[experiment]
+name = "{name}"
+start = 1989-01-01T00:00:00Z
+end = 1989-01-01T12:00:00Z
+members = 4
+seed = {seed}
+[grid]
+nlat = 4
+nlon = 8
+[state]
+levels_hpa = [500, 850]
+[initial]
+first = 1988-01-01T00:00:00Z
+[model]
+name = "{model}"
+batch = {batch}
+{more}
+"""
+SHARE = np.float32(0.5)  # of inertia
+SHIFTED = 'before = "shifted"'
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch, installed) -> Callable[..., config.Settings]:
+    """begin(model, name, batch, seed, more): an experiment with its first ensemble."""
+    monkeypatch.setenv("WORK", str(tmp_path))
+    monkeypatch.syspath_prepend(installed)
+
+    def make(model: str, name: str = "e", batch: int = MEMBERS, seed: int = 1, more: str = "") -> config.Settings:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(TEXT.format(model=model, name=name, batch=batch, seed=seed, more=more))
+        settings = config.load(path)
+        nature = NatureFolder(settings.initial_folder)
+        for number in NUMBERS:
+            when = datetime(1988, 1, 1, tzinfo=UTC) + (number - 1) * timedelta(hours=12)
+            state.write(nature.state(when), builders.random_state(settings.space, number, when))
+        static.write(nature.static, builders.flat_static(settings.space.grid))
+        initial(settings)
+        return settings
+
+    return make
+
+
+def at(settings, time):
+    return settings.experiment.folder.at(time)
+
+
+def members(settings, folder, time) -> np.ndarray:
+    """(member, channel, lat, lon)"""
+    return np.stack([state.read(path, settings.space, time).data for path in folder.members(MEMBERS)])
+
+
+def analyse(settings, time, increment: float = 1.0):
+    """Analyses that differ from the backgrounds by other fields for each member and time."""
+    here = at(settings, time)
+    for number, data in zip(NUMBERS, members(settings, here.background, time), strict=True):
+        draws = np.random.default_rng((times.to_seconds(time), number)).standard_normal(data.shape, dtype=np.float32)
+        analysis = data + np.float32(0.01 * increment) * data.std(axis=(1, 2), keepdims=True) * draws
+        state.write(here.analysis.member(number), State(settings.space, analysis, time), number)
+    here.departures.touch()  # says that the analysis is complete
+
+
+def tidy(settings, time):
+    """What retention does to a time whose cycle is finished; the first background stays."""
+    ensembles = [at(settings, time).analysis, *([at(settings, time).background] if time > START else [])]
+    for path in (path for each in ensembles for path in [*each.members(MEMBERS), each.folder / FOLDER]):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def cycle(settings, make=forecast, kept: bool = True, increment: float = 1.0) -> np.ndarray:
+    """All times; mean, spread and members of the last background, with what is kept beside them."""
+    for time in settings.experiment.times():
+        analyse(settings, time, increment)
+        make(settings, time)
+        if not kept:
+            tidy(settings, time)
+    return last(settings)
+
+
+def last(settings) -> np.ndarray:
+    time = settings.experiment.times()[-1] + STEP
+    background = at(settings, time).background
+    kept = [restart.read(beside(path), model_of(settings).name, time) for path in background.members(MEMBERS)]
+    arrays = [array for one in kept for array in (*one.own.values(), one.before) if array is not None]
+    files = (*background.members(MEMBERS), background.mean, background.spread)
+    return np.stack([*(state.read(path, settings.space, time).data for path in files), *arrays])
+
+
+@pytest.mark.parametrize(("model", "more"), [("inertia", ""), ("inertia", SHIFTED), ("noisy", "")])
+def test_batches_retention_and_kills_change_no_bit_of_a_cycle(begin, monkeypatch, model, more):
+    def killed_twice(settings, time):
+        written = state.write
+        for survives in (1, 3):  # files, of those missing
+            left = iter(range(survives))
+
+            def dying(*arguments, left=left, **named):
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                written(*arguments, **named)
+
+            monkeypatch.setattr(state, "write", dying)
+            with pytest.raises(KeyboardInterrupt):
+                forecast(settings, time)
+        monkeypatch.setattr(state, "write", written)
+        forecast(settings, time)
+
+    expected = cycle(begin(model, "whole", more=more))
+    assert len(np.unique(expected[:MEMBERS], axis=0)) == MEMBERS
+    for name, batch, make, kept in (("one", 1, forecast, False), ("three", 3, killed_twice, False),
+                                    ("served", 2, lambda settings, time: serve(settings, follow=False), True)):
+        np.testing.assert_array_equal(cycle(begin(model, name, batch, more=more), make, kept), expected, err_msg=name)
+
+
+@pytest.mark.parametrize("model", ["inertia", "noisy"])
+def test_a_member_alone_has_the_bits_that_it_has_with_others_in_any_order(begin, model):
+    settings = begin(model)
+    cycle(settings)
+    model, time = model_of(settings), START + 2 * STEP
+    together = ensemble.read(settings, model, at(settings, time).analysis, NUMBERS, time)
+    expected = advance(model, advance(model, together)).data
+    for numbers in ((4,), (4, 2), (3, 1, 4)):
+        some = ensemble.read(settings, model, at(settings, time).analysis, numbers, time)
+        later = advance(model, advance(model, some))
+        assert later.members == numbers and later.seed == settings.experiment.seed
+        np.testing.assert_array_equal(later.data, expected[[number - 1 for number in numbers]])
+
+
+def test_a_state_before_is_the_analysis_of_one_step_earlier_as_it_was_written(begin):
+    settings = begin("inertia")
+    cycle(settings)
+    earlier = members(settings, at(settings, START).analysis, START)  # the first time: the same state twice
+    for time in settings.experiment.times():
+        present = members(settings, at(settings, time).analysis, time)
+        found = members(settings, at(settings, time + STEP).background, time + STEP)
+        np.testing.assert_array_equal(found, present + SHARE * (present - earlier))
+        earlier = present
+
+
+def test_shifted_adds_the_present_increment_to_it(begin):
+    settings = begin("inertia", more=SHIFTED)
+    cycle(settings)
+    for time in settings.experiment.times()[1:]:
+        earlier, present = (members(settings, at(settings, when).analysis, when) for when in (time - STEP, time))
+        increment = present - members(settings, at(settings, time).background, time)
+        found = members(settings, at(settings, time + STEP).background, time + STEP)
+        np.testing.assert_array_equal(found, present + SHARE * (present - (earlier + increment)))
+
+
+def test_shifted_by_nothing_is_as_written(begin):
+    written, shifted = (cycle(begin("inertia", name, more=more), increment=0.0)
+                        for name, more in (("written", ""), ("shifted", SHIFTED)))
+    np.testing.assert_array_equal(shifted, written)
+
+
+def test_between_analyses_the_state_before_is_the_models_own(begin):
+    """Three steps of two hours from one analysis to the next; states at slots around it."""
+    settings = begin("inertia", more="options = { step_hours = 2 }\n[slots]\nevery_hours = 2\nwindow_hours = [-2, 2]")
+    cycle(settings)
+    for time in settings.experiment.times()[1:]:
+        before = members(settings, at(settings, time).background.slot(timedelta(hours=-2)), time - timedelta(hours=2))
+        present = members(settings, at(settings, time).analysis, time)
+        for hours in (2, 4, 6, 8):
+            before, present = present, present + SHARE * (present - before)
+            if hours > 2:
+                background = at(settings, time + STEP).background
+                folder = background if hours == 6 else background.slot(timedelta(hours=hours - 6))
+                found = members(settings, folder, time + timedelta(hours=hours))
+                np.testing.assert_array_equal(found, present)
+                assert (folder.folder / FOLDER).exists() == (hours == 6)
+
+
+@pytest.mark.parametrize("model", ["inertia", "noisy"])
+def test_without_analyses_the_cycle_is_the_free_ensemble_and_an_extended_forecast(begin, model):
+    settings = begin(model, batch=2)
+    cycle(settings, increment=0.0)
+    free(settings)
+    extended.extend(settings, model_of(settings), START, 2, "members")
+    for hours in (6, 12):
+        time = START + timedelta(hours=hours)
+        background, lead = at(settings, time).background, at(settings, START).forecast(time - START)
+        np.testing.assert_array_equal(members(settings, lead, time), members(settings, background, time))
+        for folder in (settings.experiment.folder.free(time), lead):
+            for found, expected in ((folder.mean, background.mean), (folder.spread, background.spread)):
+                np.testing.assert_array_equal(state.read(found, settings.space, time).data,
+                                              state.read(expected, settings.space, time).data)
+
+
+def test_draws_follow_from_seed_time_and_member_alone(begin):
+    settings = begin("noisy")
+    data = np.stack([builders.random_state(settings.space).data] * 3)
+    batch = Batch(START, data, ({}, {}, {}), (2, 7, 0), 1)
+    drawn = [random.standard_normal(1000) for random in batch.generators()]
+    again = [random.standard_normal(1000) for random in replace(batch, data=2 * data).generators()]
+    np.testing.assert_array_equal(again, drawn)
+    alone, = Batch(START, data[:1], (None,), (7,), 1).generators()
+    np.testing.assert_array_equal(alone.standard_normal(1000), drawn[1])
+    others = [random.standard_normal(1000) for other in (replace(batch, seed=2), replace(batch, time=START + STEP))
+              for random in other.generators()]
+    correlation = np.corrcoef([*drawn, *others]) - np.eye(9)
+    assert np.abs(correlation).max() < 0.15  # 4.7 standard deviations of unrelated draws
+    with pytest.raises(ValueError, match="these members have no numbers"):
+        Batch(START, data, ({}, {}, {})).generators()
+
+
+def test_another_seed_is_another_ensemble(begin):
+    one, other = (cycle(begin("noisy", f"seed{seed}", seed=seed)) for seed in (1, 2))
+    assert all(not np.array_equal(*pair) for pair in zip(one[:MEMBERS], other[:MEMBERS], strict=True))
+
+
+def test_what_is_kept_no_longer_is_missed_in_a_sentence(begin):
+    settings = begin("inertia")
+    analyse(settings, START)
+    forecast(settings, START)
+    analyse(settings, START + STEP)
+    beside(at(settings, START + STEP).background.member(3)).unlink()
+    with pytest.raises(ContractError, match=r"m0003\.npz: no such file; the model inertia needs"):
+        forecast(settings, START + STEP)
+
+
+def test_shifted_is_refused_where_no_earlier_state_is_needed(begin):
+    settings = begin("noisy", more=SHIFTED)
+    with pytest.raises(UserError, match='before = "shifted": noisy needs no earlier state; leave it out'):
+        model_of(settings)
+    with pytest.raises(UserError, match="before: "):
+        begin("inertia", more='before = "lagged"')
+
+
+@pytest.mark.parametrize(("members", "before", "said"), [
+    ((1, 2), None, "3 members but 2 numbers"),
+    ((), np.zeros((2, 4)), r"states before of shape \(3, 4\), got \(2, 4\)"),
+])
+def test_a_batch_whose_parts_do_not_fit_is_refused(members, before, said):
+    with pytest.raises(ValueError, match=said):
+        Batch(START, np.zeros((3, 4)), (None,) * 3, members, 1, before)
+
+
+def test_models_of_the_package_are_known_by_name(begin):
+    space = begin("inertia").space
+    assert [models.create(name, {}, space).history for name in ("damped", "inertia", "noisy")] == [1, 2, 1]
