@@ -24,7 +24,6 @@ from contracts.observations import Departures, Observations
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
-from contracts.variables import Flag
 from letkf_mpi import files, memory, summary
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
@@ -36,8 +35,9 @@ from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.parallel import World, guarded, nothing
 from letkf_mpi.ranks.static_states import StaticStates
 from letkf_mpi.static import additive
-from obsoperator import Forward, accounts, departures, own_time
+from obsoperator import Forward, accounts, comparison
 from obsoperator.departures import FirstGuess, Used
+from obsoperator.own_time import AtSlots, Between
 
 PROGRAM = "letkf_mpi.analysis"
 log = logging.getLogger(PROGRAM)
@@ -166,33 +166,27 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
 
 
 def compare(analyst: Analyst, H: Forward, table: Observations, background: np.ndarray, time: datetime) -> FirstGuess:
-    """The fate of every observation from `background` (my members, my channels, column), on rank 0."""
+    """The fate of every observation from `background` (my members, my channels, column), on rank 0; `H` of my rows."""
     members, settings = analyst.members, analyst.settings
     whole = members.whole(background)
-    hx, ground = (members.gather(observed(whole), len(table)) for observed in (H.apply, H.ground_pressure))
-    flag, drift = members.whole(H.flag[None])[0], None
-    if slots := analyst.world.shared(files.slots, settings, time):
-        between = own_time.Between.of(table.time - times.to_seconds(time),
-                                      np.array([slot.total_seconds() for slot in slots]))
-        own = observe_at_slots(analyst, H, len(table), whole, between, time, slots)
-        flag = np.where(between.inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
-        if analyst.world.is_root:
-            hx, drift = own_time.compared(settings.analysis.time, hx, own)
-    return analyst.world.at_root(departures.first_guess, table, hx, ground, flag, settings.background_check,
-                                 analyst.seed(time), drift)
+    mine = comparison.observe(H, whole, at_slots(analyst, table.select(members.mine.of(len(table))), whole, time))
+    found = mine.each(lambda of_mine: members.gather(of_mine.T, len(table)), members.whole(mine.flag[None])[0])
+    return analyst.world.at_root(comparison.judge, table, found, settings.background_check, analyst.seed(time),
+                                 settings.analysis.time)
 
 
-def observe_at_slots(analyst: Analyst, H: Forward, nobs: int, background: np.ndarray, between: own_time.Between,
-                     time: datetime, slots: Sequence[timedelta]) -> np.ndarray:
-    """H(x) (nobs, k) at the observations' own times, on rank 0; `H` of my rows, `background` (my members, channel,
-    column)."""
-    members = analyst.members
+def at_slots(analyst: Analyst, table: Observations, background: np.ndarray, time: datetime) -> AtSlots | None:
+    """My members at slots around `time`, and where the rows of `table` lie between them; None where all is compared at
+    the analysis time.  `background` (my members, channel, column)."""
+    if not (slots := analyst.world.shared(files.slots, analyst.settings, time)):
+        return None
 
     def states(number: int) -> np.ndarray:
         slot = slots[number]
-        return members.whole(read_background(analyst, time, slot)) if slot else background
+        return analyst.members.whole(read_background(analyst, time, slot)) if slot else background
 
-    return members.gather(own_time.equivalents(between.select(members.mine.of(nobs)), len(slots), states, H), nobs)
+    between = Between.of(table.time - times.to_seconds(time), np.array([slot.total_seconds() for slot in slots]))
+    return AtSlots(between, len(slots), states)
 
 
 @contextmanager

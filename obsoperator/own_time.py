@@ -39,6 +39,15 @@ class Between:
         weight = (time - slots[before]) / (slots[before + 1] - slots[before])
         return cls(before, np.clip(weight, 0.0, 1.0), (slots[0] <= time) & (time <= slots[-1]))
 
+    @classmethod
+    def nearest(cls, time: np.ndarray, slots: np.ndarray) -> "Between":
+        """The same, each observation at the slot nearest to it, the later of two equally near ones; inside up to half a
+        slot beyond the ends."""
+        at = np.searchsorted((slots[1:] + slots[:-1]) / 2, time, side="right")
+        before, half = np.minimum(at, slots.size - 2), np.diff(slots)[[0, -1]] / 2
+        inside = (slots[0] - half[0] <= time) & (time <= slots[-1] + half[1])
+        return cls(before, (at - before).astype(float), inside)
+
     def select(self, rows: slice) -> "Between":
         """Some of the observations."""
         return Between(self.before[rows], self.weight[rows], self.inside[rows])
@@ -48,18 +57,27 @@ class Between:
         return np.flatnonzero((self.before == slot) & (self.weight < 1) | (self.before == slot - 1) & (self.weight > 0))
 
 
-def equivalents(between: Between, slots: int, states: Callable[[int], np.ndarray], H: Forward) -> np.ndarray:
-    """h(t) (member, n) of members `states(slot)` (member, channel, column), asked for in order, one slot at a time."""
-    n, at_slot = between.before.size, states(0)
-    h = np.full((2, len(at_slot), n), np.nan)  # at the slot before and at the next one
-    for slot in range(slots):
-        at_slot = states(slot) if slot else at_slot
-        rows = between.needs(slot)
-        if rows.size:
-            found, next_one = H.select(rows).apply(at_slot), (between.before[rows] != slot).astype(int)
-            h[next_one, :, rows] = found.T
-    before, after = np.where(between.weight < 1, h[0], h[1]), np.where(between.weight > 0, h[1], h[0])
-    return before + between.weight * (after - before)
+@dataclass(frozen=True)
+class AtSlots:
+    """The background at slots: where observations lie `between` them, and its members there, `states(slot)` (member,
+    channel, column) of each of the `count` slots, asked for in order and once."""
+
+    between: Between
+    count: int
+    states: Callable[[int], np.ndarray]
+
+    def observed(self, H: Forward) -> np.ndarray:
+        """h(t) (member, n) of the n rows of H."""
+        between, at_slot = self.between, self.states(0)
+        h = np.full((2, len(at_slot), between.before.size), np.nan)  # at the slot before and at the next one
+        for slot in range(self.count):
+            at_slot = self.states(slot) if slot else at_slot
+            rows = between.needs(slot)
+            if rows.size:
+                found, next_one = H.select(rows).apply(at_slot), (between.before[rows] != slot).astype(int)
+                h[next_one, :, rows] = found.T
+        before, after = np.where(between.weight < 1, h[0], h[1]), np.where(between.weight > 0, h[1], h[0])
+        return before + between.weight * (after - before)
 
 
 def compared(method: str, hx: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

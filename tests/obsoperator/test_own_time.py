@@ -7,7 +7,7 @@ import pytest
 
 from contracts.variables import Flag, Quantity
 from obsoperator import Forward
-from obsoperator.own_time import Between, compared, equivalents
+from obsoperator.own_time import AtSlots, Between, compared
 from tests import builders
 
 SPACE = builders.space()
@@ -36,7 +36,7 @@ def at(seconds: float) -> np.ndarray:
 
 def own(time, states=lambda slot: at(SLOTS[slot])):
     observed = table(time)
-    return equivalents(Between.of(observed.time.astype(float), SLOTS), SLOTS.size, states, operator(observed))
+    return AtSlots(Between.of(observed.time.astype(float), SLOTS), SLOTS.size, states).observed(operator(observed))
 
 
 @pytest.mark.parametrize("slot", range(SLOTS.size))
@@ -87,7 +87,19 @@ def test_beyond_the_slots_is_outside():
 def test_what_has_no_h_at_the_analysis_time_has_none_at_another():
     time = np.full(N, -7000)
     observed = replace(table(time), pressure=np.full(N, 4e4))  # above the top level
-    found = equivalents(Between.of(time.astype(float), SLOTS), SLOTS.size, lambda slot: at(SLOTS[slot]),
-                        operator(observed))
+    slots = AtSlots(Between.of(time.astype(float), SLOTS), SLOTS.size, lambda slot: at(SLOTS[slot]))
+    found = slots.observed(operator(observed))
     without = operator(observed).flag != Flag.passed
     assert without.any() and np.array_equal(np.isnan(found).all(axis=0), without)
+
+
+def test_at_the_nearest_slot_it_is_h_of_the_state_there_up_to_half_a_slot_beyond_the_ends():
+    time = np.array([-14401, -14400, -7201, -7200, -1801, -1800, 3599, 3600, 10800, 10801])
+    nearest = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3, 3])
+    observed = table(0).select(np.arange(time.size))
+    between = Between.nearest(time.astype(float), SLOTS)
+    assert between.inside.tolist() == [False, *[True] * 8, False]
+    H = operator(observed)
+    found = AtSlots(between, SLOTS.size, lambda slot: at(SLOTS[slot])).observed(H)
+    expected = np.stack([H.apply(at(SLOTS[slot]))[:, i] for i, slot in enumerate(nearest)], axis=1)
+    assert np.array_equal(found, expected)
