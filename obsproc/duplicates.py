@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contracts import sphere
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import placing
 from obsproc.quality import reject
 
 USABLE = (Flag.passed, Flag.monitored)
@@ -129,7 +129,7 @@ def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
         if not soon.any():
             return
         a, b = a[soon], b[soon]
-        near = EARTH_RADIUS * placing.arc(heads.lat[a], heads.lon[a], heads.lat[b], heads.lon[b]) <= metres[a]
+        near = EARTH_RADIUS * sphere.arc(heads.lat[a], heads.lon[a], heads.lat[b], heads.lon[b]) <= metres[a]
         for one, other in zip(a[near], b[near], strict=True):
             yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
 

@@ -19,7 +19,7 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import times
+from contracts import sphere, times
 from contracts.constants import HOUR
 from obsproc import convert
 
@@ -47,7 +47,7 @@ def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -
     missing = np.full(levels, np.nan)
     launch_lon, launch_lat, launch_hours, lon, lat, hours = (
         columns.get(name, missing) for name in ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR"))
-    drifted = ~(arc(launch_lat, launch_lon, lat, lon) > LONGEST_DRIFT) & np.isfinite(lat) & np.isfinite(lon)
+    drifted = ~(sphere.arc(launch_lat, launch_lon, lat, lon) > LONGEST_DRIFT) & np.isfinite(lat) & np.isfinite(lon)
     flying = ~(np.abs(hours - launch_hours) > LONGEST_FLIGHT) & np.isfinite(hours)
     hours = np.where(flying, hours, launch_hours)
     has_time = np.isfinite(hours)
@@ -70,11 +70,3 @@ def elevation(metres: np.ndarray, at_surface: np.ndarray, message_type: str) -> 
 def pressure(hectopascal: np.ndarray) -> np.ndarray:
     """Pa; NaN where it is none."""
     return np.where(hectopascal > 0, convert.pascal(hectopascal), np.nan)
-
-
-def arc(lat: np.ndarray, lon: np.ndarray, other_lat: np.ndarray, other_lon: np.ndarray) -> np.ndarray:
-    """Radians of a great circle between places in degrees, by the haversine."""
-    south, north = np.deg2rad(lat), np.deg2rad(other_lat)
-    haversine = (np.sin((north - south) / 2) ** 2
-                 + np.cos(south) * np.cos(north) * np.sin(np.deg2rad(other_lon - lon) / 2) ** 2)
-    return 2 * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0)))

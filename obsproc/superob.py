@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts import observations
+from contracts import observations, sphere
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations, Source
 from contracts.variables import Flag, Quantity
@@ -58,12 +58,6 @@ def offered(table: Observations, message_types: Collection[str]) -> np.ndarray:
     """(nobs,) bool: still good, and of the message types named (none named: all)."""
     of_type = np.isin(table.message_type, [kind.encode() for kind in message_types]) | (not message_types)
     return (table.flag == Flag.passed) & of_type
-
-
-def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """(n, 3) from degrees."""
-    phi, lam = np.deg2rad(lat), np.deg2rad(lon)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def _box(table: Observations, source: Source, chosen: Thinning) -> tuple[np.ndar
 
 def _means(members: Observations, groups: _Groups, boxes: _Groups, correlation: float) -> Observations:
     """One row per group; `report` numbers the boxes, so that both components of a wind share it."""
-    vector = unit_vectors(members.lat, members.lon)
+    vector = sphere.unit_vectors(members.lat, members.lon)
     x, y, z = (groups.mean(vector[:, axis]) for axis in range(3))
     station = members.station[groups.first]
     mixed = groups.sum(members.station != station[groups.of]) > 0

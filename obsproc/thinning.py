@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contracts import times
+from contracts import sphere, times
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations, Source
 from contracts.variables import Flag, Quantity
@@ -106,7 +106,7 @@ class _Places:
         position = np.where(np.isfinite(table.lat + table.lon), np.stack([table.lat, table.lon]), 0.0)
         distinct, place = np.unique(position[0] + 1j * position[1], return_inverse=True)
         half_angle = min(distance / (2.0 * EARTH_RADIUS), np.pi / 2)
-        tree = cKDTree(superob.unit_vectors(distinct.real, distinct.imag))
+        tree = cKDTree(sphere.unit_vectors(distinct.real, distinct.imag))
         return cls(place, tree, 2.0 * np.sin(half_angle))
 
     def near(self, place: int) -> np.ndarray:

@@ -22,12 +22,11 @@ import msgspec
 import numpy as np
 
 from contracts.config import Section
-from contracts.constants import EARTH_RADIUS
+from contracts.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 from contracts.variables import VARIABLES, Quantity
 
 HALF_WIDTH = np.sqrt(10.0 / 3.0)
 CUTOFF = 2.0 * HALF_WIDTH  # in units of L
-EARTH_RADIUS_KM = EARTH_RADIUS / 1000.0
 _ROUNDING = 1e-12  # of cosines; the strip is searched this much further (9 m), the exact distance decides
 
 
@@ -164,15 +163,3 @@ class Sites:
         radius = float(great_circle_km(centre, points).max())  # triangle inequality: none is missed
         site = self._strips.near(centre, reach_km + radius)
         return site, great_circle_km(self._points[site][:, None], points)
-
-
-def unit_vectors(lat: np.ndarray | float, lon: np.ndarray | float) -> np.ndarray:
-    """(n, 3) points on the unit sphere of `lat`, `lon` in degrees."""
-    phi, lam = np.deg2rad(np.atleast_1d(lat)), np.deg2rad(np.atleast_1d(lon))
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
-
-
-def great_circle_km(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance between unit vectors, by chord: exact where it matters, at short distances."""
-    chord = np.sqrt(((a - b) ** 2).sum(axis=-1))
-    return 2.0 * EARTH_RADIUS_KM * np.arcsin(np.minimum(0.5 * chord, 1.0))

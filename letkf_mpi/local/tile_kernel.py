@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.grid import Grid
+from contracts.sphere import unit_vectors
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.kernel.lanes import Channels, Lanes, Method, Observations, TileAnalysis
 from letkf_mpi.local.inflation import Adaptive, Constant, Sums
-from letkf_mpi.local.localization import Localization, Sites, unit_vectors
+from letkf_mpi.local.localization import Localization, Sites
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.selection import Limit
 from letkf_mpi.solvers import Letkf

@@ -5,15 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.sphere import EARTH_RADIUS_KM, unit_vectors
 from letkf_mpi.local.localization import (
     CUTOFF,
-    EARTH_RADIUS_KM,
     Localization,
     Neighbours,
     Sites,
     gaspari_cohn,
     gaussian,
-    unit_vectors,
 )
 
 latitudes = st.floats(-90, 90) | st.sampled_from([-90.0, 90.0, 89.999, -89.999])

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import sphere
 from contracts.variables import Flag, Quantity
-from obsproc import errors, placing
+from obsproc import errors
 from tests.builders import TIME
 from tests.obsproc.cases import MODERN, VINTAGE, observed
 from tests.obsproc.test_prepbufr import rows
@@ -24,7 +25,7 @@ def test_an_arc_is_the_angle_between_two_vectors(lat, lon, other_lat, other_lon)
 
     a, b = vector(lat, lon), vector(other_lat, other_lon)
     expected = np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)
-    assert placing.arc(lat, lon, other_lat, other_lon) == pytest.approx(expected, abs=1e-7)
+    assert sphere.arc(lat, lon, other_lat, other_lon) == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize(("drift", "place"), [
