@@ -7,30 +7,20 @@ experiment file as it was run in the experiment's folder, with the version of th
 
 import os
 import shlex
-from collections.abc import Sequence
-from typing import Annotated
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-import msgspec
-
-from contracts import base, check, config, frozen, netcdf, program, redo, retention, times
+from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, times
 from contracts.errors import UserError
 from contracts.retention import Retention
-
-
-class Run(config.Section, frozen=True):
-    """[run] How the corridor starts the programs; the environment's RANKS and MACHINE override."""
-
-    ranks: Annotated[int, msgspec.Meta(ge=1)] = 2  # MPI processes of the analysis
-    machine: str = "local"  # run/machines/<machine>.sh, or the path of such a file
-    restarts: Annotated[int, msgspec.Meta(ge=0)] = 3  # of each service that died, within a cycle, with `--services`
-    status: bool = True  # keep status.json and status.prom true while the experiment runs
 
 
 class Settings(config.Section, frozen=True):
     """What the corridor reads of an experiment file."""
 
     experiment: config.Experiment
-    run: Run = Run()
+    run: stages.Run = stages.Run()
     retention: Retention = Retention()
 
 
@@ -49,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
                          help="remove what a stage made at a time, and all that depends on it; without words finish a "
                          "removal that was interrupted")
     chosen = parser.parse_args(arguments)
-    settings = config.load(chosen.experiment, Settings)
+    text = base.complete(chosen.experiment)
+    settings = config.decode(text, Settings, str(chosen.experiment))
     if chosen.disk:
         print(retention.check_disk(settings.experiment, settings.retention))
         return
@@ -61,8 +52,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     if chosen.freeze is not None:
         version = f"{netcdf.version()}, {chosen.freeze}"
-        frozen.freeze(base.complete(chosen.experiment), settings.experiment.folder.settings, version)
-    for name, value in shell_variables(settings).items():
+        frozen.freeze(text, settings.experiment.folder.settings, version)
+    for name, value in shell_variables(settings, tomllib.loads(text)).items():
         print(f"{name}={shlex.quote(value)}")
 
 
@@ -75,9 +66,9 @@ def _redo(experiment: config.Experiment, words: Sequence[str]) -> str:
     return redo.redo(experiment, words[0], times.parse(words[1]))
 
 
-def shell_variables(settings: Settings) -> dict[str, str]:
+def shell_variables(settings: Settings, document: Mapping[str, Any]) -> dict[str, str]:
     """Names and values for the shell; raises UserError where RANKS of the environment is no number."""
-    experiment = settings.experiment
+    experiment, run = settings.experiment, settings.run
     ranks = os.environ.get("RANKS") or str(settings.run.ranks)
     if not ranks.isdigit() or int(ranks) < 1:
         raise UserError(f"the environment variable RANKS must be a number of MPI processes from 1 on, got {ranks!r}")
@@ -88,15 +79,27 @@ def shell_variables(settings: Settings) -> dict[str, str]:
         "MEMBERS": str(experiment.members),
         "STEP_HOURS": str(experiment.step_hours),
         "MODE": experiment.mode,
-        "ANALYSIS": experiment.analysis,
+        "STAGES": " ".join(stages.NAMES),
+        **{stage.name.upper(): stage.command(run) for stage in stages.STAGES},
+        **dict(_started(run, ranks, document)),
         "RANKS": ranks,
-        "MACHINE": os.environ.get("MACHINE") or settings.run.machine,
-        "RESTARTS": str(settings.run.restarts),
-        "TELL_STATUS": "yes" if settings.run.status else "",
+        "MACHINE": os.environ.get("MACHINE") or run.machine,
+        "RESTARTS": str(run.restarts),
+        "TELL_STATUS": "yes" if run.status else "",
         "KEEP_HOURS": "" if settings.retention.members_hours is None else str(settings.retention.members_hours),
         "CYCLE_KIB": str(retention.cycle_kib(experiment, settings.retention)),
         "KEEP_MONTHLY": "yes" if settings.retention.monthly else "",
     }
+
+
+def _started(run: stages.Run, ranks: str, document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of the programs that the machine starts: processes, none where they are no MPI programs; threads of each, none
+    where they take all that they are given.  And what is carried from time to time."""
+    found = {stage: stages.program_of(stage, run) for stage in stages.LAUNCHED}
+    for stage, made_by in found.items():
+        yield f"{stage.upper()}_RANKS", ranks if made_by.mpi else ""
+        yield f"{stage.upper()}_THREADS", str(stages.threads(made_by, document) or "")
+    yield "CARRIED", " ".join(name for made_by in found.values() for name in made_by.carries)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 One file describes an experiment for all programs.  Each program declares a `Settings` struct whose fields are
 the sections that it reads; a section is a frozen msgspec struct whose fields are the settings with default,
-unit (in the name) and range.  An unknown section, an unknown setting or a value out of range is refused with its
-place.  Where a section is one of several structs, told apart by their tag `method`, a table that names none has the
-method of the default.  A file may stand on another (`base`).
+unit (in the name) and range.  A section that no program reads (`programs`), an unknown setting or a value out of range
+is refused with its place.  Where a section is one of several structs, told apart by their tag `method`, a table that
+names none has the method of the default.  A file may stand on another (`base`).
 """
 
 import os
@@ -13,11 +13,11 @@ import types
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from contracts import base, times
+from contracts import base, programs, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Grid
@@ -25,9 +25,7 @@ from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 
-SECTIONS = ("experiment", "grid", "state", "slots", "observations", "realtime", "thinning", "synthetic", "model",
-            "nature", "initial", "network", "training", "climate", "latent", "analysis", "localization", "inflation",
-            "relaxation", "background_check", "neural", "verify", "run", "retention")
+MOVED = {("experiment", "analysis"): ("run", "analysis")}  # settings that stood elsewhere one version ago
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -48,7 +46,6 @@ class Experiment(Section, frozen=True):
     seed: int = 1  # of everything random
     work: str = "work"  # folder of all experiments; the environment variable WORK overrides it
     mode: Literal["research", "realtime"] = "research"  # realtime goes on without observations, research stops
-    analysis: str = "letkf_mpi.analysis"  # the module that makes the analysis
 
     def __post_init__(self):
         for name in ("start", "end"):
@@ -140,7 +137,8 @@ def decode(text: str, kind: type[Settings], where: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: is not valid TOML: {error}") from None
     sections = {struct_field.name: struct_field.type for struct_field in msgspec.structs.fields(kind)}
-    _refuse_unknown(document, _Known(where, SECTIONS), "section")
+    _refuse_unknown(document, _Known(where, programs.sections(document)), "section")
+    _refuse_moved(document, where)
     known = {name: document[name] for name in sections if name in document}
     try:
         return msgspec.convert(_completed_below(known, kind, where, ""), kind)
@@ -196,6 +194,13 @@ def _refuse_unknown(table: object, known: _Known, what: str) -> None:
     for name in table if isinstance(table, dict) else ():
         if name not in known.names:
             raise UserError(f"{known.place}: unknown {what} {name!r}; known: {', '.join(known.names)}")
+
+
+def _refuse_moved(document: dict[str, Any], where: str) -> None:
+    for (section, name), (new_section, new_name) in MOVED.items():
+        if isinstance(table := document.get(section), dict) and name in table:
+            raise UserError(f"{where}: [{section}] {name} is now [{new_section}] {new_name}: write there "
+                            f"{new_name} = {table[name]!r} and take it out here")
 
 
 def _in_words(message: str) -> str:

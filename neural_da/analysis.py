@@ -14,7 +14,6 @@ then makes what is missing and finishes.
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
-from contracts import config, frozen, paths, program, static, times
+from contracts import config, frozen, launcher, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse, read_observations
 from contracts.errors import UserError
 from contracts.follow import Follower
@@ -39,7 +38,6 @@ from obsoperator import accounts
 
 PROGRAM = "neural_da.analysis"
 log = logging.getLogger(PROGRAM)
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what launchers tell their processes
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and the experiment; analyse the time asked for, or all of them."""
-    _refuse_launcher()
+    launcher.refuse_several(PROGRAM, "share the members out with --members 1:10")
     chosen = parse(arguments, PROGRAM,
                    "Make the analysis of a time from its background and observations with the method of [neural].",
                    "python -m neural_da.analysis run/experiments/neural/three_d_var.toml 1992010106",
@@ -136,14 +134,6 @@ def main(arguments: Sequence[str]) -> None:
         log.info("%s exists: the analysis of %s is complete, nothing to do", complete, times.name(time))
         return
     analyst.at(time, _members(chosen.members, experiment.members), chosen.rest)
-
-
-def _refuse_launcher() -> None:
-    """Raises UserError where a launcher has started several of this program, which would all write the same files."""
-    for name in _SIZES:
-        if int(os.environ.get(name) or 1) > 1:
-            raise UserError(f"{PROGRAM} is one process with threads, and was started as one of {os.environ[name]} "
-                            f"({name}): start it without mpirun, or share the members out with --members 1:10")
 
 
 def _members(text: str | None, count: int) -> np.ndarray | None:

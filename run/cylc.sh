@@ -46,5 +46,5 @@ cp -r "$CHECKOUT"/run/cylc/{flow.cylc,lib} "$HOME/cylc-run/$workflow"  # as `cyl
     --initial-cycle-point="$(point "${all_times[number]}")" --final-cycle-point="$(point "${all_times[-1]}")" \
     --set="$(quoted EXPERIMENT "$EXPERIMENT")" --set="$(quoted CHECKOUT "$CHECKOUT")" --set="$(quoted MODE "$MODE")" \
     --set="$(quoted PYTHON "$PYTHON")" --set="$(quoted WORK "$WORK")" --set="$(quoted RANKS "$RANKS")" \
-    --set="$(quoted MACHINE "$MACHINE")" --set="STEP_HOURS=$STEP_HOURS" \
+    --set="$(quoted MACHINE "$MACHINE")" --set="STEP_HOURS=$STEP_HOURS" --set="$(quoted STAGES "$STAGES")" \
     --set="$(quoted RETRIES "${RETRIES:-PT10S, PT1M, PT5M}")" "${@:2}" </dev/null

@@ -30,10 +30,8 @@ rm -f "$stop"
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"
 
-forecast() {
-    "${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server forecast "$EXPERIMENT" "$1" --steps "$steps" &&
-        : >"$FOLDER/$1/forecast/.complete"
-}
+extended() { at_time forecast "$1" --steps "$steps" && : >"$FOLDER/$1/forecast/.complete"; }
+early() { if [[ $1 == forecast ]]; then has_forecast "$2" || step forecast "$2" extended "$2"; else stage "$@"; fi; }
 has_forecast() { [[ -e $FOLDER/$1/forecast/.complete ]]; }
 
 go_on() { [[ ! -e $stop ]] || { say "stopped by $stop; the same command goes on"; exit 130; }; }
@@ -49,9 +47,8 @@ take_over() {
 begin_with() {
     local before file
     before=$(add_hours "$1" "-$STEP_HOURS")
-    for file in static.nc clock.json "$1/background" "$before/inflation.nc" "$before/relaxation_alpha.nc"; do
-        take_over "$file"
-    done
+    for file in static.nc clock.json "$1/background"; do take_over "$file"; done
+    for file in $CARRIED; do take_over "$before/$file"; done
 }
 
 for time in $TIMES; do
@@ -61,8 +58,8 @@ for time in $TIMES; do
         sleep 1
     done
     begin_with "$time"
-    for name in observations analysis forecast verify; do
-        stage "$name" "$time" || { go_on; exit 1; }
+    for name in "${all_stages[@]}"; do
+        early "$name" "$time" || { go_on; exit 1; }
         go_on
     done
 done

@@ -35,8 +35,8 @@ duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 # The code's version: the commit, "-dirty" where files were changed since, or unknown without git.
 code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
 
-# load_experiment FILE: check and freeze it; set NAME FOLDER TIMES MEMBERS STEP_HOURS MODE ANALYSIS RANKS MACHINE RESTARTS
-# TELL_STATUS CYCLE_KIB KEEP_HOURS KEEP_MONTHLY and, from the machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST.
+# load_experiment FILE: check and freeze it; set what `python -m contracts FILE` prints, EXPERIMENT, WORK and, by the
+# machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST, the words before the programs of these stages.
 load_experiment() {
     EXPERIMENT=$1
     local settings
@@ -51,6 +51,11 @@ load_experiment() {
     [[ -f $machine ]] || die "no machine file $machine: expected one of $(cd "$CHECKOUT/run/machines" && echo *.sh)"
     # shellcheck source=/dev/null
     source "$machine"
+    declare -F launch >/dev/null || die "$machine: defines no function launch; run/README.md says what it is asked for"
+    launch analysis "$ANALYSIS_RANKS" "$ANALYSIS_THREADS"
+    LAUNCH_ANALYSIS=("${LAUNCH[@]}")
+    launch forecast "$FORECAST_RANKS" "$FORECAST_THREADS"
+    LAUNCH_FORECAST=("${LAUNCH[@]}")
 }
 
 # only_one: refuse while another process works on the same experiment.  The lock belongs to the open file, which the

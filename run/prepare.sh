@@ -16,8 +16,9 @@ fi
 load_experiment "$1"
 only_one
 
+launch forecast '' ''  # once, where the forecasts are made
 for command in nature initial ${2:+free}; do
     began=$(clock)
-    "${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server "$command" "$EXPERIMENT"
+    "${LAUNCH[@]}" "$PYTHON" -m model_server "$command" "$EXPERIMENT"
     printf '%-22s  %7s s\n' "$command" "$(seconds_since "$began")"
 done

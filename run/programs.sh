@@ -1,14 +1,27 @@
-# The four stages of a cycle: how each is started for one time, and how it is known to be done.  Sourced after lib.sh.
+# The stages of a cycle: how the program of each is started, and how it is known to be done.  Sourced after lib.sh.
 # shellcheck shell=bash
 
-observations() { "$PYTHON" -m obsproc "$EXPERIMENT" "$1" --wait; }
-# A departures file says that the analysis is complete; where members are missing it is not.
-analysis() {
-    rm -f "$FOLDER/$1/departures.nc"
-    "${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT" "$1"
+read -ra all_stages <<<"$STAGES"
+
+# command_of STAGE: the words that start its program, in COMMAND; a time follows, or --follow.
+command_of() {
+    local name=${1^^} words
+    read -ra words <<<"${!name}"
+    case $1 in
+        analysis) COMMAND=("${LAUNCH_ANALYSIS[@]}") ;;
+        forecast) COMMAND=("${LAUNCH_FORECAST[@]}") ;;
+        *) COMMAND=() ;;
+    esac
+    COMMAND+=("$PYTHON" -m "${words[@]}" "$EXPERIMENT")
 }
-forecast() { "${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server forecast "$EXPERIMENT" "$1"; }
-verify() { "$PYTHON" -m verify scores "$EXPERIMENT" "$1"; }
+
+# at_time STAGE TIME [OPTION…]: its program for one time.
+at_time() {
+    command_of "$1"
+    # A departures file says that the analysis is complete; where members are missing it is not.
+    [[ $1 != analysis ]] || rm -f "$FOLDER/$2/departures.nc"
+    "${COMMAND[@]}" "${@:2}"
+}
 
 # By time the next one, of the experiment's last time the one after its end.
 declare -A NEXT=()
@@ -37,4 +50,4 @@ can_begin() {
 }
 
 # stage NAME TIME: run one step unless its product is there.
-stage() { "has_$1" "$2" || step "$1" "$2" "$1" "$2"; }
+stage() { "has_$1" "$2" || step "$1" "$2" at_time "$1" "$2"; }

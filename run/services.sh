@@ -6,20 +6,13 @@
 # shellcheck shell=bash
 
 STOP_SECONDS=60  # for the step in hand; then a service is killed, which costs no more than that step
-ALL_SERVICES=(observations analysis forecast verify)
 declare -A SERVICE=() DEATHS=() DUE=()  # by name: process id, deaths within this cycle, when it is started again
 exec {NEVER}<> <(:)  # nothing is ever written there: reading with a time-out sleeps without starting a process
 
 start_service() {
-    local -a command
     [[ $1 != analysis ]] || remove_incomplete
-    case $1 in
-        observations) command=("$PYTHON" -m obsproc "$EXPERIMENT") ;;
-        analysis) command=("${LAUNCH_ANALYSIS[@]}" "$PYTHON" -m "$ANALYSIS" "$EXPERIMENT") ;;
-        forecast) command=("${LAUNCH_FORECAST[@]}" "$PYTHON" -m model_server serve "$EXPERIMENT") ;;
-        verify) command=("$PYTHON" -m verify scores "$EXPERIMENT") ;;
-    esac
-    "${ON_DEATH_OF_PARENT[@]}" "${command[@]}" --follow >>"$FOLDER/log/$1.out" 2>&1 </dev/null &
+    command_of "$1"
+    "${ON_DEATH_OF_PARENT[@]}" "${COMMAND[@]}" --follow >>"$FOLDER/log/$1.out" 2>&1 </dev/null &
     SERVICE[$1]=$!
 }
 
@@ -35,7 +28,7 @@ buried() {
 # with status 0 has reached the last time or was asked to; it is needed again where its product was removed since.
 revive() {
     local name how words wait time=${all_times[number]}
-    for name in "${ALL_SERVICES[@]}"; do
+    for name in "${all_stages[@]}"; do
         if [[ -n ${SERVICE[$name]:-} ]]; then
             if ! buried "$name" || ((STATUS == 0)); then continue; fi
             how="ended with status $STATUS" words="its words"
@@ -124,7 +117,7 @@ if ((number < total)); then
     asked=0  # a signal only leaves its status here: what is done about it is not done in the middle of something else
     trap 'asked=130' INT
     trap 'asked=143' TERM HUP
-    for service in "${ALL_SERVICES[@]}"; do
+    for service in "${all_stages[@]}"; do
         dated_line >>"$FOLDER/log/$service.out"
         start_service "$service"
     done

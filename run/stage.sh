@@ -10,11 +10,12 @@ set -euo pipefail
 # shellcheck source=run/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-if [[ $# -ne 3 || ! $2 =~ ^(observations|analysis|forecast|verify)$ ]]; then
+if [[ $# -ne 3 ]]; then
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
     [[ ${1:-} == -h || ${1:-} == --help ]] && exit 0 || exit 2
 fi
 load_experiment "$1"
+[[ " $STAGES " == *" $2 "* ]] || die "$2 is no stage: expected one of $STAGES"
 [[ " $TIMES " == *" $3 "* ]] || die "$3 is no analysis time of $NAME: expected one of ${TIMES%% *} to ${TIMES##* }"
 # shellcheck source=run/programs.sh
 source "$CHECKOUT/run/programs.sh"

@@ -9,9 +9,6 @@ for time in "${all_times[@]}"; do
         continue
     fi
     room_for "$time"
-    stage observations "$time"
-    stage analysis "$time"
-    stage forecast "$time"
-    stage verify "$time"
+    for name in "${all_stages[@]}"; do stage "$name" "$time"; done
     cycle_done $((SECONDS - before))
 done

@@ -21,13 +21,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from mpi4py import MPI
 
-from contracts import program
+from contracts import launcher, program
 from contracts.errors import UserError
 from contracts.follow import IN_A_HURRY, Stopped
 
 T = TypeVar("T")
 P = ParamSpec("P")
-_LAUNCHER_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_NTASKS")
+_LAUNCHER_COUNTS = (*launcher.COUNTS, "SLURM_NTASKS")
 _ASKED_FOR = "LETKF_RANKS"  # what run/lib.sh tells
 _SHORT_SLEEP, _LONG_SLEEP = 0.005, 0.05  # s between two looks of a rank that waits: less than 1 % of a core
 _STDERR = 2

@@ -9,5 +9,6 @@ if [[ -z ${MPIEXEC:-} ]]; then
         launcher=$(command -v mpiexec) || die "no mpiexec beside $PYTHON nor on the path: run 'make setup' or set MPIEXEC"
     fi
 fi
-LAUNCH_ANALYSIS=("$launcher" -n "$RANKS")
-LAUNCH_FORECAST=()
+
+# launch STAGE RANKS THREADS: see run/README.md.
+launch() { LAUNCH=(${2:+"$launcher" -n "$2"}); }

@@ -20,6 +20,7 @@ import numpy as np
 
 from contracts import config, state, static, times
 from contracts.grid import Grid
+from contracts.programs import GROUP
 from contracts.state import State, StateSpace
 from contracts.static import Static
 from tests.builders import CLIMATE
@@ -157,6 +158,23 @@ def copy(work: Path, to: Path) -> Experiment:
     """A work folder with all that stands in it, elsewhere."""
     shutil.copytree(work, to / "work")
     return Experiment(to / "work" / "tiny.toml", to / "work")
+
+
+def bring(made: Experiment, name: str, code: str,
+          described: str = 'PROGRAM = PROGRAMS["letkf_mpi.analysis"]') -> None:
+    """Lay a package into the work folder, found with PYTHONPATH, whose program `name` makes the analysis."""
+    (made.work / f"{name}.py").write_text(code)
+    lay_package(made.work, name, described)
+    made.path.write_text(f'{made.path.read_text()}\n[run]\nanalysis = "{name}"\n')
+
+
+def lay_package(folder: Path, name: str, described: str) -> None:
+    """What tells of a program `name` as of one that is installed; `described` is a module that says `PROGRAM`."""
+    (folder / f"{name}_program.py").write_text(f"from contracts.programs import PROGRAMS, Program\n{described}\n")
+    metadata = folder / f"{name}-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {name}_program:PROGRAM\n")
 
 
 def processes_of(made: Experiment, module: str = "") -> list[int]:

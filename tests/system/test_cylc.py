@@ -16,6 +16,7 @@ from tests.system.experiment import (
     CHECKOUT,
     START,
     Experiment,
+    bring,
     copy,
     data,
     kill,
@@ -51,10 +52,8 @@ def play(tmp_path):
 
     def played(experiment: Experiment, once: str = "", always: str = "") -> subprocess.CompletedProcess:
         made.append(experiment)
-        (experiment.work / "fails.py").write_text(FAILS)
-        text = experiment.path.read_text()
-        if "fails" not in text:
-            experiment.path.write_text(text.replace('mode = "', 'analysis = "fails"\nmode = "'))
+        if not (experiment.work / "fails.py").exists():
+            bring(experiment, "fails", FAILS)
         before = (f'export HOME="{tmp_path}" CYLC="{CYLC}" RETRIES=PT1S RANKS=1 PYTHONPATH="{experiment.work}" '
                   f'FAIL_ONCE="{once}" FAIL_ALWAYS="{always}"')
         process = experiment.start("cylc.sh", before)

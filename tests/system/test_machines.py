@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.system.experiment import CHECKOUT
+from tests.system.experiment import CHECKOUT, lay_package
 
 SHOW = 'source "$1"; load_experiment "$2"; "${LAUNCH_ANALYSIS[@]}" analysis; "${LAUNCH_FORECAST[@]}" forecast'
 
@@ -16,15 +16,15 @@ def launchers(tmp_path):
     """A folder with a `srun` and an `mpiexec` that print their words."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("srun", "mpiexec", "forecast"):
+    for name in ("srun", "mpiexec", "forecast", "analysis"):
         (folder / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
         (folder / name).chmod(0o755)
     return folder
 
 
-def words(launchers, tmp_path, **environment):
+def words(launchers, tmp_path, more="", **environment):
     path = tmp_path / "x.toml"
-    path.write_text('[experiment]\nname = "x"\nstart = 1989-01-01T00:00:00Z\nend = 1989-01-01T06:00:00Z\n')
+    path.write_text('[experiment]\nname = "x"\nstart = 1989-01-01T00:00:00Z\nend = 1989-01-01T06:00:00Z\n' + more)
     batch = ("SLURM_", "PBS_", "PMI", "RANKS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(batch)}
     kept |= {"PATH": f"{launchers}:{kept['PATH']}", "PYTHON": sys.executable, "WORK": str(tmp_path)}
@@ -52,6 +52,36 @@ def test_in_a_job_of_two_parts_the_forecast_has_the_second(launchers, tmp_path):
 def test_pbs_starts_the_ranks_with_mpiexec_and_the_forecast_on_the_first_node(launchers, tmp_path):
     done = words(launchers, tmp_path, MACHINE="pbs", RANKS="32", PBS_NODEFILE="/nodes", MPIEXEC="mpiexec")
     assert done.stdout.splitlines() == ["mpiexec -n 32 analysis", "forecast "], done.stderr
+
+
+IN_ONE_PART = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "64"}
+IN_TWO_PARTS = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "64", "SLURM_HET_SIZE": "2",
+                "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0": "64(x2)", "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1": "16"}
+
+
+@pytest.mark.parametrize(("machine", "variables", "expected"), [
+    ("slurm", IN_ONE_PART, "srun --ntasks=1 --cpus-per-task=64 --overlap analysis"),
+    ("slurm", IN_TWO_PARTS, "srun --het-group=0 --ntasks=1 --cpus-per-task=64 --overlap analysis"),
+    ("pbs", {"PBS_NODEFILE": "/nodes", "MPIEXEC": "mpiexec"}, "analysis "),
+    ("local", {"MPIEXEC": "mpiexec"}, "analysis "),
+])
+def test_an_analysis_that_is_no_mpi_program_is_started_once(launchers, tmp_path, machine, variables, expected):
+    lay_package(tmp_path, "once", 'PROGRAM = Program("once:Settings", makes="analysis")')
+    done = words(launchers, tmp_path, '[run]\nanalysis = "once"\n', MACHINE=machine, RANKS="32",
+                 PYTHONPATH=str(tmp_path), **variables)
+    assert done.stdout.splitlines()[0] == expected, done.stderr
+
+
+def test_slurm_gives_each_rank_a_processor_for_each_of_its_threads(launchers, tmp_path):
+    done = words(launchers, tmp_path, "[analysis]\nthreads = 4\n", MACHINE="slurm", RANKS="8", SLURM_JOB_ID="7")
+    assert done.stdout.startswith("srun --mpi=pmi2 --ntasks=8 --cpus-per-task=4 "), done.stderr
+
+
+def test_a_machine_file_without_its_function_is_refused(launchers, tmp_path):
+    machine = tmp_path / "mine.sh"
+    machine.write_text("LAUNCH_ANALYSIS=(mpiexec)\n")
+    done = words(launchers, tmp_path, MACHINE=str(machine))
+    assert done.returncode == 1 and f"{machine}: defines no function launch; run/README.md says" in done.stderr
 
 
 def test_pbs_without_a_job_is_refused(launchers, tmp_path):

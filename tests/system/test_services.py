@@ -14,6 +14,7 @@ from tests.system.experiment import (
     CYCLES,
     RANKS,
     Experiment,
+    bring,
     copy,
     data,
     nothing_half_written,
@@ -129,9 +130,8 @@ for before, now in zip([None, *times], times):
 
 def test_deaths_are_counted_within_a_cycle(fresh):
     """A service that dies now and then does not end a run of months."""
-    (fresh.work / "dies.py").write_text(DIES_ONCE_A_TIME)
-    text = fresh.path.read_text().replace('mode = "research"', 'mode = "research"\nanalysis = "dies"')
-    fresh.path.write_text(text + "[run]\nrestarts = 1\n")
+    bring(fresh, "dies", DIES_ONCE_A_TIME)
+    fresh.path.write_text(fresh.path.read_text() + "restarts = 1\n")
     done = fresh.run(before=f'export RANKS=1 PYTHONPATH="{fresh.work}"', after=SERVICES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("started again in 1 s, 1 of at most 1 times") == 2

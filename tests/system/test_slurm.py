@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import slurm
-from tests.system.experiment import CHECKOUT, Experiment, data, nothing_half_written, processes_of, same, until
+from tests.system.experiment import CHECKOUT, Experiment, bring, data, nothing_half_written, processes_of, same, until
 
 TIMES = ["1989010100", "1989010106"]
 JOB_LIMIT_S = 180
@@ -73,9 +73,7 @@ def nodes_of(made: Experiment, module: str) -> list[str]:
 def test_at_its_time_limit_a_job_of_two_parts_goes_back_into_the_queue_and_on(cluster, fresh, finished):
     """A limit of two minutes; the analysis sleeps after the first time until Slurm says that time is nearly over, which
     comes no earlier than a minute after the start: enough for a cycle, on a busy machine too."""
-    (fresh.work / "held_back.py").write_text(HELD_BACK)
-    text = fresh.path.read_text().replace('mode = "research"', 'mode = "research"\nanalysis = "held_back"')
-    fresh.path.write_text(text)
+    bring(fresh, "held_back", HELD_BACK)
     limit = ("--time=2", "--signal=B:USR1@60")
     job = submit(cluster, fresh, "--partition=cpu", "--ntasks=2", *limit, f"--export=ALL,PYTHONPATH={fresh.work}", ":",
                  "--partition=gpu", "--ntasks=1", "--time=2")
