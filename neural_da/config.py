@@ -14,12 +14,14 @@ from operator import or_
 from contracts import config
 from contracts.config import Section
 from contracts.slots import Slots
+from neural_da.climatology import Climatology
 from neural_da.method import MethodSettings
 from neural_da.three_d_var import ThreeDVar
 from obsoperator.departures import BackgroundCheck
 
 GROUP = "neural_da.methods"
-METHODS: tuple[type[MethodSettings], ...] = (ThreeDVar, *(point.load() for point in entry_points(group=GROUP)))
+METHODS: tuple[type[MethodSettings], ...] = (ThreeDVar, Climatology,
+                                             *(point.load() for point in entry_points(group=GROUP)))
 
 
 class Settings(Section, frozen=True):

@@ -124,19 +124,22 @@ class Climate:
             raise ValueError(f"the correlation must be of {channels * nlat} rows and {nlon} longitudes, got "
                              f"{self.correlation.modes.shape[2]} and {self.correlation.nlon}")
 
+    def astype(self, dtype: type) -> "Climate":
+        """The same with covariances in the precision of the real `dtype`; the mean stays as it is."""
+        return replace(self, scale=self.scale.astype(dtype), correlation=self.correlation.astype(dtype))
+
     def mean(self, time: datetime) -> np.ndarray:
         """m(t) float64 (channel, lat, lon), SI units."""
         return np.tensordot(season.basis(times.to_seconds(time), len(self.seasons))[0], self.seasons, axes=1)
 
     def covariance(self, fields: np.ndarray) -> np.ndarray:
         """s C s times each of `fields` (..., channel, lat, lon)."""
-        scale = self.scale.astype(fields.dtype)
-        return scale * self.correlation.apply(identity, scale * fields)
+        return self.scale * self.correlation.apply(identity, self.scale * fields)
 
     def variance(self) -> np.ndarray:
         """(channel, lat, lon) the diagonal of s C s."""
         return self.scale.astype(np.float64) ** 2 * self.correlation.diagonal().reshape(*self.space.shape[:2], 1)
 
     def draw(self, noise: np.ndarray) -> np.ndarray:
-        """A draw from N(0, s C s) for each white `noise` (..., channel, lat, lon), in its precision."""
-        return self.scale.astype(noise.dtype) * self.correlation.apply(np.sqrt, noise)
+        """A draw from N(0, s C s) for each white `noise` (..., channel, lat, lon)."""
+        return self.scale * self.correlation.apply(np.sqrt, noise)

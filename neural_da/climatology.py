@@ -1,0 +1,162 @@
+"""An analysis from observations alone: draws from the Gaussian climate, given the observations.
+
+    x ~ N(m, B),  B = s C s,  m the mean of the date (networks.climate);     y = H(x) + e,  e ~ N(0, R)
+
+Each member is a draw from the climate, moved by the difference between perturbed observations and its own (Matheron's
+rule: Journel & Huijbregts 1978, Mining Geostatistics), with H' the tangent of H at m:
+
+    p_i ~ N(0, B),   d_i = y + e_i - H(m + p_i)
+    (I + R^-1/2 H' B H'^T R^-1/2) w_i = R^-1/2 d_i              by conjugate gradients, for each member on its own
+    x_i = m + p_i + B H'^T R^-1/2 w_i
+
+For linear H the members are draws from the conditional distribution itself, that of a Kalman filter whose background
+has mean m and covariance B.  p_i and e_i are centred over all members and multiplied by sqrt(k/(k-1)), so that the mean
+of the members is that of the distribution and not of k draws.  No background enters; departures are taken from it.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts import times
+from contracts.config import Experiment, Positive
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from networks import unseen
+from networks.climate import file
+from networks.climate.gaussian import Climate
+from neural_da import minimise
+from neural_da.draws import STATES, Draws
+from neural_da.method import Analysed, MethodSettings, Needs
+from neural_da.problem import Problem, Tangent, Term
+
+log = logging.getLogger("neural_da.climatology")
+
+
+class Climatology(MethodSettings, frozen=True, tag="climatology"):
+    """[neural] method = "climatology"."""
+
+    prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02  # of the residual, in units of the first one
+    iterations: Positive = 300  # of conjugate gradients, at most
+    precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
+
+    def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
+        if self.device != "cpu":
+            raise UserError(f"[neural] device: climatology works on the CPU, got {self.device!r}; leave it out")
+        path = experiment.file(self.prior, experiment.start)
+        climate = file.read(path, space)
+        first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))
+        unseen.refuse_overlap(path, first, last, experiment)
+        return Prepared(self, climate.astype(np.dtype(self.precision).type))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The method with its prior."""
+
+    settings: Climatology
+    prior: Climate
+    needs: Needs = Needs()
+
+    def memory(self, nobs: int) -> float:
+        """The modes, the mean of the noise, H' twice, and for each member in hand a few states and vectors."""
+        state, observed = 8.0 * self.prior.scale.size, 8.0 * nobs
+        return (self.prior.correlation.modes.nbytes + 2 * state + 2 * 3 * 8 * observed
+                + self.settings.threads * (10 * state + 8 * observed))
+
+    def analyse(self, problem: Problem, draws: Draws) -> Analysed:
+        """All members asked for, `threads` of them side by side; without observations draws from the climate."""
+        drawn = Drawn.of(self.prior, draws)
+        if not problem.nobs:
+            return Analysed(np.stack([_columns(drawn.member(number)) for number in problem.members]))
+        (term,) = problem.terms
+        (values,) = problem.perturbed(draws.observation_errors(problem.rows))
+        observed = Observed(self.prior, term, term.tangent(_tensor(drawn.mean), torch.float64))
+        with ThreadPoolExecutor(self.settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            each = [pool.submit(self.member, observed, drawn, int(number), y)
+                    for number, y in zip(problem.members, values, strict=True)]
+            found = [one.result() for one in each]
+        iterations, residual = np.array([(one.iterations, one.residual) for one in found]).T
+        log.info("conjugate gradients: %.1f iterations, at most %d; residual %.2g, at most %.2g of the first",
+                 iterations.mean(), iterations.max(), residual.mean(), residual.max())
+        return Analysed(np.stack([one.x for one in found]))
+
+    def member(self, observed: "Observed", drawn: "Drawn", number: int, y: np.ndarray) -> "Conditioned":
+        """Member `number`, from 0, given its observed values `y` (n,)."""
+        x = drawn.member(number)
+        found = minimise.conjugate_gradients(observed.system, observed.departure(x, torch.as_tensor(y)),
+                                             self.settings.tolerance, self.settings.iterations)
+        return Conditioned(_columns(x + observed.increment(found.x)), found.iterations, found.residual)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A member's analysis `x` float32 (channel, column), and how its conjugate gradients ended."""
+
+    x: np.ndarray
+    iterations: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """m + p_i; `mean` (channel, lat, lon) is m, `centre` the mean of the noise of all members."""
+
+    prior: Climate
+    draws: Draws
+    mean: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def of(cls, prior: Climate, draws: Draws) -> "Drawn":
+        """At the time of the `draws`."""
+        centre = np.zeros(prior.space.shape)
+        for number in range(draws.members):
+            centre += draws.normal(STATES, number, centre.shape) / draws.members
+        return cls(prior, draws, prior.mean(draws.time), centre)
+
+    def member(self, number: int) -> np.ndarray:
+        """(channel, lat, lon) in double precision; B works in the precision of the prior."""
+        k = self.draws.members
+        noise = np.sqrt(k / (k - 1)) * (self.draws.normal(STATES, number, self.centre.shape) - self.centre)
+        return self.mean + self.prior.draw(noise.astype(self.prior.scale.dtype))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """n observations in units of their errors: `tangent` is R^-1/2 H' at the mean of the `prior`, whose B it meets."""
+
+    prior: Climate
+    term: Term
+    tangent: Tangent
+
+    def departure(self, x: np.ndarray, y: Tensor) -> Tensor:
+        """R^-1/2 (y - H(x)) (n,) of a state (channel, lat, lon)."""
+        return (y - self.term.forward.apply(_tensor(x))) / self.term.variance.sqrt()
+
+    def increment(self, w: Tensor) -> np.ndarray:
+        """B H'^T R^-1/2 w (channel, lat, lon)."""
+        seen = self.tangent.adjoint(w).numpy().reshape(self.prior.space.shape)
+        return self.prior.covariance(seen.astype(self.prior.scale.dtype))
+
+    def system(self, w: Tensor) -> Tensor:
+        """(I + R^-1/2 H' B H'^T R^-1/2) w"""
+        moved = _tensor(self.increment(w)).reshape(-1).to(torch.float64)
+        return w + self.tangent.apply(moved)
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    """(channel, lat, lon) -> (channel, column)."""
+    return torch.as_tensor(x).flatten(1)
+
+
+def _columns(x: np.ndarray) -> np.ndarray:
+    """(channel, lat, lon) -> float32 (channel, column)."""
+    return x.reshape(len(x), -1).astype(np.float32)
