@@ -2,10 +2,9 @@
 
 Stations are drawn once from the seed: per latitude band a given number, uniform on the sphere, of them a given share
 on land. At each a radiosonde measures wind and temperature on all levels of the state, humidity on the lowest ones,
-and the surface pressure. A value is the truth, interpolated bilinearly to the station, plus a Gaussian error from
-(seed, time): the same experiment file makes the same observations everywhere. A station stands on the truth's own
-orography (static.nc beside the truth; the experiment's where there is none), and the pressure of the four columns
-around it is brought to its height before it is averaged.
+and the surface pressure. A value is H of the truth, the same H as the analysis's (`obsoperator`), plus a Gaussian error
+from (seed, time): the same experiment file makes the same observations everywhere. A station stands on the truth's own
+orography (static.nc beside the truth; the experiment's where there is none).
 
 Levels below the ground of the truth are flagged `below_ground`; no sonde measures there.
 
@@ -22,10 +21,9 @@ from msgspec import structs
 from contracts import observations, state, static, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
-from contracts.grid import Stencil
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsoperator import station_pressure
+from obsoperator import Forward, station_pressure
 from obsproc import quality, writer
 from obsproc.config import Settings, Synthetic
 
@@ -105,57 +103,32 @@ def draw(truth: state.State, fields: static.Static, stations: Network, settings:
          seed: int) -> Observations:
     """All observations of one time, quantity by quantity, level by level, station by station."""
     random = np.random.default_rng([ERROR_STREAM, seed, times.to_seconds(truth.time)])
-    stencil = truth.space.grid.bilinear(stations.lat, stations.lon)
-    ground = _ground(truth, fields, stations, stencil)
-    parts = []
-    for name in settings.quantities:
-        if name == "surface_pressure" and np.isfinite(ground).all():
-            parts.append(_surface_pressure(truth, stations, ground, settings, random))
-            continue
-        if name not in truth.space:
-            raise UserError(f"[synthetic] quantities: the states of this experiment carry no {name}; "
-                            f"they carry {', '.join(truth.space.variables)}")
-        parts.extend(_quantity(truth, stations, stencil, ground, name, settings, random))
-    return observations.concatenate(parts)
+    layers = [layer for name in settings.quantities for layer in _layers(truth.space, name, settings)]
+    error = np.repeat([error for _, _, error in layers], stations.lat.size)
+    table = _without_values(stations, [quantity for quantity, *_ in layers], truth.time).with_columns(
+        error=error, pressure=np.repeat([pressure for _, pressure, _ in layers], stations.lat.size))
+    H = Forward.of(table, truth.space, fields, np.inf)
+    x = truth.data.reshape(len(truth.space.channels), -1)
+    exact = H.apply(x)
+    return table.with_columns(
+        value=exact + error * random.standard_normal(exact.size),
+        pressure=np.where(table.quantity == Quantity.surface_pressure, exact, table.pressure),
+        flag=np.where(table.pressure > H.ground_pressure(x), Flag.below_ground, Flag.passed))
 
 
-def _ground(truth: state.State, fields: static.Static, stations: Network, stencil: Stencil) -> np.ndarray:
-    """Pressure of the truth at the stations, infinite where it has none: nothing is below ground then."""
-    if not station_pressure.is_possible(truth.space):
-        return np.full(len(stencil.column), np.inf)
-    orography = fields.orography.astype(np.float64).ravel()
-    entry, formula = station_pressure.at_height(truth.space, stencil, orography, stations.elevation)
-    return formula(truth.data.reshape(-1).astype(np.float64)[entry])
-
-
-def _surface_pressure(truth: state.State, stations: Network, ground: np.ndarray, settings: Synthetic,
-                      random: np.random.Generator) -> Observations:
-    error = _error("surface_pressure", settings)
-    value = ground + error * random.standard_normal(len(ground))
-    return _table(truth, stations, Quantity.surface_pressure, value, error, ground, np.full(len(ground), Flag.passed))
-
-
-def _columns(truth: state.State, channel: int) -> np.ndarray:
-    return truth.data[channel].ravel().astype(np.float64)
-
-
-def _quantity(truth: state.State, stations: Network, stencil: Stencil, ground: np.ndarray, name: str,
-              settings: Synthetic, random: np.random.Generator) -> list[Observations]:
-    """One table per channel that is observed."""
-    channels = truth.space.index(name)
-    if name == "specific_humidity":
-        channels = channels[len(channels) - min(settings.humidity_levels, len(channels)) :]
-    interpolate = stencil.vector if name in WIND else stencil.scalar
-    error = _error(name, settings)
-    parts = []
-    for channel in channels:
-        exact = interpolate(_columns(truth, channel))
-        value = exact + error * random.standard_normal(len(exact))
-        level = truth.space.channels[channel].pressure
-        pressure = np.full(len(exact), level)
-        parts.append(_table(truth, stations, Quantity[name], value, error, pressure,
-                            np.where(pressure > ground, Flag.below_ground, Flag.passed)))
-    return parts
+def _layers(space: state.StateSpace, name: str, settings: Synthetic) -> list[tuple[Quantity, float, float]]:
+    """Quantity, pressure in Pa (NaN at the ground) and error of what each station measures of the quantity `name`."""
+    if name == "surface_pressure":
+        if not station_pressure.is_possible(space):
+            raise UserError("[synthetic] quantities: surface_pressure needs states with temperature and either "
+                            f"surface_pressure or geopotential; they carry {', '.join(space.variables)}")
+        return [(Quantity.surface_pressure, np.nan, _error(name, settings))]
+    if name not in space:
+        raise UserError(f"[synthetic] quantities: the states of this experiment carry no {name}; "
+                        f"they carry {', '.join(space.variables)}")
+    levels = space.levels(name)
+    measured = min(settings.humidity_levels, levels.size) if name == "specific_humidity" else levels.size
+    return [(Quantity[name], level, _error(name, settings)) for level in levels[levels.size - measured :]]
 
 
 def _error(name: str, settings: Synthetic) -> float:
@@ -168,12 +141,15 @@ def _error(name: str, settings: Synthetic) -> float:
     return errors[name]
 
 
-def _table(truth: state.State, stations: Network, quantity: Quantity, value: np.ndarray, error: float,
-           pressure: np.ndarray, flag: np.ndarray) -> Observations:
-    n = len(value)
+def _without_values(stations: Network, quantities: list[Quantity], time: datetime) -> Observations:
+    """The rows of all `quantities`, one after the other, at all stations, without values, errors and pressures."""
+    n, times_over = stations.lat.size, len(quantities)
+    quantity, station = np.repeat(quantities, n), np.char.mod("S%05d", np.arange(n)).astype("S8")
+    missing, all_alike = np.full(quantity.size, np.nan), np.ones(quantity.size)
     return Observations(
-        value=value, error=np.full(n, error), quantity=np.full(n, quantity), flag=flag, quality=np.full(n, 1),
-        type=np.full(n, WIND_REPORT if quantity.name in WIND else MASS_REPORT),
-        message_type=np.full(n, MESSAGE_TYPE), station=np.char.mod("S%05d", np.arange(n)).astype("S8"),
-        report=np.arange(n), lat=stations.lat, lon=stations.lon, pressure=pressure, elevation=stations.elevation,
-        time=np.full(n, times.to_seconds(truth.time)), file_background=np.full(n, np.nan))
+        value=missing, error=missing, pressure=missing, file_background=missing, quantity=quantity,
+        flag=all_alike * Flag.passed, quality=all_alike, message_type=np.full(quantity.size, MESSAGE_TYPE),
+        type=np.where(np.isin(quantity, [Quantity[name] for name in WIND]), WIND_REPORT, MASS_REPORT),
+        station=np.tile(station, times_over), report=np.tile(np.arange(n), times_over),
+        lat=np.tile(stations.lat, times_over), lon=np.tile(stations.lon, times_over),
+        elevation=np.tile(stations.elevation, times_over), time=all_alike * times.to_seconds(time))

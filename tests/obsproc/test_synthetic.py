@@ -13,6 +13,7 @@ from contracts.errors import UserError
 from contracts.grid import Grid
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
+from obsoperator import Forward
 from obsproc import synthetic
 from obsproc.config import Synthetic
 from tests import builders
@@ -20,6 +21,7 @@ from tests import builders
 SPACE = builders.space(32, 64)
 SEA = builders.flat_static(SPACE.grid)
 SETTINGS = Synthetic()
+EXACT = Synthetic(wind_error=1e-9, temperature_error=1e-9, humidity_error=1e-12, surface_pressure_error_hpa=1e-9)
 
 
 def half_land(grid: Grid) -> Static:
@@ -59,13 +61,24 @@ def test_all_levels_have_wind_and_temperature_and_the_lowest_have_humidity():
 
 def test_errors_have_the_size_that_is_said():
     """Against observations without error, drawn from the same stream: the law of large numbers."""
-    exact = Synthetic(wind_error=1e-9, temperature_error=1e-9, humidity_error=1e-12, surface_pressure_error_hpa=1e-9)
-    noisy, clean = observed(), observed(settings=exact)
+    noisy, clean = observed(), observed(settings=EXACT)
     for quantity in np.unique(noisy.quantity):
         rows = noisy.quantity == quantity
         normalised = (noisy.value - clean.value)[rows] / noisy.error[rows]
         assert abs(normalised.mean()) < 5 / np.sqrt(rows.sum())
         assert normalised.std() == pytest.approx(1, abs=5 / np.sqrt(2 * rows.sum()))
+
+
+@pytest.mark.parametrize("height", [0.0, 1500.0])
+def test_an_observation_without_error_is_h_of_the_truth_for_whoever_reads_the_table(height):
+    mountains = height * np.random.default_rng(0).uniform(size=SPACE.grid.shape)
+    fields, truth = Static(SPACE.grid, mountains, np.ones(SPACE.grid.shape)), builders.random_state(SPACE)
+    made = observed(truth=truth, settings=EXACT, fields=fields)
+    H = Forward.of(made, SPACE, fields, 300.0)
+    seen = (made.flag == Flag.passed) & (H.flag == Flag.passed)
+    assert seen.mean() > 0.6 and np.unique(made.quantity[seen]).size == 5
+    hx = H.apply(truth.data.reshape(len(SPACE.channels), -1))
+    np.testing.assert_allclose(made.value[seen], hx[seen], rtol=1e-12, atol=1e-6)
 
 
 def test_the_truth_is_interpolated_not_rounded_to_the_grid():
