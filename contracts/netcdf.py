@@ -32,21 +32,17 @@ def version() -> str:
 @contextmanager
 def create(path: Path, contract: str, attributes: Mapping[str, object],
            disk: paths.Disk | None = None) -> Iterator[netCDF4.Dataset]:
-    """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `atomic`."""
-    try:
-        with paths.atomic(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
-            dataset.set_auto_mask(False)
-            dataset.Conventions = "CF-1.10"
-            dataset.contract = contract
-            dataset.source = version()
-            dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
-            dataset.setncatts(dict(attributes))
-            yield dataset
-            dataset.sync()
-            dataset.complete = "yes"
-    except (OSError, RuntimeError) as error:
-        raise ContractError(f"{path}: could not be written ({error}); check the space left on the disk "
-                            "and whether the folder may be written to") from error
+    """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `writing`."""
+    with paths.writing(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+        dataset.set_auto_mask(False)
+        dataset.Conventions = "CF-1.10"
+        dataset.contract = contract
+        dataset.source = version()
+        dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
+        dataset.setncatts(dict(attributes))
+        yield dataset
+        dataset.sync()
+        dataset.complete = "yes"
 
 
 @contextmanager

@@ -210,6 +210,19 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
             _flush(folder)
 
 
+@contextmanager
+def writing(path: Path, disk: Disk | None = None) -> Iterator[Path]:
+    """The same for a block that writes and does nothing else: what a library says when the disk refuses, is the disk's.
+
+    Raises UserError then.
+    """
+    try:
+        with atomic(path, disk) as partial:
+            yield partial
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: could not be written ({error}); {_LOOK}") from error
+
+
 def _settle(partial: Path, path: Path) -> Path:
     """Flush and rename; returns the folder, which is still to be flushed."""
     try:
@@ -222,6 +235,7 @@ def _settle(partial: Path, path: Path) -> Path:
     return path.parent
 
 
+_LOOK = "check the space left on the disk and whether the folder may be written to"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -233,7 +247,7 @@ def _refused(path: Path, codes: Container[int] | None = None) -> Iterator[None]:
     except OSError as error:
         if codes is not None and error.errno not in codes:
             raise
-        raise UserError(f"{path}: could not be written ({error.strerror}); check the space left on the disk") from error
+        raise UserError(f"{path}: could not be written ({error.strerror}); {_LOOK}") from error
 
 
 def _flush(path: Path) -> None:

@@ -75,14 +75,11 @@ def pack(settings: config.Settings, path: Path, members: int, count: int | None,
 
 def _write(path: Path, settings: config.Settings, when: Sequence[datetime], fields: np.ndarray, fixed: Static,
            made: dict[str, object]) -> None:
-    try:
-        with paths.atomic(path) as partial, h5py.File(partial, "w") as file:
-            shards.fill(file, settings.space, when, fields, "float16", **COMPRESSION)
-            for name in STATIC:
-                file.create_dataset(name, data=getattr(fixed, name), fletcher32=True, **COMPRESSION)
-            file.attrs.update(made)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    with paths.writing(path) as partial, h5py.File(partial, "w") as file:
+        shards.fill(file, settings.space, when, fields, "float16", **COMPRESSION)
+        for name in STATIC:
+            file.create_dataset(name, data=getattr(fixed, name), fletcher32=True, **COMPRESSION)
+        file.attrs.update(made)
 
 
 def unpack(settings: config.Settings) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from contracts import paths, times
-from contracts.errors import ContractError, UserError
+from contracts.errors import ContractError
 from model_server.models.base import Restart
 
 MODEL, TIME, BEFORE = "__model__", "__time__", "__before__"
@@ -35,11 +35,8 @@ def write(path: Path, kept: Kept, model: str, time: datetime) -> None:
     arrays: dict[str, Any] = {MODEL: model, TIME: np.int64(times.to_seconds(time)), **kept.own}
     if kept.before is not None:
         arrays[BEFORE] = kept.before
-    try:
-        with paths.atomic(path) as partial, open(partial, "wb") as stream:
-            np.savez(stream, **arrays)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    with paths.writing(path) as partial, open(partial, "wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def read(path: Path, kind: str, time: datetime) -> Kept:

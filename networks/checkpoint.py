@@ -77,13 +77,10 @@ def write(path: Path, checkpoint: Checkpoint, dtype: Literal["float16", "float32
         constants[CLIMATOLOGY] = np.ascontiguousarray(checkpoint.climatology, np.float32)
     content = save(tensors | constants)
     card = msgspec.structs.replace(checkpoint.card, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-    try:
-        with paths.atomic(path) as partial:
-            partial.write_bytes(content)
-        with paths.atomic(card_path(path)) as partial:
-            partial.write_text(cards.to_toml(card))
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    with paths.writing(path) as partial:
+        partial.write_bytes(content)
+    with paths.writing(card_path(path)) as partial:
+        partial.write_text(cards.to_toml(card))
     return card
 
 

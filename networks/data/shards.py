@@ -67,11 +67,8 @@ def write(source: Source, folder: ShardFolder, wanted: Sequence[datetime], days:
 
 
 def _write_one(path: Path, space: StateSpace, when: Sequence[datetime], fields: np.ndarray, storage: str) -> None:
-    try:
-        with paths.atomic(path) as partial, h5py.File(partial, "w") as file:
-            fill(file, space, when, fields, storage)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    with paths.writing(path) as partial, h5py.File(partial, "w") as file:
+        fill(file, space, when, fields, storage)
 
 
 def fill(file: h5py.File, space: StateSpace, when: Sequence[datetime], fields: np.ndarray, storage: str,

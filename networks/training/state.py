@@ -75,11 +75,8 @@ def write(path: Path, training: Training, settings: Settings) -> None:
         "scores": [[astuple(score) for score in scores] for scores in record.scores],
         "references": [astuple(score) for score in record.references],
     }
-    try:
-        with paths.atomic(path) as partial:
-            torch.save(content, partial)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: could not be written ({error}); check the space left on the disk") from error
+    with paths.writing(path) as partial:
+        torch.save(content, partial)
 
 
 def resume(path: Path, training: Training, settings: Settings) -> bool:
