@@ -85,6 +85,11 @@ class Observations:
     def __len__(self) -> int:
         return self.value.shape[0]
 
+    @property
+    def at_surface(self) -> np.ndarray:
+        """(nobs,) bool: quantities that belong to a surface channel."""
+        return np.isin(self.quantity, [quantity for quantity in Quantity if quantity.at_surface])
+
     def select(self, which: np.ndarray | slice) -> Self:
         """Rows by mask, index or slice."""
         return type(self)(**{column.name: getattr(self, column.name)[which] for column in fields(self)})

@@ -93,8 +93,13 @@ class Quantity(IntEnum):
     v_component_of_wind_10m = 11
 
     @property
+    def variable(self) -> str:
+        """The field of the model that the quantity is compared with, or most of what it is computed from."""
+        return _FIELDS.get(self, self.name)
+
+    @property
     def units(self) -> str:
-        return _UNITS[self.name.removesuffix("_2m").removesuffix("_10m")]
+        return "m" if self == Quantity.geopotential_height else VARIABLES[self.variable].units
 
     @property
     def at_surface(self) -> bool:
@@ -102,14 +107,13 @@ class Quantity(IntEnum):
         return self >= Quantity.surface_pressure
 
 
-_UNITS = {
-    "u_component_of_wind": "m s-1",
-    "v_component_of_wind": "m s-1",
-    "temperature": "K",
-    "virtual_temperature": "K",
-    "specific_humidity": "kg kg-1",
-    "geopotential_height": "m",
-    "surface_pressure": "Pa",
+_FIELDS = {
+    Quantity.virtual_temperature: "temperature",
+    Quantity.geopotential_height: "geopotential",
+    Quantity.temperature_2m: "2m_temperature",
+    Quantity.specific_humidity_2m: "2m_specific_humidity",
+    Quantity.u_component_of_wind_10m: "10m_u_component_of_wind",
+    Quantity.v_component_of_wind_10m: "10m_v_component_of_wind",
 }
 
 

@@ -169,8 +169,7 @@ def vertical_position(table: Observations) -> np.ndarray:
     A quantity of a surface channel stands where surface channels stand, at the nominal pressure, however high the
     station: so that the channel it is compared with sees it undamped.
     """
-    at_surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
-    return np.where(at_surface, SURFACE_PRESSURE_NOMINAL, table.pressure)
+    return np.where(table.at_surface, SURFACE_PRESSURE_NOMINAL, table.pressure)
 
 
 def _spread(hx: np.ndarray) -> np.ndarray:

@@ -52,15 +52,13 @@ _TOLERANCE = {
 }
 _BY_CODE = {code.value: allowed for code, allowed in _TOLERANCE.items()}
 _ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in range(max(_BY_CODE) + 1)])
-_AT_SURFACE = [quantity for quantity in Quantity if quantity.at_surface]
 
 
 def reject_rows(table: Observations) -> Observations:
     """Of the rows that are still good, every repetition of another."""
     rows = np.flatnonzero(table.flag == Flag.passed)
     good = table.select(rows)
-    at_surface = np.isin(good.quantity, _AT_SURFACE)
-    same = (np.where(at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
+    same = (np.where(good.at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
             np.unique(good.station, return_inverse=True)[1])
     order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
     repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
@@ -153,5 +151,5 @@ def _agree(table: Observations, reports: _Reports, fuller: int, other: int) -> b
 
 def _place(rows: Observations) -> np.ndarray:
     """A number near that of the same quantity at nearly the same pressure only; the surface has no pressure."""
-    pressure = np.where(np.isin(rows.quantity, _AT_SURFACE), 0.0, rows.pressure)
+    pressure = np.where(rows.at_surface, 0.0, rows.pressure)
     return rows.quantity * _FURTHEST + np.nan_to_num(pressure)

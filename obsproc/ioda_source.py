@@ -60,9 +60,8 @@ def read_file(path: Path, time: datetime) -> IodaFile:
         table = _completed(table)
     location = _locations(table)
     table, temperature = _sensible(table, location)
-    at_surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
     placed = np.isfinite(table.lat) & np.isfinite(table.lon) & (np.abs(table.lat) <= 90.0)
-    placed &= np.isfinite(np.where(at_surface, table.elevation, table.pressure))
+    placed &= np.isfinite(np.where(table.at_surface, table.elevation, table.pressure))
     flag = np.where((table.flag == Flag.passed) & ~placed, Flag.missing_position, table.flag)
     n = len(table)
     candidates = Candidates(table.with_columns(flag=flag), location, np.full(n, np.nan), np.full(n, -1), temperature,

@@ -39,19 +39,6 @@ from obsproc.prepbufr import Candidates
 AUXILIARY_LEVEL = 7  # category of levels that NCEP interpolated
 STANDARD_TEMPERATURE = 288.15  # K, at sea level (U.S. Standard Atmosphere, 1976)
 
-_VARIABLE_OF = {
-    Quantity.u_component_of_wind: "u_component_of_wind",
-    Quantity.v_component_of_wind: "v_component_of_wind",
-    Quantity.temperature: "temperature",
-    Quantity.virtual_temperature: "temperature",
-    Quantity.specific_humidity: "specific_humidity",
-    Quantity.surface_pressure: "surface_pressure",
-    Quantity.temperature_2m: "2m_temperature",
-    Quantity.specific_humidity_2m: "2m_specific_humidity",
-    Quantity.u_component_of_wind_10m: "10m_u_component_of_wind",
-    Quantity.v_component_of_wind_10m: "10m_v_component_of_wind",
-}
-
 WIND = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.u_component_of_wind_10m,
         Quantity.v_component_of_wind_10m)
 
@@ -66,7 +53,7 @@ def valid_range(quantity: Quantity) -> tuple[float, float]:
     if quantity == Quantity.geopotential_height:
         low, high = VARIABLES["geopotential"].valid_range
         return low / GRAVITY, high / GRAVITY
-    return VARIABLES[_VARIABLE_OF[quantity]].valid_range
+    return VARIABLES[quantity.variable].valid_range
 
 
 def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:

@@ -29,7 +29,7 @@ import numpy as np
 from contracts import observations, sphere
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations, Source
-from contracts.variables import Flag, Quantity
+from contracts.variables import Flag
 from obsproc.config import Thinning
 from obsproc.quality import reject
 
@@ -96,7 +96,7 @@ def _box(table: Observations, source: Source, chosen: Thinning) -> tuple[np.ndar
     middle = np.deg2rad(-90.0 + (band + 0.5) * 180.0 / bands)
     cells = np.maximum(FEWEST_CELLS, np.rint(2.0 * np.pi * EARTH_RADIUS * np.cos(middle) / size))
     cell = np.floor(np.mod(table.lon, 360.0) / 360.0 * cells).astype(int)
-    at_surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
+    at_surface = table.at_surface
     pressure = np.where(at_surface, 1.0, table.pressure)
     layer = np.where(at_surface, table.elevation / chosen.cell_height_m, np.log(pressure) / chosen.cell_ln_p)
     return (np.unique(table.message_type, return_inverse=True)[1], table.type, at_surface, band, cell,

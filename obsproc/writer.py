@@ -104,7 +104,7 @@ def _check(path: Path, table: Observations) -> None:
     surface = np.isin(table.message_type, [name.encode() for name in SURFACE_MESSAGES])
     sounding = np.isin(table.message_type, [name.encode() for name in SOUNDING_MESSAGES])
     mass = table.type // 100 == 1
-    at_surface = _at_surface(table)
+    at_surface = table.at_surface
     for wrong, what in (
         (~np.isin(table.message_type, [name.encode() for name in ours.category]),
          f"message type is none of {', '.join(ours.category)}"),
@@ -119,10 +119,6 @@ def _check(path: Path, table: Observations) -> None:
             raise UserError(f"{path}: row {row} cannot be written as PREPBUFR: its {what}, got message type "
                             f"{table.message_type[row].decode()!r}, report type {table.type[row]}, "
                             f"quantity {Quantity(int(table.quantity[row])).name}; change it or leave the row out")
-
-
-def _at_surface(table: Observations) -> np.ndarray:
-    return np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
 
 
 def reports(table: Observations, message_type: str, time: datetime) -> Reports:
@@ -177,7 +173,7 @@ class _Levels:
 
 def _levels(table: Observations, several: bool) -> _Levels:
     """Sort rows into levels, from the ground upwards, and those into reports of one or `several` levels."""
-    at_surface = _at_surface(table)
+    at_surface = table.at_surface
     _, station = np.unique(table.station, return_inverse=True)
     pressure = np.where(at_surface, 0.0, table.pressure)
     key = np.column_stack([table.report, table.type, station, ~at_surface, -pressure, table.time, table.lat, table.lon])

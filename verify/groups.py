@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.constants import HECTOPASCAL
 from contracts.observations import Departures
-from contracts.variables import Flag, Quantity
+from contracts.variables import Flag
 
 COMPARED = (Flag.assimilated, Flag.withheld, Flag.monitored)
 KEYS = ("flag", "quantity", "type", "layer")
@@ -42,7 +42,6 @@ def bounds(layer: np.ndarray, layers_hpa: Sequence[float]) -> tuple[np.ndarray, 
 
 def _layer(table: Departures, bounds: np.ndarray) -> np.ndarray:
     """(nobs,) number of the layer from the ground upward, -1 for a surface quantity; `bounds` Pa descending."""
-    surface = np.isin(table.quantity, [quantity for quantity in Quantity if quantity.at_surface])
     pressure = np.where(np.isfinite(table.pressure), table.pressure, bounds[0])
     above_ground = np.searchsorted(-bounds, -pressure, side="right") - 1  # the upper bound belongs to the layer above
-    return np.where(surface, -1, np.clip(above_ground, 0, bounds.size - 2))
+    return np.where(table.at_surface, -1, np.clip(above_ground, 0, bounds.size - 2))

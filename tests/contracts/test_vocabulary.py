@@ -45,6 +45,12 @@ def test_codes_of_files_never_change():
     assert all(q.units for q in Quantity)
 
 
+def test_a_quantity_is_of_the_surface_where_its_field_is_and_has_its_units_but_for_a_height():
+    for quantity in Quantity:
+        assert VARIABLES[quantity.variable].on_levels != quantity.at_surface
+        assert (quantity.units == VARIABLES[quantity.variable].units) == (quantity != Quantity.geopotential_height)
+
+
 def test_valid_ranges_hold_the_climate_of_the_tests():
     for name, (mean, spread) in builders.CLIMATE.items():
         low, high = VARIABLES[name].valid_range
