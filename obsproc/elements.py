@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import eccodes
 import numpy as np
 
+from obsproc.bufr import envelope
 from obsproc.bufr.messages import BufrError
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,8 @@ def first(report: Report, *keys: str) -> float:
 def messages(path: Path, accept_truncated: bool, refused: list[BufrError] | None) -> Iterator[tuple[int, Any]]:
     """Number, from 1, and handle of each message; where the file cannot be read on, that goes into a list `refused`."""
     number = 0
-    with path.open("rb") as file:
+    with path.open("rb") as original, TemporaryFile() as inside:
+        file = _plain(path, original, inside)
         while True:
             number += 1
             try:
@@ -71,6 +74,17 @@ def messages(path: Path, accept_truncated: bool, refused: list[BufrError] | None
             yield number, handle
     if number == 1:
         raise BufrError(path, "there is no BUFR message in this file")
+
+
+def _plain(path: Path, original: IO[bytes], inside: IO[bytes]) -> IO[bytes]:
+    """The original, or where it is compressed what is inside: ecCodes reads files only."""
+    raw = path.read_bytes()
+    data = envelope.unpacked(raw, path)
+    if data is raw:
+        return original
+    inside.write(data)
+    inside.seek(0)
+    return inside
 
 
 def reports(handle: Any) -> Iterator[Report]:

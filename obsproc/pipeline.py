@@ -121,13 +121,16 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
 
         file = guarded.read(wmo.read_file, path, time, accept_truncated, tolerant=tolerant)
     else:
-        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=tolerant, cycle=time)
+        file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=tolerant, cycle=time,
+                         window=settings.observations.window(time))
     for refusal in file.refused[:REFUSALS_TOLD]:
         log.warning("%s; going on without it", refusal)
     if file.refused:
         log.warning("%s: %d messages were left out", path, len(file.refused))
+    if file.elsewhere:
+        log.info("%s: %d reports of other cycles than those of the window were left out", path, file.elsewhere)
     parts, reports = [], 0
     for kind in file.reports.values():
-        parts.append(prepbufr.candidates(kind, time, reports))
+        parts.append(prepbufr.candidates(kind, file.cycles(kind, time), reports))
         reports += kind.subsets
     return _Found(path.name, file.sha256, tuple(parts), not file.refused)

@@ -15,11 +15,10 @@ one, stands at sea level.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
-from contracts import sphere, times
+from contracts import sphere
 from contracts.constants import HOUR
 from obsproc import convert
 
@@ -42,8 +41,10 @@ class Places:
     has_time: np.ndarray
 
 
-def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -> Places:
-    """From decoded columns (nlevel,), those of the report spread over its levels; hours count from `cycle`."""
+def of_levels(columns: Mapping[str, np.ndarray], cycle: np.ndarray) -> Places:
+    """From decoded columns (nlevel,), those of the report spread over its levels; hours count from `cycle` (nlevel,)
+    int64 seconds since 1970."""
+    levels = len(cycle)
     missing = np.full(levels, np.nan)
     launch_lon, launch_lat, launch_hours, lon, lat, hours = (
         columns.get(name, missing) for name in ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR"))
@@ -52,7 +53,7 @@ def of_levels(columns: Mapping[str, np.ndarray], cycle: datetime, levels: int) -
     hours = np.where(flying, hours, launch_hours)
     has_time = np.isfinite(hours)
     launch_hours = np.where(np.isfinite(launch_hours), launch_hours, hours)
-    time, report_time = (times.to_seconds(cycle) + np.rint(np.where(has_time, since, 0.0) * HOUR).astype(np.int64)
+    time, report_time = (cycle + np.rint(np.where(has_time, since, 0.0) * HOUR).astype(np.int64)
                          for since in (hours, launch_hours))
     on_globe = ~((np.abs(lat) > POLE) | (np.abs(lon) > 360.0))
     lat, lon = np.where(drifted | ~on_globe, lat, launch_lat), np.where(drifted | ~on_globe, lon, launch_lon)

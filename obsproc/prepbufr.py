@@ -30,7 +30,7 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import observations
+from contracts import observations, times
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
@@ -70,15 +70,16 @@ class Candidates:
     report_time: np.ndarray
 
 
-def candidates(reports: Reports, cycle: datetime, first_report: int = 0) -> Candidates:
-    """All rows of one message type; `first_report` is the number of its first report in the table.
+def candidates(reports: Reports, cycle: datetime | np.ndarray, first_report: int = 0) -> Candidates:
+    """All rows of one message type; `first_report` is the number of its first report in the table, `cycle` what hours
+    count from, one time or (nsubset,) int64 seconds since 1970.
 
     Raises UserError where reports have no station or type, as in dumps that are no PREPBUFR.
     """
     if not {"SID", "TYP"} <= reports.header.keys():
         raise UserError(f"message type {reports.message_type} has no SID or no TYP, so it is no PREPBUFR; "
                         "expected the product of NCEP's PREPDATA, named prepbufr.* or prepqm*")
-    levels = _levels(reports, cycle, first_report)
+    levels = _levels(reports, times.to_seconds(cycle) if isinstance(cycle, datetime) else cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])
                for name in ("level", "category", "place_mark", "temperature", "report_time"))
@@ -102,7 +103,7 @@ class _Levels:
         return self.columns[name] if name in self.columns else np.full(len(self.report), np.nan)
 
 
-def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
+def _levels(reports: Reports, cycle: int | np.ndarray, first_report: int) -> _Levels:
     owner = reports.level_owner()
     columns = reports.level | {name: values[owner] for name, values in reports.header.items()}
     missing = np.full(reports.levels, np.nan)
@@ -112,8 +113,8 @@ def _levels(reports: Reports, cycle: datetime, first_report: int) -> _Levels:
     found = temperatures.of_levels(reports, report)
     pressure = columns.get("POB", missing)
     sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
-    return _Levels(reports.message_type, columns, report, placing.of_levels(columns, cycle, reports.levels), at_surface,
-                   found, sensible)
+    place = placing.of_levels(columns, np.broadcast_to(cycle, reports.subsets)[owner])
+    return _Levels(reports.message_type, columns, report, place, at_surface, found, sensible)
 
 
 def joined(reports: Reports) -> np.ndarray:

@@ -40,8 +40,9 @@ import numpy as np
 from contracts import times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, HECTOPASCAL, HOUR, LAPSE_RATE, ZERO_CELSIUS
 from obsproc import convert, elements
+from obsproc.bufr import envelope
 from obsproc.bufr.files import DecodedFile
-from obsproc.bufr.messages import BufrError
+from obsproc.bufr.messages import DX_CATEGORY, BufrError
 from obsproc.bufr.reports import Reports
 from obsproc.elements import Report, first
 
@@ -87,6 +88,7 @@ def read_file(path: str | Path, cycle: datetime, accept_truncated: bool = False,
     left out, if `tolerant` every message that cannot be read is, and stands in `refused`.
     """
     path = Path(path)
+    _refuse_prepbufr(path)
     found, skipped = [], Counter[str]()
     refused: list[BufrError] = []
     for number, handle in elements.messages(path, accept_truncated, refused if tolerant else None):
@@ -104,6 +106,17 @@ def read_file(path: str | Path, cycle: datetime, accept_truncated: bool = False,
     kinds = dict.fromkeys(report.message_type for report in found)
     parts = {kind: _reports([report for report in found if report.message_type == kind], kind, cycle) for kind in kinds}
     return DecodedFile(path, sha256(path.read_bytes()).hexdigest(), (), parts, tuple(refused))
+
+
+def _refuse_prepbufr(path: Path) -> None:
+    """Raises BufrError for a file that begins with tables of its own."""
+    data = envelope.unpacked(path.read_bytes(), path)
+    envelope.refuse_other(data, path)
+    start = data.find(b"BUFR")
+    category = start + (18 if data[start + 7 : start + 8] == b"\x04" else 16)
+    if start >= 0 and data[category : category + 1] == bytes([DX_CATEGORY]):
+        raise BufrError(path, "brings its own tables, so it is PREPBUFR or another file of NCEP's; set [observations] "
+                        "source = 'prepbufr'")
 
 
 def _report(report: Report, skipped: Counter[str]) -> _Report | None:

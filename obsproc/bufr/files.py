@@ -5,6 +5,9 @@
 DX messages may come again after data; they then replace what was read before. Messages of one type that were
 written under the same tables are decoded together.
 
+A file may hold the messages of several cycles. Asked for those of a window, one whose cycle has no part in it is left
+out; a file with no other messages was named by mistake.
+
 A damaged file is refused with one sentence, or read `tolerant`: whatever message is not sound is left out and listed,
 and the others are decoded as if it had never been there.
 """
@@ -13,13 +16,15 @@ import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+
 from contracts import times
-from obsproc.bufr import decode
+from obsproc.bufr import decode, envelope
 from obsproc.bufr import program as programs
 from obsproc.bufr.messages import BufrError, Message, scan
 from obsproc.bufr.program import Program
@@ -29,11 +34,15 @@ from obsproc.bufr.tables import Tables, read_tables
 MOST_LAYOUTS = 1000  # in one file, NCEP's have one per message type; each costs time to compile
 
 
+CYCLE_REACHES = timedelta(hours=3)  # on either side of a cycle's own time; cycles are as far apart, or twice
+
+
 @dataclass(frozen=True)
 class DecodedFile:
     """All reports of a file by message type, in the order in which the types first occur.
 
-    `messages` are those found, `refused` says what was wrong with those left out (tolerant reading only).
+    `messages` are those found, `refused` says what was wrong with those left out (tolerant reading only), `elsewhere`
+    counts the subsets of cycles that have no part in the window.
     """
 
     path: Path
@@ -41,37 +50,91 @@ class DecodedFile:
     messages: tuple[Message, ...]
     reports: dict[str, Reports]
     refused: tuple[BufrError, ...] = ()
+    elsewhere: int = 0
+
+    def cycles(self, reports: Reports, near: datetime) -> np.ndarray:
+        """(nsubset,) reference time of each subset's message, int64 seconds since 1970; `near` names the century."""
+        seconds = {message.number: times.to_seconds(message.time(near) or near) for message in self.messages}
+        numbers, place = np.unique(reports.message, return_inverse=True)
+        of_number = np.array([seconds.get(int(number), times.to_seconds(near)) for number in numbers], np.int64)
+        return of_number[place.ravel()]
 
 
 def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_truncated: bool = False, *,
-              tolerant: bool = False, cycle: datetime | None = None, part: tuple[int, int] = (0, 1),
+              tolerant: bool = False, cycle: datetime | None = None,
+              window: tuple[datetime, datetime] | None = None, part: tuple[int, int] = (0, 1),
               threads: int | None = None,
               interpreter: decode.Interpreter | None = None) -> DecodedFile:
     """Decode a file; `wanted` mnemonics only (None: all).
 
-    Messages of another time than `cycle`, from which times of observations count, are not sound. `part` (i, n) decodes
-    the i-th of n shares of the data messages, contiguous and of about equal size, for processes that divide a large
-    file between them. `threads`: at most so many (None: the cores there are); the tables do not depend on it.
-    `interpreter`: `reference.decode` or `compiled.decode` (None: the fastest there is).
+    Asked for the analysis time `cycle`, messages of cycles that have no part in its `window` (earliest, latest; None:
+    as far as a cycle reaches) are left out. `part` (i, n) decodes the i-th of n shares of the data messages, contiguous
+    and of about equal size, for processes that divide a large file between them. `threads`: at most so many (None: the
+    cores there are); the tables do not depend on it. `interpreter`: `reference.decode` or `compiled.decode` (None: the
+    fastest there is).
 
     Raises BufrError naming file, message and byte when the file is not what it should be. A last message that is
     cut short is left out with a warning if `accept_truncated`; if `tolerant`, all that are not sound are left out and
     stand in `refused`.
     """
     path = Path(path)
-    data = path.read_bytes()
+    raw = path.read_bytes()
+    data = envelope.unpacked(raw, path)
+    envelope.refuse_other(data, path)
     threads = threads or len(os.sched_getaffinity(0))
     refused: list[BufrError] | None = [] if tolerant else None
     with ThreadPoolExecutor(1) as aside:
-        digest = aside.submit(sha256, data) if threads > 1 else None
+        digest = aside.submit(sha256, raw) if threads > 1 else None
         messages = scan(data, path, accept_truncated, refused)
-        reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused, cycle)
+        within = _within(messages, cycle, window, path, refused)
+        reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused)
         parts: dict[str, list[Reports]] = {}
-        for program, group in reader.programs(messages, part, wanted):
+        for program, group in reader.programs(within, part, wanted):
             parts.setdefault(program.message_type, []).extend(reader.decode(program, group))
-        checksum = (digest.result() if digest else sha256(data)).hexdigest()
+        checksum = (digest.result() if digest else sha256(raw)).hexdigest()
     reports = {kind: concatenate(found) for kind, found in parts.items() if found}
-    return DecodedFile(path, checksum, tuple(messages), reports, tuple(refused or ()))
+    elsewhere = sum(message.subsets for message in messages) - sum(message.subsets for message in within)
+    return DecodedFile(path, checksum, tuple(messages), reports, tuple(refused or ()), elsewhere)
+
+
+def _within(messages: Sequence[Message], cycle: datetime | None, window: tuple[datetime, datetime] | None, path: Path,
+            refused: list[BufrError] | None) -> list[Message]:
+    """The messages but for the data of other cycles than those of the window.
+
+    What has a time that is no cycle's is not sound; where no data would be left, the wrong file was named.
+    """
+    if cycle is None:
+        return list(messages)
+    early, late = window or (cycle - CYCLE_REACHES, cycle + CYCLE_REACHES)
+    kept: list[Message] = []
+    elsewhere: list[Message] = []
+    for message in messages:
+        if message.is_table or not message.subsets:
+            kept.append(message)
+            continue
+        time = message.time(cycle)
+        if time is None or (time != cycle and times.to_seconds(time) % CYCLE_REACHES.seconds):
+            _raise_or_keep(_of_other_time(message, cycle, path), refused)
+        elif time + CYCLE_REACHES > early and time - CYCLE_REACHES < late:
+            kept.append(message)
+        else:
+            elsewhere.append(message)
+    if elsewhere and not any(message.subsets and not message.is_table for message in kept):
+        _raise_or_keep(_of_other_time(elsewhere[0], cycle, path), refused)
+    return kept
+
+
+def _of_other_time(message: Message, expected: datetime, path: Path) -> BufrError:
+    year, month, day, hour, minute = message.reference
+    found = f"{year % 100:02d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}"
+    return BufrError(path, f"holds the reports of {found} UTC, expected {times.name(expected)} or a cycle near it; "
+                     "check which file was named", message.number, message.start)
+
+
+def _raise_or_keep(error: BufrError, refused: list[BufrError] | None) -> None:
+    if refused is None:
+        raise error
+    refused.append(error)
 
 
 @dataclass(frozen=True)
@@ -83,7 +146,6 @@ class _Reader:
     interpreter: decode.Interpreter
     threads: int
     refused: list[BufrError] | None
-    cycle: datetime | None
 
     def programs(self, messages: Sequence[Message], part: tuple[int, int],
                  wanted: Collection[str] | None) -> list[tuple[Program, list[Message]]]:
@@ -110,7 +172,7 @@ class _Reader:
                     sent[content] = self._tables(message)
                 if not tables.has(sent[content]):
                     tables, edition = tables.merged(sent[content]), edition + 1
-            elif message.number in chosen and self._is_of_cycle(message):
+            elif message.number in chosen:
                 key = edition, message.descriptors
                 if key not in groups and len(groups) == MOST_LAYOUTS:
                     self._refuse(BufrError(self.path, f"the file has more than {MOST_LAYOUTS} different layouts",
@@ -118,15 +180,6 @@ class _Reader:
                     continue
                 groups.setdefault(key, (tables, []))[1].append(message)
         return list(groups.values())
-
-    def _is_of_cycle(self, message: Message) -> bool:
-        year, month, day, hour, minute = message.reference
-        found, cycle = f"{year % 100:02d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}", self.cycle
-        if cycle is None or not message.subsets or found == f"{cycle:%y-%m-%d %H:%M}":
-            return True
-        self._refuse(BufrError(self.path, f"holds the reports of {found} UTC, expected {times.name(cycle)}; "
-                                          "check which file was named", message.number, message.start))
-        return False
 
     def _tables(self, message: Message) -> Tables:
         try:

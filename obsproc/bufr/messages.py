@@ -1,20 +1,23 @@
 """Where the BUFR messages of a file lie: offsets, lengths and section headers, nothing decoded.
 
-A PREPBUFR file is a sequence of BUFR messages (WMO FM 94, editions 2 to 4), each
+A PREPBUFR file is a sequence of BUFR messages (WMO FM 94, editions 0 to 4), each
 
     section 0 | "BUFR", length (24 bit), edition        section 3 | number of subsets, flags, descriptors
     section 1 | category, reference time                section 4 | the data
     section 2 | optional                                section 5 | "7777"
 
-with a few bytes of padding between them and, in files written by Fortran, a 4-byte record length on either side.
-We step from message to message by length: the text "BUFR" also occurs inside data, so searching for it is wrong.
-Only the small gap behind a message is searched for the next one.
+Editions 0 and 1 have no length in section 0; their section 1 follows "BUFR" at once, its fourth byte is the edition.
+
+We step from message to message by length: the text "BUFR" also occurs inside data, so searching for it is wrong. Only
+the gap behind a message is searched for the next one: any number of zeros (files come padded to whole blocks) and of
+the characters of a bulletin's heading, and a few bytes of anything, such as the record lengths that Fortran writes.
 
 Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
 """
 
 import logging
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +26,9 @@ from contracts.errors import UserError
 log = logging.getLogger(__name__)
 
 DX_CATEGORY = 11  # messages of this category carry the tables, not data
-LARGEST_GAP = 64  # bytes of padding and record lengths accepted between two messages
+LARGEST_GAP = 64  # bytes that are no padding and no heading, accepted between two messages
+_PADDING = bytes([0, 1, 3, 10, 13, 30, *range(0x20, 0x7F)])  # zeros; SOH, ETX, line ends, RS and text of bulletins
+OLD_EDITIONS, EDITIONS = (0, 1), (0, 1, 2, 3, 4)
 END = b"7777"
 
 
@@ -67,6 +72,15 @@ class Message(NamedTuple):
     def is_table(self) -> bool:
         return self.category == DX_CATEGORY
 
+    def time(self, near: datetime) -> datetime | None:
+        """The reference time, in the century that brings it nearest to `near`; None where it is no time."""
+        year, month, day, hour, minute = self.reference
+        full = year if year > 100 else year % 100 + 100 * round((near.year - year % 100) / 100)
+        try:
+            return datetime(full, month, day, hour, minute, tzinfo=UTC)
+        except ValueError:
+            return None
+
 
 class _Truncated(BufrError):
     """The file ends inside a message."""
@@ -82,8 +96,9 @@ def scan(data: bytes, path: str | Path, accept_truncated: bool = False,
     """
     if not data:
         raise BufrError(path, "the file is empty, expected BUFR messages")
-    if b"BUFR" not in (data[: LARGEST_GAP + 4] if refused is None else data):
-        raise BufrError(path, f"no BUFR message in the first {LARGEST_GAP} bytes: this is not a BUFR file")
+    first = _find(data, 0)
+    if first < 0 or (refused is None and not _is_gap(data[:first])):
+        raise BufrError(path, "no BUFR message at its beginning: this is not a BUFR file")
     messages: list[Message] = []
     position, damaged, searching = 0, 0, False
     while True:
@@ -110,23 +125,49 @@ def scan(data: bytes, path: str | Path, accept_truncated: bool = False,
 
 def _next_start(data: bytes, position: int, path: str | Path, number: int) -> int:
     """Byte at which the next message begins, or -1 at the end of the file."""
-    start = data.find(b"BUFR", position, position + LARGEST_GAP + 4)
-    if start < 0 and len(data) - position > LARGEST_GAP:
+    start = _find(data, position)
+    if not _is_gap(data[position : start if start >= 0 else len(data)]):
         raise BufrError(path, "expected 'BUFR' here, the length of the message before it may be damaged",
                         number, position)
     return start
 
 
+def _find(data: bytes, position: int) -> int:
+    """Byte from which on "BUFR" may begin a message, or -1: in a text its edition is a letter."""
+    start = data.find(b"BUFR", position)
+    while start >= 0 and data[start + 7 : start + 8] >= b" ":
+        start = data.find(b"BUFR", start + 4)
+    return start
+
+
+def _is_gap(content: bytes) -> bool:
+    """Whether bytes can stand between two messages."""
+    return len(content) <= LARGEST_GAP or len(content.translate(None, _PADDING)) <= LARGEST_GAP
+
+
 def _read_message(data: bytes, start: int, number: int, path: str | Path) -> Message:
+    section1 = start + 8
     length = int.from_bytes(data[start + 4 : start + 7], "big")
+    if start + 8 <= len(data) and data[start + 7] in OLD_EDITIONS and data[start + length - 4 : start + length] != END:
+        section1, length = start + 4, _old_length(data, start)
     if start + 8 > len(data) or start + length > len(data):
         raise _Truncated(path, f"the file ends inside this message, {len(data) - start} of {length} bytes are there; "
                          "fetch the file again, or set [observations] truncated = 'accept' to use the messages "
                          "before it", number, start)
-    return _read_headers(data, start, length, number, path)
+    return _read_headers(data, start, section1, length, number, path)
 
 
-def _read_headers(data: bytes, start: int, length: int, number: int, path: str | Path) -> Message:
+def _old_length(data: bytes, start: int) -> int:
+    """Length of a message of edition 0 or 1: that of its sections, of which sections 2 is there where a bit says so."""
+    end = start + 4
+    for section in (1, 2, 3, 4):
+        if section == 2 and not (start + 11 < len(data) and data[start + 11] & 0x80):
+            continue
+        end += int.from_bytes(data[end : end + 3], "big")
+    return end + 4 - start
+
+
+def _read_headers(data: bytes, start: int, section1: int, length: int, number: int, path: str | Path) -> Message:
     def fail(what: str, byte: int) -> BufrError:
         return BufrError(path, what, number, byte)
 
@@ -135,12 +176,11 @@ def _read_headers(data: bytes, start: int, length: int, number: int, path: str |
 
     end = start + length
     edition = data[start + 7]
-    if edition not in (2, 3, 4):
-        raise fail(f"BUFR edition {edition} is not supported, expected 2, 3 or 4", start + 7)
+    if edition not in EDITIONS:
+        raise fail(f"BUFR edition {edition} is not supported, expected 0 to 4", start + 7)
     if length < 32 or data[end - 4 : end] != END:
         raise fail(f"the message does not end in '7777' after its {length} bytes", end - 4)
 
-    section1 = start + 8
     category, optional, reference = _section1(data, section1, edition)
     section3 = section1 + integer(section1, 3)
     if optional and section3 < end:
@@ -149,7 +189,8 @@ def _read_headers(data: bytes, start: int, length: int, number: int, path: str |
     if not (section1 + 17 <= section3 and section3 + 7 <= section4 <= end - 8):
         raise fail("the section lengths do not fit into the message", section1)
     if data[section3 + 6] & 0x40:
-        raise fail("compressed subsets are not supported (PREPBUFR has none)", section3 + 6)
+        raise fail("compressed subsets are not supported, PREPBUFR has none; WMO BUFR is read with [observations] "
+                   "source = 'wmo'", section3 + 6)
     data_end = section4 + integer(section4, 3)
     if data_end != end - 4:
         raise fail(f"section 4 ends at byte {data_end}, expected {end - 4}", section4)

@@ -93,7 +93,9 @@ def message_type(tables: Tables, descriptors: tuple[int, ...]) -> str:
         if item in tables.sequences:
             return tables.sequences[item].mnemonic
     unknown = " ".join(fxy(d) for d in descriptors)
-    raise ProgramError(f"none of the descriptors {unknown} is a sequence in the DX tables read so far")
+    hint = "" if tables.elements else (", and there were none: so it is no PREPBUFR; WMO BUFR is read with "
+                                       "[observations] source = 'wmo'")
+    raise ProgramError(f"none of the descriptors {unknown} is a sequence in the DX tables read so far{hint}")
 
 
 def compile_program(tables: Tables, descriptors: tuple[int, ...], wanted: Collection[str] | None = None) -> Program:
