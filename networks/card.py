@@ -42,6 +42,17 @@ class GridCard(Section, frozen=True):
     latitude: Literal["ascending", "descending"] = "ascending"
 
 
+class Damping(Section, frozen=True):
+    """How much of an anomaly from the climatology the step carries on by itself; the network gives the rest.
+
+    Of an anomaly of total wavenumber n exp(-n(n+1) / N(N+1)) is carried on, N the `truncation`, and of a channel in
+    `factor` that much times it.
+    """
+
+    truncation: Positive
+    factor: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
+
+
 class NetworkCard(Section, frozen=True, tag_field="kind"):
     """[network] What a kind of network says of itself; a subclass has the kind as its tag."""
 

@@ -5,12 +5,13 @@ differentiable all the way.  What a network does not use, draws or parameters, i
 """
 
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]  # fields (B, channel, lat, lon) of `history` times, one step apart, the present ones last
+Precision = Literal["float32", "tf32", "bfloat16"]  # of the products of a step
 Seconds = int | np.ndarray  # valid time of the present fields since 1970, one for all or (B,)
 
 

@@ -2,7 +2,10 @@
 
 A kind is a module with
 
-    NetworkCard       the section [network] of its cards, a `networks.card.NetworkCard` whose tag is the kind
+    NetworkCard               the section [network] of its cards, a `networks.card.NetworkCard` whose tag is the kind
+    Settings                  the section [network] of experiment files that train one, beside `kind`
+    make_task(settings, sizes, data) -> `networks.training.task.Task`   sizes: that section
+    steps(weights, space) -> `networks.emulator.Steps`                  of a kind that forecasts
 
 Another package brings its own by an entry point, in its setup.cfg:
 
@@ -14,11 +17,16 @@ Another package brings its own by an entry point, in its setup.cfg:
 import importlib
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
+import msgspec
+
+from contracts.config import Section
 from contracts.errors import UserError
 
 GROUP = "networks.kinds"
 KINDS = {"climax": "networks.climax"}
+DEFAULT = "climax"  # of an experiment file that names none
 
 
 def module(kind: str) -> ModuleType:
@@ -29,3 +37,17 @@ def module(kind: str) -> ModuleType:
     if kind not in brought:
         raise UserError(f"unknown kind of network {kind!r}; known: {', '.join(sorted({*KINDS, *brought}))}")
     return brought[kind].load()
+
+
+def settings(table: dict[str, Any]) -> Section:
+    """The section [network] of an experiment file; raises UserError on an unknown kind, setting or value."""
+    kind = table.get("kind", DEFAULT)
+    struct, own = module(kind).Settings, {name: value for name, value in table.items() if name != "kind"}
+    known = [field.name for field in msgspec.structs.fields(struct)]
+    for name in own:
+        if name not in known:
+            raise UserError(f"[network]: unknown setting {name!r} of the kind {kind}; known: {', '.join(known)}")
+    try:
+        return msgspec.convert(own, struct)
+    except msgspec.ValidationError as error:
+        raise UserError(f"[network] of the kind {kind}: {error}") from None

@@ -4,21 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from contracts.config import Positive, Section
-from networks.card import Card, NetworkCard, refuse_names
+from contracts.config import Positive
+from networks.card import Card, Damping, NetworkCard, refuse_names
 
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
-
-
-class Damping(Section, frozen=True):
-    """How much of an anomaly from the climatology the step carries on by itself; the network gives the rest.
-
-    Of an anomaly of total wavenumber n exp(-n(n+1) / N(N+1)) is carried on, N the `truncation`, and of a channel in
-    `factor` that much times it.
-    """
-
-    truncation: Positive
-    factor: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
 
 
 class ClimaXCard(NetworkCard, frozen=True, tag="climax"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,9 +12,7 @@ from networks.climax.card import ClimaXCard
 from networks.climax.collapsed import Settled
 from networks.climax.network import ClimaX
 from networks.climax.stepping import Stepping
-from networks.emulator import Emulator, Seconds, State
-
-Precision = Literal["float32", "tf32", "bfloat16"]
+from networks.emulator import Emulator, Precision, Seconds, State
 
 
 class ClimaXEmulator(Emulator):

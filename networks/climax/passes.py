@@ -24,8 +24,8 @@ from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.climax import stepping
 from networks.climax.card import ClimaXCard
-from networks.climax.emulator import ClimaXEmulator, Precision
-from networks.emulator import Emulator, Seconds
+from networks.climax.emulator import ClimaXEmulator
+from networks.emulator import Emulator, Precision, Seconds, Steps
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,12 @@ def of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[
     log.info("%s: members to a pass: %d, on %s", checkpoint.card.name, at_once, ", ".join(map(str, devices)))
     on_gpu = devices[0].type == "cuda"
     return Passes(lanes, threads=1 if on_gpu else threads or len(os.sched_getaffinity(0)))
+
+
+def on_cpu(weights: Path, space: StateSpace) -> Steps:
+    """Steps with the weights at a path, one member at a time, as forecasts make them; raises UserError."""
+    members = of(load(weights), space, [torch.device("cpu")], str(weights))
+    return lambda fields, seconds: torch.from_numpy(members.step(fields.numpy(), seconds))
 
 
 def _lane(checkpoint: Checkpoint[ClimaXCard], channels: list[str], device: torch.device, at_once: int,

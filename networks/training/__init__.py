@@ -1,1 +1,1 @@
-"""Training of ClimaX: sources of states -> shards -> samples -> loss -> weights with their card."""
+"""Training: shards -> samples -> a task's loss -> weights with their card."""

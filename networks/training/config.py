@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,24 +11,13 @@ from contracts import config
 from contracts.errors import UserError
 from contracts.nature import Nature
 from contracts.state import StateSpace
-from networks import starter
-from networks.climax.card import Damping
+from networks import kinds, starter
+from networks.card import Damping
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-class Network(config.Section, frozen=True):
-    """[network] Sizes of a network trained from scratch."""
-
-    patch: Positive = 2
-    embed_dim: Positive = 192
-    depth: Positive = 6
-    heads: Positive = 6
-    decoder_depth: NotNegative = 2
-    mlp_ratio: PositiveFloat = 4.0
 
 
 class Phase(config.Section, frozen=True):
@@ -120,12 +109,21 @@ class Settings(config.Section, frozen=True):
     grid: config.GridSettings = config.GridSettings()
     state: config.StateSettings = config.StateSettings()
     nature: Nature = Nature()
-    network: Network = Network()
+    network: dict[str, Any] = {}  # kind (default "climax") and the settings of that kind
 
     @property
     def space(self) -> StateSpace:
         """Where the states to train on live."""
         return self.state.space(self.grid.grid())
+
+    @property
+    def kind(self) -> str:
+        return self.network.get("kind", kinds.DEFAULT)
+
+    @property
+    def sizes(self) -> config.Section:
+        """What [network] says in the words of its kind; raises UserError where that kind does not know them."""
+        return kinds.settings(self.network)
 
     @property
     def periods(self) -> tuple[tuple[datetime, datetime], ...]:
@@ -175,6 +173,10 @@ def _utc(**when: datetime) -> None:
 def load(path: Path) -> Settings:
     """The experiment file; raises UserError with the place of what is wrong."""
     settings = config.load(path, Settings)
+    try:
+        kinds.settings(settings.network)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     first, last = settings.validation
     named = [("validation", first, last), *(("training", start, end) for start, end in settings.periods)]
     named += [("test", *settings.test)] if settings.test else []

@@ -3,12 +3,14 @@
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from contracts import paths
-from networks.training.validation import REFERENCES, Score
+from networks.training.task import Score
 
+DRAWN = {"--": "- -", ":": "···", "-.": "- ·"}  # lines of references, as the legend shows them
 SHOWN = ("temperature_850", "temperature_500", "geopotential_500", "u_component_of_wind_500", "specific_humidity_700",
          "2m_temperature")
 
@@ -59,10 +61,10 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) ->
 
 
 def _picture(path: Path, record: Record) -> None:
-    """Losses, and RMSE (SI units) of some channels at each lead; persistence dashed, climatology dotted."""
+    """Losses, and RMSE (SI units) of some channels at each lead, and of the references."""
     from matplotlib.figure import Figure
 
-    known = {score.channel for score in record.references}
+    known = {score.channel for scores in record.scores for score in scores}
     channels = [name for name in SHOWN if name in known] or sorted(known)[: len(SHOWN)]
     columns = (len(channels) + 2) // 2  # the loss and the channels in two rows
     figure = Figure(figsize=(4 * columns, 6))
@@ -80,7 +82,9 @@ def _picture(path: Path, record: Record) -> None:
 
 
 def _panel(panel: Any, steps: list[int], record: Record, channel: str) -> None:
-    leads = sorted({score.lead_hours for score in record.references})
+    leads = sorted({score.lead_hours for scores in record.scores for score in scores})
+    kinds = dict.fromkeys(score.kind for score in record.references)
+    styles = dict(zip(kinds, cycle(("--", ":", "-.")), strict=False))
     for number, lead in enumerate(leads):
         colour = f"C{number}"
         here = [
@@ -88,11 +92,9 @@ def _panel(panel: Any, steps: list[int], record: Record, channel: str) -> None:
             if (score.lead_hours, score.channel) == (lead, channel)
         ]
         panel.plot(steps, here, color=colour, label=f"{lead} h")
-        for kind, style in zip(REFERENCES, ("--", ":"), strict=True):
-            (value,) = [
-                score.rmse for score in record.references
-                if (score.lead_hours, score.channel, score.kind) == (lead, channel, kind)
-            ]
-            panel.axhline(value, color=colour, linestyle=style, linewidth=0.8)
+        for score in record.references:
+            if (score.lead_hours, score.channel) == (lead, channel):
+                panel.axhline(score.rmse, color=colour, linestyle=styles[score.kind], linewidth=0.8)
     panel.set(title=f"{channel} RMSE", xlabel="training step", ylim=(0, None))
-    panel.legend(title="- - persistence, ··· climatology", fontsize="small", title_fontsize="small")
+    title = ", ".join(f"{DRAWN[styles[kind]]} {kind}" for kind in kinds)
+    panel.legend(title=title, fontsize="small", title_fontsize="small")

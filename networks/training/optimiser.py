@@ -11,18 +11,19 @@ from typing import Literal
 import torch
 from torch import nn
 
-from networks.climax.network import ClimaX
+from networks.training.task import Roles
 
 Name = Literal["adamw", "muon"]
+PLAIN = Roles()
 
 
 class Optimiser:
     """One or two of torch's optimisers, used as one."""
 
-    def __init__(self, network: ClimaX, name: Name, weight_decay: float):
+    def __init__(self, network: nn.Module, name: Name, weight_decay: float, roles: Roles = PLAIN):
         named = dict(network.named_parameters())
-        muon = {key for key in named if _inside(network, key)} if name == "muon" else set()
-        still = {key for key, parameter in named.items() if _undecayed(key, parameter)}
+        muon = roles.hidden if name == "muon" else frozenset()
+        still = roles.still | {key for key, parameter in named.items() if parameter.dim() < 2}
         groups = [{"params": _chosen(named, named.keys() - muon - still), "weight_decay": weight_decay},
                   {"params": _chosen(named, still - muon), "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)]
@@ -47,17 +48,6 @@ class Optimiser:
     def load_state_dict(self, states: list[dict]) -> None:
         for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
-
-
-def _inside(network: ClimaX, name: str) -> bool:
-    """A matrix that maps hidden vectors to hidden vectors, one and not several stacked in a parameter."""
-    parameter, room = network.get_parameter(name), name.split(".")[0]
-    hidden = room in ("blocks", "head", "var_agg") and parameter is not network.last.weight
-    return hidden and parameter.dim() == 2 and "in_proj" not in name
-
-
-def _undecayed(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.dim() < 2 or "embed" in name.split(".")[0] or name.endswith("biases")
 
 
 def _chosen(named: dict[str, nn.Parameter], keys: Iterable[str]) -> list[nn.Parameter]:

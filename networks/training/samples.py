@@ -6,12 +6,12 @@ is the same however often the training was interrupted.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from networks.data.shards import Series
+from networks.training.task import Batch
 
 SMOOTH = 2.0  # grid lengths, of the smooth half of a disturbance and of weights of mixing
 LARGE = 8  # grid lengths, of errors of fields that no observation sees
@@ -83,14 +83,6 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     """Symmetric square root."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some samples: the fields of each at `steps` + 1 times, one step apart."""
-
-    fields: np.ndarray  # float32 (steps + 1, B, channel, lat, lon)
-    seconds: np.ndarray  # (steps + 1, B), valid times since 1970
 
 
 def read_ahead(series: Series, pieces: list[np.ndarray]) -> Iterator[Batch]:

@@ -10,14 +10,14 @@ import torch
 from contracts import progress, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks.climax import passes
-from networks.climax.passes import Passes
+from networks import kinds
 from networks.data.shards import Series
 from networks.emulator import Steps
-from networks.training import loop
+from networks.training import loop, plan, validation
 from networks.training.config import Settings
 from networks.training.curves import SHOWN, write_table
-from networks.training.validation import REFERENCES, Score
+from networks.training.task import Score
+from networks.training.validation import REFERENCES
 
 log = logging.getLogger("networks.skill")
 FOLLOWED = ("temperature_500", "geopotential_500")  # their global means
@@ -49,33 +49,28 @@ def report(settings: Settings, free_days: int) -> str:
     if missing:
         raise UserError(f"[state] has no {' and no '.join(sorted(missing))}, whose global means tell how far the free "
                         "run drifts; score weights of a state that has them")
-    trainer = loop.prepared(settings)
+    data = loop.data_of(settings)
     path = settings.folder / f"{settings.experiment.name}.safetensors"
-    members = passes.of(passes.load(path), settings.space, [CPU], str(path))
+    step = kinds.module(settings.kind).steps(path, settings.space)
     assert settings.test is not None
-    test = loop.validation_of(trainer.series, settings, trainer.statistics, settings.test)
-    scores = [*test.scores(stepped(members), CPU), *test.references()]
+    test = validation.of(data.series, settings, data.statistics, settings.test)
+    scores = [*test.scores(step, CPU), *test.references()]
     write_table(settings.folder / "skill.csv", [field.name for field in fields(Score)], map(astuple, scores))
-    run = free_run(members, trainer.series, int(test.windows[0, 0]), settings.experiment.step_hours, free_days)
+    run = free_run(step, data.series, int(test.windows[0, 0]), settings.experiment.step_hours, free_days)
     drift = [(number * run.step_hours / 24, *means) for number, means in enumerate(run.means)]
     write_table(settings.folder / "drift.csv", ["day", *FOLLOWED], drift)
-    seen = trainer.series.seconds[test.windows[:, 0]]
+    seen = data.series.seconds[test.windows[:, 0]]
     title = f"{len(seen)} forecasts from {times.name(times.from_seconds(seen[0]))} on"
-    low, high = climate(trainer.series, np.unique(trainer.windows[0])[::SAMPLED])
+    states = np.unique(plan.windows_of(data.series, settings, 1))
+    low, high = climate(data.series, states[::SAMPLED])
     return "\n".join([title, "", *table(scores), "", *stay(run, low, high, free_days)])
 
 
-def stepped(members: Passes) -> Steps:
-    """The step on fields as tensors."""
-    return lambda fields, seconds: torch.from_numpy(members.step(fields.numpy(), seconds))
-
-
-def free_run(members: Passes, series: Series, start: int, hours: int, days: int) -> FreeRun:
+def free_run(step: Steps, series: Series, start: int, hours: int, days: int) -> FreeRun:
     """Global means of a forecast of `days`, by steps of `hours`, from the state numbered `start`.
 
     It ends early if it is not finite.
     """
-    step = stepped(members)
     state, seconds, means = torch.from_numpy(series.fields([start])), series.seconds[[start]], []
     for _ in progress.reported(range(days * 24 // hours + 1), "free run, steps", log):
         means.append(_global_means(state.numpy(), series)[0])

@@ -11,36 +11,23 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contracts import paths
 from contracts.errors import UserError
-from networks.climax.network import ClimaX
+from networks import kinds
 from networks.training import config
 from networks.training.config import MAY_CHANGE, Settings
 from networks.training.curves import Epoch, Record
 from networks.training.optimiser import Optimiser
-from networks.training.validation import Score
-
-
-@dataclass
-class Place:
-    """Where a training is: the next step is batch `batch` of `epoch` of `phase`, all counted from 0."""
-
-    phase: int = 0
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0  # of the whole training
-    loss_sum: float = 0.0  # of the epoch so far
-    best_loss: float = float("inf")  # of the phase
-    worse: int = 0  # epochs since
+from networks.training.task import Place, Score
 
 
 @dataclass
 class Training:
     """What changes while training."""
 
-    network: ClimaX
+    network: nn.Module
     optimiser: Optimiser
     place: Place = field(default_factory=Place)
     best: dict[str, Tensor] | None = None
@@ -54,7 +41,7 @@ def settings_of(settings: Settings) -> dict:
         "seed": settings.experiment.seed, "step_hours": settings.experiment.step_hours, "state": space,
         "periods": [f"{start} to {end}" for start, end in settings.periods],
         "training": _fixed(settings.training),
-        "network": msgspec.to_builtins(settings.network),
+        "network": {"kind": settings.kind} | msgspec.to_builtins(settings.sizes),
     }
 
 
@@ -106,6 +93,7 @@ def _refuse_other(path: Path, found: dict, settings: Settings) -> None:
     """Phases may be added behind those that were there; settings that were not known then count as their defaults."""
     asked = settings_of(settings)
     found["training"] = training = _fixed(msgspec.convert(found["training"], config.Training))
+    found["network"] = {"kind": kinds.DEFAULT} | found["network"]
     training["phases"] += asked["training"]["phases"][len(training["phases"]) :]
     for section, value in asked.items():
         if found.get(section) == value:

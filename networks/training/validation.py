@@ -6,29 +6,22 @@ validation loss is the training loss of the phase on the same forecasts: it deci
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from contracts.constants import HOUR
 from networks.data.shards import Series
 from networks.emulator import Steps
+from networks.training.config import Settings
 from networks.training.loss import Scores, weighted_square
-from networks.training.statistics import Climatology
+from networks.training.statistics import Climatology, Statistics
+from networks.training.task import Score
 
 PIECE = 8  # forecasts at once
 REFERENCES = ("persistence", "climatology")
-
-
-@dataclass(frozen=True)
-class Score:
-    """One line of scores.csv."""
-
-    lead_hours: int
-    channel: str
-    kind: str  # forecast, persistence or climatology
-    rmse: float
-    acc: float
 
 
 @dataclass(frozen=True)
@@ -95,3 +88,12 @@ def spread(windows: np.ndarray, count: int) -> np.ndarray:
     if len(windows) <= count:
         return windows
     return windows[np.linspace(0, len(windows) - 1, count).round().astype(int)]
+
+
+def of(series: Series, settings: Settings, known: Statistics, period: tuple[datetime, datetime]) -> Validation:
+    """Forecasts evenly spread over `period`."""
+    training, hours = settings.training, settings.experiment.step_hours
+    leads = tuple(lead // hours for lead in training.leads_hours)
+    ahead = max(*leads, *(phase.rollout for phase in training.phases))
+    windows = spread(series.starts(*period, hours * HOUR, ahead), training.validation_samples)
+    return Validation(series, known.climatology, windows, leads, hours * HOUR)

@@ -16,7 +16,7 @@ from networks.checkpoint import Checkpoint
 from networks.climax.card import Damping
 from networks.climax.stepping import Damped, Stepping
 from networks.training import config, loop, samples
-from networks.training.state import Place
+from networks.training.task import Place
 from tests.networks import climax_builders as made
 from tests.networks.test_harmonics import harmonic
 from tests.networks.training_case import TRAINING
@@ -122,10 +122,10 @@ def test_only_unobserved_channels_of_first_states_are_in_error(settings):
     train.write_shards(small)
     trainer = loop.prepared(small)
     fields = torch.zeros(4, *small.space.shape)
-    errors = trainer.unobserved(Place(), fields)
+    errors = trainer.task.unobserved(Place(), fields)
     row = [channel.name for channel in small.space.channels].index("2m_temperature")
     expected = samples.unobserved((4, 1, *small.space.shape[1:]), small.experiment.seed, 0, 0, 0)[:, 0]
-    torch.testing.assert_close(errors[:, row], 3 * trainer.tendency[row] * torch.from_numpy(expected))
+    torch.testing.assert_close(errors[:, row], 3 * trainer.task.tendency[row] * torch.from_numpy(expected))
     assert not errors[:, [number for number in range(len(small.space.channels)) if number != row]].any()
 
 
@@ -153,7 +153,7 @@ def test_a_training_begins_with_the_weights_it_is_told(settings):
 def test_weights_of_another_network_are_refused_to_begin_with(settings):
     first = trained(settings("smaller"))
     larger = settings("larger", more=f'begin = "{first}"\n')
-    larger = msgspec.structs.replace(larger, network=msgspec.structs.replace(larger.network, depth=2))
+    larger = msgspec.structs.replace(larger, network=larger.network | {"depth": 2})
     with pytest.raises(UserError, match=re.escape(str(first))):
         loop.fresh(loop.prepared(larger))
 
@@ -162,7 +162,7 @@ def test_a_damped_network_learns_and_serves_with_its_climatology(settings):
     small = settings("damped", 3, "damping = { truncation = 5 }\n")
     found = checkpoints.read(trained(small))
     trainer = loop.prepared(small)
-    np.testing.assert_array_equal(found.climatology, trainer.statistics.climatology.coefficients[0])
+    np.testing.assert_array_equal(found.climatology, trainer.data.statistics.climatology.coefficients[0])
     rows = (small.folder / "curves.csv").read_text().splitlines()
     losses = [float(row.split(",")[rows[0].split(",").index("validation_loss")]) for row in rows[1:4]]
     assert losses[2] < losses[0]

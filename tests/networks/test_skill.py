@@ -5,10 +5,10 @@ import pytest
 
 from contracts.errors import UserError
 from networks import skill, train
-from networks.training import config, loop
+from networks.training import config, loop, validation
 from networks.training import skill as scored
 from networks.training.skill import FreeRun
-from networks.training.validation import Score
+from networks.training.task import Score
 from tests.networks import climax_builders as made
 from tests.networks.training_case import experiment_file, table
 
@@ -45,8 +45,9 @@ def test_the_command_prints_and_writes_scores_of_the_test_period(trained, capsys
 def test_no_test_time_is_trained_on_or_validated_with(trained):
     settings = config.load(trained)
     trainer = loop.prepared(settings)
-    test = loop.validation_of(trainer.series, settings, trainer.statistics, settings.test)
-    seen = np.concatenate([*(window.ravel() for window in trainer.windows), trainer.validation.windows.ravel()])
+    test = validation.of(trainer.data.series, settings, trainer.data.statistics, settings.test)
+    windows = [*trainer.plan.windows, trainer.task.validation.windows]
+    seen = np.concatenate([window.ravel() for window in windows])
     assert not np.intersect1d(seen, test.windows).size
 
 

@@ -62,14 +62,15 @@ def test_validation_of_a_known_step_is_exact(settings):
     train.write_shards(small)
     trainer = loop.prepared(small)
     cpu = torch.device("cpu")
-    scores = trainer.validation.scores(lambda fields, seconds: fields, cpu)
-    persistence = [score for score in trainer.validation.references() if score.kind == "persistence"]
+    scores = trainer.task.validation.scores(lambda fields, seconds: fields, cpu)
+    persistence = [score for score in trainer.task.validation.references() if score.kind == "persistence"]
     assert [(s.lead_hours, s.channel, s.rmse, s.acc) for s in scores] == [
         (s.lead_hours, s.channel, s.rmse, s.acc) for s in persistence
     ]
-    loss = trainer.validation.loss(lambda fields, seconds: fields, 1, trainer.stepping.scale, trainer.weights, cpu)
+    task = trainer.task
+    loss = task.validation.loss(lambda fields, seconds: fields, 1, task.scale, task.weights, cpu)
     by_score = [score.rmse**2 for score in persistence if score.lead_hours == 6]
-    assert loss == pytest.approx(np.mean(np.array(by_score) / trainer.stepping.scale.numpy().ravel() ** 2), rel=1e-4)
+    assert loss == pytest.approx(np.mean(np.array(by_score) / trainer.task.scale.numpy().ravel() ** 2), rel=1e-4)
 
 
 def test_no_time_of_the_validation_period_is_trained_on(settings):
@@ -77,13 +78,14 @@ def test_no_time_of_the_validation_period_is_trained_on(settings):
     train.write_shards(small)
     trainer = loop.prepared(small)
     first, last = (times.to_seconds(time) for time in small.validation)
-    trained = trainer.series.seconds[np.unique(np.concatenate([window.ravel() for window in trainer.windows]))]
+    seen = np.concatenate([window.ravel() for window in trainer.plan.windows])
+    trained = trainer.data.series.seconds[np.unique(seen)]
     assert not ((trained >= first) & (trained <= last)).any()
-    unseen = trainer.series.seconds[trainer.validation.windows]
+    unseen = trainer.data.series.seconds[trainer.task.validation.windows]
     assert unseen.min() >= first
     assert unseen.max() <= last
     whole = small.experiment.start, small.experiment.end
-    np.testing.assert_array_equal(trainer.windows[1], trainer.series.starts(*whole, SIX_HOURS, 2))
+    np.testing.assert_array_equal(trainer.plan.windows[1], trainer.data.series.starts(*whole, SIX_HOURS, 2))
 
 
 def test_a_phase_may_be_added_to_a_finished_training(settings):
@@ -119,11 +121,11 @@ def test_no_sample_reaches_from_one_period_into_another(settings):
     train.write_shards(small)
     trainer = loop.prepared(small)
     border = times.to_seconds(START + 32 * STEP)
-    for steps, windows in zip((1, 2), trainer.windows, strict=True):
-        seconds = trainer.series.seconds[windows]
+    for steps, windows in zip((1, 2), trainer.plan.windows, strict=True):
+        seconds = trainer.data.series.seconds[windows]
         assert not ((seconds[:, 0] < border) & (seconds[:, -1] >= border)).any()
         assert len(windows) == 32 - steps + 16 - steps
-    assert "1990010100 to 1990010818 and 1990010900 to 1990011218" in trainer.card.about
+    assert "1990010100 to 1990010818 and 1990010900 to 1990011218" in trainer.task.card.about
     with pytest.raises(UserError, match="overlaps the one that starts on 1990-01-08"):
         settings("overlap", more=PERIODS.replace("1990-01-09", "1990-01-08"))
 

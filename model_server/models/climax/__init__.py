@@ -28,8 +28,8 @@ from networks import starter
 from networks.checkpoint import Checkpoint
 from networks.climax import passes, stepping
 from networks.climax.card import ClimaXCard
-from networks.climax.emulator import Precision
 from networks.climax.passes import Passes
+from networks.emulator import Precision
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 

@@ -1,0 +1,35 @@
+"""No file of any room needs, round some corners, itself."""
+
+from collections.abc import Iterable
+
+import grimp
+import numpy as np
+import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "letkf_mpi", "model_server", "verify")
+
+
+def circles(imports: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """The sets of modules that import one another round in a circle, of pairs (importer, imported)."""
+    pairs = sorted(imports)
+    names = sorted({name for pair in pairs for name in pair})
+    number = {name: place for place, name in enumerate(names)}
+    rows, columns = (np.array([number[pair[end]] for pair in pairs], int) for end in (0, 1))
+    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(names), len(names)))
+    count, labels = connected_components(graph, connection="strong")
+    groups = [[name for name, label in zip(names, labels, strict=True) if label == one] for one in range(count)]
+    return [group for group in groups if len(group) > 1]
+
+
+def test_a_circle_is_found():
+    assert circles([("a", "b"), ("b", "c"), ("c", "a"), ("a", "d")]) == [["a", "b", "c"]]
+    assert circles([("a", "b"), ("b", "c"), ("a", "c")]) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_files_import_one_another_in_a_circle(room):
+    graph = grimp.build_graph(room, cache_dir=None)
+    imports = [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
+    assert circles(imports) == []
