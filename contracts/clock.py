@@ -13,14 +13,11 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
-from typing import Annotated
 
 import msgspec
 
-from contracts.config import Experiment, Section
+from contracts.config import Experiment, NotNegativeFloat, PositiveFloat, Section
 from contracts.errors import UserError
-
-Speed = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Realtime(Section, frozen=True):
@@ -32,10 +29,10 @@ class Realtime(Section, frozen=True):
 
     due_hours: float = 0.0  # after the analysis time: nothing is made earlier
     cutoff_hours: float = 3.0  # after the analysis time: from here on nothing is waited for
-    settled_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0  # 0: files appear by rename
+    settled_seconds: NotNegativeFloat = 30.0  # 0: files appear by rename
     status_suffix: str = ""  # such as ".done"
-    late_hours: Annotated[float, msgspec.Meta(ge=0)] = 48.0  # so far back files that came too late are told
-    speed: Speed | None = None  # of a simulated clock that begins at [experiment] start; default: the real one
+    late_hours: NotNegativeFloat = 48.0  # so far back files that came too late are told
+    speed: PositiveFloat | None = None  # of a simulated clock that begins at [experiment] start; default: the real one
 
     def __post_init__(self):
         if self.due_hours > self.cutoff_hours:
@@ -53,7 +50,7 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`start` is what it showed when the real clock showed `began`, both in seconds since 1970; as it stands: the real
     clock."""
 
-    speed: Speed = 1.0
+    speed: PositiveFloat = 1.0
     began: float = 0.0
     start: float = 0.0
 

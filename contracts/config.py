@@ -29,6 +29,9 @@ MOVED = {("experiment", "analysis"): ("run", "analysis")}  # settings that stood
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+NotNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,7 +94,7 @@ class GridSettings(Section, frozen=True):
 class StateSettings(Section, frozen=True):
     """[state] The channels that the programs exchange."""
 
-    levels_hpa: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = (50, 250, 500, 600, 700, 850, 925)
+    levels_hpa: tuple[PositiveFloat, ...] = (50, 250, 500, 600, 700, 850, 925)
     on_levels: tuple[str, ...] = ("geopotential", "u_component_of_wind", "v_component_of_wind", "temperature",
                                   "specific_humidity")
     at_surface: tuple[str, ...] = ("2m_temperature", "10m_u_component_of_wind", "10m_v_component_of_wind",

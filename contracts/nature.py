@@ -11,16 +11,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from contracts import times
-from contracts.config import Section
+from contracts.config import NotNegative, Section
 
 FOLDER = ".restart"  # hidden, beside the states: what is kept for the model alone
 
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Nature(Section, frozen=True):

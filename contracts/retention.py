@@ -9,11 +9,8 @@ of the first time stays: the free ensemble begins with it.
 import math
 import shutil
 from datetime import datetime, timedelta
-from typing import Annotated
 
-import msgspec
-
-from contracts.config import Experiment, Section
+from contracts.config import Experiment, NotNegative, Section
 from contracts.errors import UserError
 from contracts.paths import ExperimentFolder
 
@@ -24,7 +21,7 @@ OTHERS = 3e6  # bytes of a time's other files: 8000 observations, their departur
 class Retention(Section, frozen=True):
     """[retention] Means, spreads, observations, departures and scores stay; members as long as this says."""
 
-    members_hours: Annotated[int, msgspec.Meta(ge=0)] | None = None  # older members are removed; default: all stay
+    members_hours: NotNegative | None = None  # older members are removed; default: all stay
     monthly: bool = True  # but those of 00 UTC on the first of each month stay
     check_disk: bool = True  # refuse to start without room for the experiment, and a cycle without room for it
 

@@ -8,11 +8,10 @@ The corridor reads it by `python -m contracts EXPERIMENT.toml`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from contracts import config, programs
+from contracts.config import NotNegative, Positive
 from contracts.programs import Program
 
 
@@ -24,9 +23,9 @@ class Run(config.Section, frozen=True):
 
     analysis: str = "letkf_mpi.analysis"  # a name of `programs`
     forecast: str = "model_server.forecast"
-    ranks: Annotated[int, msgspec.Meta(ge=1)] = 2  # processes of a program under MPI
+    ranks: Positive = 2  # processes of a program under MPI
     machine: str = "local"  # run/machines/<machine>.sh, or the path of such a file
-    restarts: Annotated[int, msgspec.Meta(ge=0)] = 3  # of each service that died, within a cycle, with `--services`
+    restarts: NotNegative = 3  # of each service that died, within a cycle, with `--services`
     status: bool = True  # keep status.json and status.prom true while the experiment runs
 
 

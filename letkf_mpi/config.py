@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from contracts import config
-from contracts.config import Section
+from contracts.config import NotNegativeFloat, PositiveFloat, Section
 from contracts.slots import Slots
 from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps
 from letkf_mpi.local.inflation import Adaptive, Constant
@@ -29,12 +29,12 @@ class Analysis(Section, frozen=True):
     static: StaticSet | None = None  # static perturbations, for the solvers that use them
     time: Literal["instant", "fgat", "4d"] = "instant"  # of H(x); the others need [slots]
     tempering: config.Positive | tuple[Fraction, ...] = 1  # parts of the likelihood, equal or as given
-    humidity_below_hpa: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # at this pressure and above it (less) q is kept
-    max_height_difference_m: Annotated[float, msgspec.Meta(gt=0)] = 300.0  # station against model orography
+    humidity_below_hpa: NotNegativeFloat = 0.0  # at this pressure and above it (less) q is kept
+    max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse
     tile: config.Positive = 4  # columns along each side of a tile, the unit of work
     threads: config.Positive = 1  # of each rank for the local analyses; the bits do not depend on them
-    memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None  # of one node; an analysis that needs more is refused
+    memory_gb: PositiveFloat | None = None  # of one node; an analysis that needs more is refused
 
     def __post_init__(self):
         name = self.solver.__struct_config__.tag

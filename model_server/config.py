@@ -7,19 +7,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contracts import config
+from contracts.config import NotNegativeFloat, Positive
 from contracts.nature import Nature, refuse_part_of_an_hour
 from contracts.slots import Slots
 from model_server import memory
-
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class SpectralFilter(config.Section, frozen=True):
     """[model] spectral_filter: harmonics of degree n are multiplied by exp(-strength (n / truncation)^order)."""
 
     truncation: Annotated[int, msgspec.Meta(ge=1, le=127)]  # N; harmonics beyond are taken out
-    order: Annotated[int, msgspec.Meta(ge=1)] = 16  # how sharply it falls
-    strength: Annotated[float, msgspec.Meta(ge=0)] = 2.0  # 2 leaves 0.14 at n = N; 0 truncates only
+    order: Positive = 16  # how sharply it falls
+    strength: NotNegativeFloat = 2.0  # 2 leaves 0.14 at n = N; 0 truncates only
     of: Literal["state", "change"] = "state"  # what is filtered: the fields, or their change over the step
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from contracts.config import Positive, Section
+from contracts.config import NotNegative, Positive, Section
 from contracts.errors import UserError
 from contracts.grid import Grid
 from networks import kinds, normalization
@@ -30,7 +30,6 @@ from networks.normalization import CONSTANTS, Moments
 BEFORE = "climax-card/1"
 OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood beside [network] before
 
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class GridCard(Section, frozen=True):
@@ -83,7 +82,7 @@ class Card(Section, Generic[Network], frozen=True):
     seen: tuple[tuple[datetime, datetime], ...] = ()  # first and last times, of training and of the choice of weights
     warning: str = ""  # said whenever the weights are loaded
     sha256: str = ""  # of the weights; empty only before they are written
-    bytes: Annotated[int, msgspec.Meta(ge=0)] = 0  # of the file of weights; 0 where the card does not say
+    bytes: NotNegative = 0  # of the file of weights; 0 where the card does not say
     address: str = ""  # http(s) or file address of the weights, where they are not beside the card
 
     def __post_init__(self):

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-import msgspec
 import numpy as np
 
-from contracts.config import Section
+from contracts.config import PositiveFloat, Section
 
 LAND_SEA_MASK, OROGRAPHY, LATITUDE = "land_sea_mask", "orography", "latitude"
 CONSTANTS = (LAND_SEA_MASK, OROGRAPHY, LATITUDE)  # 0 … 1, m, degrees north: inputs that do not change in time
 
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Moments(Section, frozen=True):

@@ -17,12 +17,10 @@ from typing import Annotated, Protocol
 import msgspec
 import numpy as np
 
-from contracts.config import Experiment, Positive, Section
+from contracts.config import Experiment, NotNegativeFloat, Positive, PositiveFloat, Section
 from contracts.state import StateSpace
 from neural_da.draws import Draws
 from neural_da.problem import Problem
-
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class MethodSettings(Section, frozen=True, tag_field="method"):
 
     device: str = "cpu"  # of torch: cpu, cuda, cuda:1, …
     threads: Positive = 1  # members side by side on a CPU; the bits do not depend on it
-    humidity_below_hpa: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # at this pressure and above it (less) q is kept
+    humidity_below_hpa: NotNegativeFloat = 0.0  # at this pressure and above it (less) q is kept
     max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse
     memory_gb: PositiveFloat | None = None  # an analysis that needs more is refused

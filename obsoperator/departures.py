@@ -14,12 +14,11 @@ the observation's error added (Hamill 2001, MWR 129, 550).
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
 import numpy as np
 
-from contracts.config import Section
+from contracts.config import PositiveFloat, Section
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
 from contracts.variables import Flag, Quantity
@@ -34,7 +33,7 @@ _RANK, _PERTURBATION = 1, 2  # streams of draws from the same seed
 class BackgroundCheck(Section, frozen=True):
     """[background_check] When an observation is too far from the background."""
 
-    limit: Annotated[float, msgspec.Meta(gt=0)] = 5.0  # g
+    limit: PositiveFloat = 5.0  # g
     against: Literal["observation", "total"] = "total"
 
     def rejects(self, d: np.ndarray, error: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from contracts import clock, config
+from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat
 from contracts.constants import HECTOPASCAL, HOUR
 from contracts.variables import Quantity
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, Meta(gt=0.0)]
 
 ASSIMILATED = ("u_component_of_wind", "v_component_of_wind", "temperature", "specific_humidity", "surface_pressure",
                "temperature_2m", "u_component_of_wind_10m", "v_component_of_wind_10m")
@@ -39,10 +39,10 @@ class Observations(config.Section, frozen=True):
     max_quality_mark: Annotated[int, Meta(ge=0, le=15)] = 3  # NCEP: 4 and more are not to be used
     # What station pressures may come to at sea level; on record are 870 and 1089 hPa (WMO archive of extremes).
     sea_level_pressure_hpa: tuple[float, float] = (850.0, 1100.0)
-    humidity_below_hpa: Annotated[float, Meta(ge=0)] = 300.0  # higher up humidity is monitored; 0: used at all heights
+    humidity_below_hpa: NotNegativeFloat = 300.0  # higher up humidity is monitored; 0: used at all heights
     # Humidity beyond so many times saturation (over ice in the cold) is out of range; 0: not checked.
-    saturation_limit: Annotated[float, Meta(ge=0)] = 1.2
-    error_factor: dict[str, Positive] = {}  # multiplies observation errors
+    saturation_limit: NotNegativeFloat = 1.2
+    error_factor: dict[str, PositiveFloat] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification
     withhold_message_types: tuple[str, ...] = ("ADPUPA",)
 
@@ -90,13 +90,13 @@ class Thinning(config.Section, frozen=True):
     method: Literal["none", "density", "superob"] = "none"
     message_types: tuple[str, ...] = ()  # to be thinned; none named: all
     horizontal_km: Annotated[float, Meta(gt=0, le=20000)] = 500.0  # radius
-    vertical_ln_p: Positive = 0.1
-    limit: Annotated[int, Meta(ge=1)] = 1
-    layers_hpa: tuple[Positive, ...] = ()  # none named: levels of the state and mandatory levels
+    vertical_ln_p: PositiveFloat = 0.1
+    limit: Positive = 1
+    layers_hpa: tuple[PositiveFloat, ...] = ()  # none named: levels of the state and mandatory levels
     each_slot: bool = False  # "density" thins each slot of the window for itself
     cell_km: Annotated[float, Meta(gt=0, le=20000)] = 250.0  # size of the cells of superobservations
-    cell_ln_p: Positive = 0.1  # their depth aloft
-    cell_height_m: Positive = 100.0  # their depth at the surface, where stations lie at different heights
+    cell_ln_p: PositiveFloat = 0.1  # their depth aloft
+    cell_height_m: PositiveFloat = 100.0  # their depth at the surface, where stations lie at different heights
     error_correlation: Share = 0.0  # between instruments that share a cell; 0: independent
 
     def layers(self, state: config.StateSettings) -> tuple[float, ...]:
@@ -113,16 +113,16 @@ class Synthetic(config.Section, frozen=True):
     """
 
     truth: str = "nature/%Y%m%d%H.nc"
-    stations: tuple[Annotated[int, Meta(ge=0)], ...] = (7, 33, 56, 180, 44)  # by band, from the south
+    stations: tuple[NotNegative, ...] = (7, 33, 56, 180, 44)  # by band, from the south
     band_edges: tuple[float, ...] = (-90.0, -60.0, -20.0, 20.0, 60.0, 90.0)  # degrees north
     land_share: Share = 204 / 320  # of the stations of each band, as far as the band has land
     quantities: tuple[str, ...] = ("u_component_of_wind", "v_component_of_wind", "temperature",
                                             "specific_humidity", "surface_pressure")
-    humidity_levels: Annotated[int, Meta(ge=0)] = 4  # humidity is observed on the lowest ones
-    wind_error: Positive = 1.0  # m/s
-    temperature_error: Positive = 1.0  # K
-    humidity_error: Positive = 1e-3  # kg/kg
-    surface_pressure_error_hpa: Positive = 1.0
+    humidity_levels: NotNegative = 4  # humidity is observed on the lowest ones
+    wind_error: PositiveFloat = 1.0  # m/s
+    temperature_error: PositiveFloat = 1.0  # K
+    humidity_error: PositiveFloat = 1e-3  # kg/kg
+    surface_pressure_error_hpa: PositiveFloat = 1.0
     encode: bool = False  # through a PREPBUFR file, synthetic.prepbufr, beside the product: the door of real data
 
     def __post_init__(self):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from contracts.clock import Realtime
-from contracts.config import Experiment, GridSettings, Section, StateSettings
+from contracts.config import Experiment, GridSettings, PositiveFloat, Section, StateSettings
 
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
@@ -26,8 +26,8 @@ class Verify(Section, frozen=True):
     headline: tuple[str, ...] = ("temperature_500", "u_component_of_wind_500", "v_component_of_wind_500",
                                  "geopotential_500", "surface_pressure")  # channels of the table and the series
     map_channel: str = "temperature_500"  # whose increment is drawn
-    memory_gib: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # of members held at once while scoring
-    stalled_minutes: Annotated[float, msgspec.Meta(gt=0)] = 30.0  # without a new file: the status says STALLED
+    memory_gib: PositiveFloat = 1.0  # of members held at once while scoring
+    stalled_minutes: PositiveFloat = 30.0  # without a new file: the status says STALLED
 
     def __post_init__(self):
         for name, (south, north) in self.regions.items():

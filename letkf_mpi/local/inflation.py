@@ -15,18 +15,14 @@ no more than the sums, `learn(sums, inflation)`, the same for many points at onc
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-import msgspec
 import numpy as np
 
-from contracts.config import Section
+from contracts.config import PositiveFloat, Section
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from letkf_mpi.solvers import LocalProblem
 from letkf_mpi.static.additive import Additive
-
-Factor = Annotated[float, msgspec.Meta(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Sums:
 class Constant(Section, frozen=True, tag_field="method", tag="constant"):
     """[inflation] method = "constant": one β, or one for each analysis level in ascending order of pressure."""
 
-    factor: Factor | tuple[Factor, ...] = 1.0
+    factor: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
     additive: Additive | None = None
 
     is_carried = False  # nothing to read from the time before
@@ -70,10 +66,10 @@ class Constant(Section, frozen=True, tag_field="method", tag="constant"):
 class Adaptive(Section, frozen=True, tag_field="method", tag="adaptive"):
     """[inflation] method = "adaptive": β follows the innovations in every column and level."""
 
-    initial: Factor = 1.01
-    prior_sd: Factor = 0.04  # σ_b
-    minimum: Factor = 0.9
-    maximum: Factor = 10.0
+    initial: PositiveFloat = 1.01
+    prior_sd: PositiveFloat = 0.04  # σ_b
+    minimum: PositiveFloat = 0.9
+    maximum: PositiveFloat = 10.0
     additive: Additive | None = None
 
     is_carried = True

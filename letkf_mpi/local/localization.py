@@ -16,12 +16,11 @@ variable; the others do not exist for it.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
 import numpy as np
 
-from contracts.config import Section
+from contracts.config import Positive, PositiveFloat, Section
 from contracts.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 from contracts.variables import VARIABLES, Quantity
 
@@ -48,16 +47,15 @@ def gaspari_cohn(r: np.ndarray) -> np.ndarray:
 TAPERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"gaussian": gaussian, "gaspari_cohn": gaspari_cohn}
 
 
-Limit = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Localization(Section, frozen=True):
     """[localization] Lengths and shape of the taper."""
 
-    horizontal_km: Annotated[float, msgspec.Meta(gt=0)] = 600.0  # L_h
-    vertical_ln_p: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # L_v
+    horizontal_km: PositiveFloat = 600.0  # L_h
+    vertical_ln_p: PositiveFloat = 1.0  # L_v
     taper: Literal["gaussian", "gaspari_cohn"] = "gaussian"
-    nearest: Limit | dict[str, Limit] | None = None  # at one point, see `selection`; None: all
+    nearest: Positive | dict[str, Positive] | None = None  # at one point, see `selection`; None: all
     updated_by: dict[str, tuple[str, ...]] = {}  # variable -> quantities that may update it; all, where not named
 
     def __post_init__(self):

@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from contracts.config import NotNegativeFloat, Positive, PositiveFloat
 from letkf_mpi.solvers import resampling
 from letkf_mpi.solvers.base import LocalProblem, Solver, Weights
 
@@ -34,11 +35,11 @@ _STREAM = 3  # tells these draws from others of the same seed and time
 class ParticleFilter(Solver, frozen=True, tag_field="method", tag="particle_filter"):
     """[analysis.solver] method = "particle_filter"."""
 
-    kernel: Annotated[float, msgspec.Meta(ge=0)] = 1.0  # γ; 0: no mixture
+    kernel: NotNegativeFloat = 1.0  # γ; 0: no mixture
     kernels: Literal["weighed", "points"] = "weighed"
     resampling: Literal["sinkhorn", "monte_carlo"] = "sinkhorn"
-    regularization: Annotated[float, msgspec.Meta(gt=0)] = 0.05  # ε of sinkhorn, of the mean cost
-    repeats: Annotated[int, msgspec.Meta(ge=1)] = 200  # of monte_carlo
+    regularization: PositiveFloat = 0.05  # ε of sinkhorn, of the mean cost
+    repeats: Positive = 200  # of monte_carlo
     least_effective: Annotated[float, msgspec.Meta(ge=1)] = 2.0  # members
 
     def solve(self, problem: LocalProblem) -> Weights:

@@ -16,13 +16,11 @@ from who reads which member.
 """
 
 from datetime import datetime
-from typing import Annotated
 
-import msgspec
 import numpy as np
 
 from contracts import humidity, times
-from contracts.config import Experiment, Section
+from contracts.config import Experiment, PositiveFloat, Section
 from contracts.state import StateSpace
 from letkf_mpi.static.climatology import Climatology
 
@@ -33,7 +31,7 @@ class Additive(Section, frozen=True):
     """[inflation.additive]"""
 
     states: str  # pattern of state files in the work folder, such as "nature/*.nc"
-    scale: Annotated[float, msgspec.Meta(gt=0)] = 0.1  # s, of the climate's standard deviation
+    scale: PositiveFloat = 0.1  # s, of the climate's standard deviation
 
 
 def drawn(seed: int, time: datetime, members: int, states: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from contracts.config import Experiment, Section
+from contracts.config import Experiment, PositiveFloat, Section
 from contracts.state import StateSpace
 from letkf_mpi.static.climatology import Climatology
 
@@ -22,7 +22,7 @@ class StaticSet(Section, frozen=True):
 
     states: str  # pattern of state files in the work folder, such as "nature/*.nc"
     size: Annotated[int, msgspec.Meta(ge=2)] = 100  # m
-    scale: Annotated[float, msgspec.Meta(gt=0)] = 0.3  # s
+    scale: PositiveFloat = 0.3  # s
 
     def find(self, experiment: Experiment) -> Climatology:
         """The m files; raises UserError where there are fewer."""

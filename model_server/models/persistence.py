@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated
 
-import msgspec
-
-from contracts.config import Section
+from contracts.config import Positive, Section
 from contracts.state import StateSpace
 from model_server.models.base import Batch
 
@@ -14,7 +11,7 @@ from model_server.models.base import Batch
 class Options(Section, frozen=True):
     """[model.options] of persistence."""
 
-    step_hours: Annotated[int, msgspec.Meta(ge=1)] = 6
+    step_hours: Positive = 6
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
 """What the card of a ClimaX says of the network."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from contracts.config import Positive
+from contracts.config import NotNegative, Positive, PositiveFloat
 from networks.card import Card, Damping, NetworkCard, refuse_names
-
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
@@ -22,7 +18,7 @@ class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
     lead_hours: PositiveFloat
     lead_scale: PositiveFloat  # the network is given lead_hours / lead_scale
     predicts: Literal["tendency", "field"]
-    decoder_depth: Annotated[int, msgspec.Meta(ge=0)] = 2
+    decoder_depth: NotNegative = 2
     mlp_ratio: PositiveFloat = 4.0
     damping: Damping | None = None  # where the network predicts tendencies
 

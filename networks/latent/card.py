@@ -13,7 +13,7 @@ import hashlib
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from contracts import paths
-from contracts.config import Experiment, Positive, Section
+from contracts.config import Experiment, NotNegativeFloat, Positive, Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import unseen
@@ -62,7 +62,7 @@ class Card(Section, frozen=True):
     errors: Errors
     command: str
     source: str  # the code's version
-    floor: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}  # RMS of what is lost of errors of another year
+    floor: dict[str, NotNegativeFloat] = {}  # RMS of what is lost of errors of another year
     contract: Literal["latent/1"] = "latent/1"
     sha256: str = ""  # of the numbers; empty only before they are written
 

@@ -8,15 +8,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contracts import config
+from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat
 from contracts.errors import UserError
 from contracts.nature import Nature
 from contracts.state import StateSpace
 from networks import kinds, starter
 from networks.card import Damping
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -26,8 +24,8 @@ class Phase(config.Section, frozen=True):
     rollout: Positive = 1
     epochs: Positive = 20
     samples: Positive | None = None  # of an epoch, other ones each time; default: all there are
-    noise: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # added to the first state, in tendency standard deviations
-    mixing: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # share of a difference of two other states, added likewise
+    noise: NotNegativeFloat = 0.0  # added to the first state, in tendency standard deviations
+    mixing: NotNegativeFloat = 0.0  # share of a difference of two other states, added likewise
     learning_rate: PositiveFloat = 5e-4
     warmup_steps: NotNegative = 500
     final_fraction: Fraction = 0.01  # of the learning rate, where the cosine ends
@@ -70,7 +68,7 @@ class Training(config.Section, frozen=True):
     batch: Positive = 16
     phases: tuple[Phase, ...] = PHASES
     optimiser: Literal["adamw", "muon"] = "adamw"
-    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 1e-5
+    weight_decay: NotNegativeFloat = 1e-5
     gradient_norm: PositiveFloat = 1.0  # longer gradients are shortened to it
     patience: Positive = 5  # epochs without a better validation before a phase ends
 

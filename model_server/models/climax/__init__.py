@@ -13,13 +13,11 @@ those of another machine, or where others fill the card.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
 
-import msgspec
 import torch
 
 from contracts import times
-from contracts.config import Section
+from contracts.config import Positive, Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server.models.base import Batch
@@ -30,8 +28,6 @@ from networks.climax import passes, stepping
 from networks.climax.card import ClimaXCard
 from networks.climax.passes import Passes
 from networks.emulator import Precision
-
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Options(Section, frozen=True):
