@@ -1,10 +1,8 @@
 """The section [network] of an experiment file that trains a ClimaX."""
 
-from typing import Annotated
 
-import msgspec
 
-from contracts.config import Positive, Section
+from contracts.config import NotNegative, Positive, PositiveFloat, Section
 
 
 class Sizes(Section, frozen=True):
@@ -14,5 +12,5 @@ class Sizes(Section, frozen=True):
     embed_dim: Positive = 192
     depth: Positive = 6
     heads: Positive = 6
-    decoder_depth: Annotated[int, msgspec.Meta(ge=0)] = 2
-    mlp_ratio: Annotated[float, msgspec.Meta(gt=0)] = 4.0
+    decoder_depth: NotNegative = 2
+    mlp_ratio: PositiveFloat = 4.0
