@@ -31,6 +31,7 @@ from obsproc.quality import reject
 
 NOT_USED = 0.1e10  # in NCEP's file
 COLUMNS = ("temperature", "relative_humidity", "wind", "surface_pressure")  # in the order of NCEP's file
+WITHOUT_ERROR = -1.0  # of a row that its provider means to have none, where NaN would mean that of the table
 ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI
 _SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}

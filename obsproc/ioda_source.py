@@ -21,10 +21,10 @@ import numpy as np
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert, ioda
+from obsproc.errors import WITHOUT_ERROR
 from obsproc.prepbufr import Candidates
 
 NOT_CHECKED = 2
-WITHOUT_ERROR = -1.0  # a number that is no error, unlike NaN, for which the table's stands
 AT_SURFACE = {
     Quantity.temperature: Quantity.temperature_2m, Quantity.specific_humidity: Quantity.specific_humidity_2m,
     Quantity.u_component_of_wind: Quantity.u_component_of_wind_10m,

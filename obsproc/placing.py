@@ -61,11 +61,10 @@ def of_levels(columns: Mapping[str, np.ndarray], cycle: np.ndarray) -> Places:
                   convert.longitude(np.where(np.abs(lon) <= 360.0, lon, np.nan)), time, report_time, has_time)
 
 
-def elevation(metres: np.ndarray, at_surface: np.ndarray, message_type: str) -> np.ndarray:
-    """Height (m) of the station of each level; NaN where it is unknown or no station can stand, but 0 at sea."""
-    impossible = (metres < LOWEST_STATION) | (metres > HIGHEST_STATION)
-    known = np.where(at_surface & impossible, np.nan, metres)
-    return np.where(np.isfinite(known), known, 0.0) if message_type in SEA_MESSAGES else known
+def elevation(metres: np.ndarray, at_sea: np.ndarray | bool) -> np.ndarray:
+    """Height (m) of stations; NaN where it is unknown or no station can stand, but 0 at sea."""
+    known = np.where((metres >= LOWEST_STATION) & (metres <= HIGHEST_STATION), metres, np.nan)
+    return np.where(np.isnan(known) & at_sea, 0.0, known)
 
 
 def pressure(hectopascal: np.ndarray) -> np.ndarray:

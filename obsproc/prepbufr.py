@@ -171,7 +171,9 @@ def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
     quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
     flag = np.where(virtual, Flag.not_converted, Flag.passed)
     pressure = placing.pressure(levels.get("POB")[row])
-    elevation = placing.elevation(levels.get("ELV")[row], at_surface, levels.message_type)
+    height = levels.get("ELV")[row]  # of aircraft and satellite winds their own, not a station's
+    at_sea = levels.message_type in placing.SEA_MESSAGES
+    elevation = np.where(at_surface, placing.elevation(height, at_sea), height)
     placed = np.isfinite(place.lat[row]) & np.isfinite(place.lon[row]) & place.has_time[row]
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(

@@ -13,21 +13,22 @@
     quality       NCEP's mark, 0 best to 15; 2, not checked
     report        number that rows of one report share; station, place and time make one
 
-The first five columns must be there, the others have the default that is named last. Units are those above. A CSV file
-has a header line and may have comments behind #; an empty cell is missing. A NetCDF file has one variable per column on
-one dimension, NaN or fill value for missing; an observations file (`observations/1`) is one too.
+The first five columns must be there, the others have the default that is named last. Units are those above: pressures
+that are all below 1100 are taken as they are, with a warning that they look like hPa. An elevation that no station has
+(-9999, 9999) is missing; an infinite error is none, so that the row is not used. A CSV file (`delimited`) has a header
+line and may have comments behind #; its cells are divided by commas, semicolons or tabs, an empty one is missing. A
+NetCDF file has one variable per column on one dimension, NaN or fill value for missing; an observations file
+(`observations/1`) is one too.
 
     quantity,value,lat,lon,time,pressure,station
     temperature,253.2,52.2,14.1,1989-01-01T11:30:00Z,50000,09393
 """
 
-import csv
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import netCDF4
 import numpy as np
@@ -35,17 +36,22 @@ import numpy as np
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import convert
+from obsproc import convert, delimited, placing
+from obsproc.errors import WITHOUT_ERROR
 from obsproc.prepbufr import Candidates
+
+log = logging.getLogger(__name__)
 
 REQUIRED = ("quantity", "value", "lat", "lon", "time")
 NOT_CHECKED = 2
+INTEGERS = {"type": 0, "quality": NOT_CHECKED, "report": -1}  # with their defaults
 NUMBERS = {"value": np.nan, "lat": np.nan, "lon": np.nan, "pressure": np.nan, "elevation": np.nan, "error": np.nan,
-           "type": 0, "quality": NOT_CHECKED, "report": -1}  # with their defaults
+           **INTEGERS}
 TEXTS = {"message_type": "TABLE", "station": ""}
 COLUMNS = (*REQUIRED, *(name for name in (*NUMBERS, *TEXTS) if name not in REQUIRED))
 UNITS = {"lat": ("degrees_north", "degree_north", "degrees"), "lon": ("degrees_east", "degree_east", "degrees"),
          "pressure": ("Pa",), "elevation": ("m",)}
+HIGHEST_IN_HECTOPASCAL = 1100.0  # Pa: if no pressure of a list is more, they are probably not in Pa
 IGNORED = frozenset(("flag", "file_background", "count"))  # of an observations file: found anew
 NETCDF_START = (b"\x89HDF", b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
@@ -84,45 +90,16 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 def _from_csv(path: Path, data: bytes) -> dict[str, np.ndarray]:
     """Columns (nobs,): numbers float64, times int64 seconds, texts str."""
-    try:
-        lines = [line.partition("#")[0] for line in data.decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is neither NetCDF nor text ({error.reason} at byte {error.start}); give a CSV or "
-                        "NetCDF file") from None
-    rows = [(number, cells) for number, cells in enumerate(csv.reader(lines), start=1) if any(map(str.strip, cells))]
-    names = [cell.strip() for cell in rows[0][1]] if rows else []
-    _check_names(path, names)
-    for number, cells in rows[1:]:
-        if len(cells) != len(names):
-            raise UserError(f"{path}, line {number}: has {len(cells)} cells, expected {len(names)} as in the header")
-    return {name: _column(path, name, [(number, row[place].strip()) for number, row in rows[1:]])
-            for place, name in enumerate(names)}
-
-
-def _column(path: Path, name: str, cells: list[tuple[int, str]]) -> np.ndarray:
-    """One column (nobs,) from (line, text)."""
-    if name == "time":
-        return _each(path, name, cells, _seconds, np.int64)
-    if name in NUMBERS:
-        missing = NUMBERS[name]
-        return _each(path, name, cells, lambda text: float(text) if text else missing, float)
-    return np.array([text for _, text in cells], dtype=str)
-
-
-def _each(path: Path, name: str, cells: list[tuple[int, str]], read: Callable[[str], Any], dtype: Any) -> np.ndarray:
-    values = []
-    for number, text in cells:
-        try:
-            values.append(read(text))
-        except ValueError:
-            expected = "a time such as 1989-01-01T12:00:00Z" if name == "time" else "a number"
-            raise UserError(f"{path}, line {number}: column {name} is {text!r}, expected {expected}") from None
-    return np.array(values, dtype=dtype)
-
-
-def _seconds(text: str) -> int:
-    time = datetime.fromisoformat(text)
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    cells = delimited.read(path, data, _check_names)
+    columns = {}
+    for name, texts in cells.columns.items():
+        if name == "time":
+            columns[name] = cells.times(name)
+        elif name in INTEGERS:
+            columns[name] = cells.integers(name, INTEGERS[name])
+        else:
+            columns[name] = cells.numbers(name, NUMBERS[name]) if name in NUMBERS else texts
+    return columns
 
 
 def _from_netcdf(path: Path) -> dict[str, np.ndarray]:
@@ -169,20 +146,23 @@ def _candidates(path: Path, columns: dict[str, np.ndarray]) -> Candidates:
     numbers = {name: columns.get(name, np.full(n, default)) for name, default in NUMBERS.items()}
     texts = {name: columns.get(name, np.full(n, default)) for name, default in TEXTS.items()}
     _check(path, numbers, texts, columns["quantity"])
-    quantity = np.array([Quantity[name].value for name in columns["quantity"]], dtype=int)
+    names, place = np.unique(columns["quantity"], return_inverse=True)
+    quantity = np.array([Quantity[name].value for name in names], dtype=int)[place.ravel()]
     at_surface = np.isin(quantity, [code for code in Quantity if code.at_surface])
+    elevation = placing.elevation(numbers["elevation"], np.isin(texts["message_type"], list(placing.SEA_MESSAGES)))
     placed = np.isfinite(numbers["lat"]) & np.isfinite(numbers["lon"])
-    placed &= np.isfinite(np.where(at_surface, numbers["elevation"], numbers["pressure"]))
+    placed &= np.isfinite(np.where(at_surface, elevation, numbers["pressure"]))
+    _warn_of_hectopascal(path, numbers["pressure"])
     flag = np.where(quantity == Quantity.virtual_temperature, Flag.not_converted, Flag.passed)
     text = {name: np.char.encode(values.astype(str), "ascii") for name, values in texts.items()}
-    own = np.unique(np.rec.fromarrays([text["station"], columns["time"], numbers["lat"], numbers["lon"]]),
-                    return_inverse=True)[1].ravel() if n else np.zeros(0, int)
+    own = _groups(text["station"], columns["time"], numbers["lat"], numbers["lon"])
     table = Observations(
-        value=numbers["value"], error=numbers["error"], quantity=quantity,
+        value=numbers["value"], error=np.where(np.isinf(numbers["error"]), WITHOUT_ERROR, numbers["error"]),
+        quantity=quantity,
         flag=np.where(placed, flag, Flag.missing_position), quality=numbers["quality"], type=numbers["type"],
         message_type=text["message_type"], station=text["station"],
         report=np.where(numbers["report"] >= 0, numbers["report"], own), lat=numbers["lat"],
-        lon=convert.longitude(numbers["lon"]), pressure=numbers["pressure"], elevation=numbers["elevation"],
+        lon=convert.longitude(numbers["lon"]), pressure=numbers["pressure"], elevation=elevation,
         time=columns["time"], file_background=np.full(n, np.nan))
     level = _levels(table, at_surface)
     return Candidates(table, level, np.full(n, np.nan), np.full(n, -1), _temperature(table, level), table.time)
@@ -203,15 +183,36 @@ def _check(path: Path, numbers: dict[str, np.ndarray], texts: dict[str, np.ndarr
     refuse(numbers["error"] <= 0, "error", numbers["error"], "more than 0, or none")
     for name, low, high in (("type", 0, 999), ("quality", -1, 15)):
         refuse(~((numbers[name] >= low) & (numbers[name] <= high)), name, numbers[name], f"{low} to {high}")
+    for name in INTEGERS:
+        refuse(numbers[name] != np.rint(numbers[name]), name, numbers[name], "a whole number")
     for name, values in texts.items():
-        wrong = np.array([len(text) > 8 or not text.isascii() for text in values], dtype=bool)
-        refuse(wrong, name, values, "at most 8 ASCII characters")
+        different, place = np.unique(values, return_inverse=True)
+        wrong = np.array([len(text) > 8 or not text.isascii() for text in different], dtype=bool)
+        refuse(wrong[place.ravel()], name, values, "at most 8 ASCII characters")
 
 
 def _levels(table: Observations, at_surface: np.ndarray) -> np.ndarray:
     """(nobs,) a number for each report and pressure; all of a report's surface rows are one level."""
     pressure = np.where(at_surface, 0.0, table.pressure)
-    return np.unique(np.rec.fromarrays([table.report, pressure]), return_inverse=True)[1].ravel()
+    return _groups(table.report, np.nan_to_num(pressure))
+
+
+def _groups(*columns: np.ndarray) -> np.ndarray:
+    """(nobs,) a number that rows share that agree in all columns."""
+    order = np.lexsort(columns[::-1])
+    new = np.zeros(len(order), dtype=bool)
+    for column in columns:
+        new[1:] |= column[order][1:] != column[order][:-1]
+    group = np.empty(len(order), dtype=int)
+    group[order] = np.cumsum(new)
+    return group
+
+
+def _warn_of_hectopascal(path: Path, pressure: np.ndarray) -> None:
+    known = pressure[np.isfinite(pressure)]
+    if known.size and known.max() <= HIGHEST_IN_HECTOPASCAL:
+        log.warning("%s: all pressures lie between %g and %g; are they in hPa? expected Pa, and taken so", path,
+                    known.min(), known.max())
 
 
 def _temperature(table: Observations, level: np.ndarray) -> np.ndarray:

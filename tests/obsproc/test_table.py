@@ -11,6 +11,7 @@ from contracts.variables import Flag, Quantity
 from obsproc import pipeline, table
 from obsproc.config import Settings
 from tests import builders
+from tests.obsproc.cases import observed
 
 CYCLE = times.parse("1989010112")
 HEADER = "quantity,value,lat,lon,time,pressure,elevation,type,station,error\n"
@@ -106,6 +107,10 @@ ROW = "temperature,250,0,0,1989-01-01,50000,,120,A,1"
     (HEADER + ROW.replace(",A,1", ",A,0"), "has error 0.0, expected more than 0, or none"),
     (HEADER + ROW.replace(",A,", ",FAR TOO LONG,"), "has station FAR TOO LONG, expected at most 8 ASCII characters"),
     (HEADER + ROW.replace(",250,", ",,"), "has value nan, expected a number; leave the row out"),
+    (HEADER + ROW.replace(",250,", ",2_5_3,"), "line 2: column value is '2_5_3', expected a number"),
+    (HEADER + ROW.replace("50000,,120", "50000,,120.5"), "line 2: column type is '120.5', expected a whole number"),
+    (HEADER.replace("error", "value") + ROW, "column 'value' stands there twice"),
+    (HEADER + ROW.replace(",A,", ',"A,'), "a quote is not closed|has 9 cells"),
 ])
 def test_a_fault_of_a_list_is_one_sentence(tmp_path, text, sentence):
     with pytest.raises(UserError, match=sentence) as failure:
@@ -120,6 +125,70 @@ def test_a_fault_of_a_netcdf_list_is_one_sentence(tmp_path, change, sentence):
     netcdf(tmp_path / "list.nc", **change)
     with pytest.raises(UserError, match=sentence):
         table.read_file(tmp_path / "list.nc")
+
+
+@pytest.fixture(scope="module")
+def cases(samples):
+    return samples / "cases/observations"
+
+
+def test_a_mark_of_comments_inside_quotes_is_none(cases, tmp_path):
+    assert table.read_file(cases / "quoted.csv").candidates.table.station.tolist() == [b"A#1"]
+    row = SOUNDING.splitlines()[0].replace("09393", '"A#1"')
+    assert listed(tmp_path, f"# first\n{HEADER}{row} # last\n,,,\n").table.station.tolist() == [b"A#1"]
+
+
+def test_a_column_twice_is_refused(cases):
+    with pytest.raises(UserError, match="dup_header.csv: column 'value' stands there twice"):
+        table.read_file(cases / "dup_header.csv")
+
+
+def test_a_filler_is_no_elevation(cases):
+    found = table.read_file(cases / "elev_9999.csv").candidates.table
+    assert np.isnan(found.elevation).all() and found.flag.tolist() == [Flag.missing_position]
+
+
+def test_at_sea_a_missing_elevation_is_zero(tmp_path):
+    text = "quantity,value,lat,lon,time,message_type\ntemperature_2m,280,0,0,1989-01-01,SFCSHP\n"
+    found = listed(tmp_path, text).table
+    assert found.elevation.tolist() == [0] and found.flag.tolist() == [Flag.passed]
+
+
+def test_pressures_that_look_like_hectopascal_are_warned_of(cases, tmp_path, caplog):
+    assert table.read_file(cases / "hpa.csv").candidates.table.pressure.tolist() == [500]
+    assert "hpa.csv: all pressures lie between 500 and 500; are they in hPa?" in caplog.text
+    caplog.clear()
+    listed(tmp_path, HEADER + SOUNDING)
+    assert "hPa" not in caplog.text
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_cells_may_be_divided_by_commas_semicolons_or_tabs(tmp_path, delimiter):
+    expected = listed(tmp_path, HEADER + SOUNDING).table
+    found = listed(tmp_path, (HEADER + SOUNDING).replace(",", delimiter)).table
+    for column in ("value", "lat", "time", "station", "report", "error"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
+
+
+def test_the_case_of_semicolons(cases):
+    assert table.read_file(cases / "semicolon.csv").candidates.table.value.tolist() == [253.2, 283.2]
+
+
+def test_an_infinite_error_is_none_and_its_row_not_used(cases):
+    found = observed(cases / "table_errors.csv", times.parse("1989010100"), source='"table"')
+    fates = dict(zip(found.lat.tolist(), map(Flag, found.flag), strict=True))
+    assert fates[10] == Flag.passed and fates[12] == fates[20] == Flag.missing_error
+
+
+def test_many_rows_are_read_at_once(tmp_path):
+    """Times and names are looked at once each, numbers as whole columns; rows keep their places."""
+    n = 20_000
+    rows = "\n".join(f"temperature,{200 + i / 1000},{i % 90},{i % 180},1989-01-01T{i % 24:02d}:00Z,50000,,120,S{i % 7},"
+                     for i in range(n))
+    found = listed(tmp_path, HEADER + rows).table
+    np.testing.assert_allclose(found.value, 200 + np.arange(n) / 1000)
+    reports = set(zip(found.station.tolist(), found.time.tolist(), found.lat.tolist(), found.lon.tolist(), strict=True))
+    assert len(np.unique(found.report)) == len(reports)
 
 
 def test_other_units_and_other_files_are_refused(tmp_path):
