@@ -13,7 +13,7 @@ from functools import partial
 from contracts import frozen, program, times
 from contracts.config import Experiment
 from contracts.follow import Follower
-from model_server import config, forecast
+from model_server import backgrounds, config
 
 log = logging.getLogger("model_server.serve")
 
@@ -37,18 +37,18 @@ def main(arguments: Sequence[str]) -> None:
 def serve(settings: config.Settings, follow: bool) -> None:
     """Write all backgrounds that can be made, or, with `follow`, all of them. Raises Stopped if asked to end."""
     experiment = settings.experiment
-    todo = [time for time in experiment.times() if not forecast.is_complete(settings, time)]
+    todo = [time for time in experiment.times() if not backgrounds.is_complete(settings, time)]
     if not todo:
         log.info("%s: all forecasts are complete already", experiment.folder.folder)
         return
     with Follower(experiment, log.name) as follower:
-        model = forecast.model_of(settings)
+        model = backgrounds.model_of(settings)
         log.info("%s is ready, %d forecasts to make", model.name, len(todo))
         for time in follower.each_time(todo if follow else _analysed(experiment, todo),
                                        ready=partial(_is_analysed, experiment),
-                                       made=partial(forecast.is_complete, settings), what="the analysis"):
+                                       made=partial(backgrounds.is_complete, settings), what="the analysis"):
             with program.logging_to_file(experiment.folder.at(time).log("forecast")):
-                forecast.write_background(settings, model, time)
+                backgrounds.write_background(settings, model, time)
 
 
 def _is_analysed(experiment: Experiment, time: datetime) -> bool:
