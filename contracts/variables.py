@@ -144,3 +144,4 @@ class Flag(IntEnum):
     no_model_field = 18  # the model has no field to compare with
     height_difference = 19  # station and model orography differ too much
     gross_error = 20  # departure from the background beyond the limit
+    error_out_of_bounds = 21  # an observation error that no observation of this quantity has

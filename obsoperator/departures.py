@@ -2,7 +2,8 @@
 
     d = y − mean H(xᵇ)          Y = H(xᵇ) − mean H(xᵇ)          σ_b = standard deviation of H(xᵇ)
 
-Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").
+Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").  Before it stands
+that an error lies within bounds (`error_bounds`).
 A humidity shares a gross error of the temperature beside it: it was made from it, and so was its error, which is the
 wider the warmer the false temperature is and would let the worst of them pass.
 Every row that came as `passed` leaves as `assimilated` or with a reason.  A `withheld` one stands the same trial and
@@ -13,6 +14,7 @@ The rank of an observation among the members is uniform in 0 … k for a reliabl
 the observation's error added (Hamill 2001, MWR 129, 550).
 """
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +24,10 @@ from contracts.config import PositiveFloat, Section
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
 from contracts.variables import Flag, Quantity
+from obsoperator import error_bounds
+from obsoperator.error_bounds import Bounds
 
+log = logging.getLogger(__name__)
 _TEMPERATURES = (Quantity.temperature, Quantity.virtual_temperature, Quantity.temperature_2m)
 _HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 _ON_TRIAL = (Flag.passed, Flag.withheld)
@@ -31,10 +36,14 @@ _RANK, _PERTURBATION = 1, 2  # streams of draws from the same seed
 
 
 class BackgroundCheck(Section, frozen=True):
-    """[background_check] When an observation is too far from the background."""
+    """[background_check] When an observation is too far from the background, and which errors are believed."""
 
     limit: PositiveFloat = 5.0  # g
     against: Literal["observation", "total"] = "total"
+    error_bounds: dict[str, Bounds] = {}  # least and most of a quantity's observation errors, where not the table's
+
+    def __post_init__(self):
+        error_bounds.refuse_impossible(self.error_bounds)
 
     def rejects(self, d: np.ndarray, error: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """(nobs,) bool; NaN is not rejected here."""
@@ -133,6 +142,7 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
         (operator_flag != Flag.passed, operator_flag),
         (table.pressure > ground_pressure.mean(axis=1), Flag.below_ground),
         (~(error > 0), Flag.missing_error),
+        (~error_bounds.within(table.quantity, table.error, check.error_bounds), Flag.error_out_of_bounds),
         (~np.isfinite(table.value), Flag.out_of_range),
         (~np.isfinite(hx).all(axis=1), Flag.no_model_field),
         (check.rejects(d, error, spread), Flag.gross_error),
@@ -144,6 +154,9 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
     condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag)
     flag = np.where(condemned, Flag.gross_error, flag)
     _account(table.flag, flag)
+    strange = np.flatnonzero(on_trial & np.isin(flag, (Flag.missing_error, Flag.error_out_of_bounds)))
+    for line in error_bounds.named(table, strange, check.error_bounds):
+        log.warning("%s", line)
     return FirstGuess(table.with_columns(flag=flag), hx, seed, drift)
 
 

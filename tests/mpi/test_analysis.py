@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts import config, field, observations, state
-from contracts.variables import Flag
+from contracts.variables import Flag, Quantity
 from letkf_mpi.config import Settings
 from tests.builders import TIME
 from tests.letkf_mpi import case
@@ -51,6 +51,25 @@ def test_more_ranks_than_columns(tmp_path):
     made.files.departures.unlink()
     analyse(made, ranks=9)
     assert case.contents(made.files) == expected
+
+
+def test_errors_that_no_observation_has_are_flagged_named_and_change_nothing(tmp_path):
+    """As if those rows had been refused before."""
+    made = case.make(tmp_path, nobs=60)
+    table, source = observations.read(made.files.observations)
+    rows, flag, error = [3, 20, 41], table.flag.copy(), table.error.copy()
+    flag[rows], error[rows] = Flag.bad_mark, (1e-12, np.inf, np.nan)
+    found = []
+    for changed in ({"flag": flag}, {"error": error}):
+        observations.write(made.files.observations, table.with_columns(**changed), source)
+        job = analyse(made)
+        departures, _ = observations.read_departures(made.files.departures)
+        found.append({name: data for name, data in case.contents(made.files).items() if "analysis/" in name})
+        shutil.rmtree(made.files.analysis.folder)
+        made.files.departures.unlink()
+    assert found[0] == found[1]
+    assert departures.flag[rows].tolist() == [Flag.error_out_of_bounds, Flag.error_out_of_bounds, Flag.missing_error]
+    assert all(f"row {row}, {Quantity(table.quantity[row]).name} of station 00001" in job.stderr for row in rows)
 
 
 def test_threads_change_no_bit(twenty):

@@ -46,9 +46,11 @@ def test_a_humidity_shares_the_gross_error_of_the_temperature_beside_it():
     T, q = Quantity.temperature, Quantity.specific_humidity
     table = builders.observations([9.0, 0.0, 0.0, 0.0, 9.0], [T, q, q, q, q], report=[1, 1, 1, 2, 3],
                                   pressure=[7e4, 7e4, 6e4, 7e4, 7e4])
-    flags = guess(table, [-1.0, 0.0, 1.0]).table.flag.tolist()
+    check = BackgroundCheck(limit=3.0, error_bounds={"specific_humidity": (0.5, 2.0)})  # as if in g/kg
+    flags = guess(table, [-1.0, 0.0, 1.0], check=check).table.flag.tolist()
     assert flags == [Flag.gross_error, Flag.gross_error, Flag.assimilated, Flag.assimilated, Flag.gross_error]
-    assert guess(table.with_columns(value=np.zeros(5)), [-1.0, 0.0, 1.0]).table.flag.tolist() == [Flag.assimilated] * 5
+    near = guess(table.with_columns(value=np.zeros(5)), [-1.0, 0.0, 1.0], check=check)
+    assert near.table.flag.tolist() == [Flag.assimilated] * 5
 
 
 def test_withheld_rows_stand_the_same_trial():
@@ -75,6 +77,8 @@ def test_rows_kept_from_the_analysis_are_compared_with_the_model(flag):
 @pytest.mark.parametrize(("columns", "hx", "flag", "fate"), [
     ({"error": np.nan}, 0.0, Flag.passed, Flag.missing_error),
     ({"error": 0.0}, 0.0, Flag.passed, Flag.missing_error),
+    ({"error": 1e-12}, 0.0, Flag.passed, Flag.error_out_of_bounds),
+    ({"error": np.inf}, 0.0, Flag.passed, Flag.error_out_of_bounds),
     ({"value": np.nan}, 0.0, Flag.passed, Flag.out_of_range),
     ({}, np.nan, Flag.no_model_field, Flag.no_model_field),
     ({}, np.nan, Flag.passed, Flag.no_model_field),
@@ -89,6 +93,19 @@ def test_reasons(columns, hx, flag, fate):
     assert guess(table, hx, ground=90_000.0, flag=flag).table.flag.tolist() == [fate]
 
 
+def test_rows_with_a_strange_error_are_named_the_first_ten_one_by_one(caplog):
+    """Only those that stood trial: what came with a reason has it already."""
+    table = builders.observations(np.zeros(15), Quantity.surface_pressure, pressure=98_760.0, station=b"72357   ",
+                                  error=[100.0, *[1e-12] * 11, np.inf, np.nan, np.nan],
+                                  flag=[*[Flag.passed] * 14, Flag.missing_error])
+    flags = guess(table, [-1.0, 0.0, 1.0]).table.flag
+    assert flags.tolist() == [Flag.assimilated, *[Flag.error_out_of_bounds] * 12, *[Flag.missing_error] * 2]
+    lines = [record.message for record in caplog.records]
+    assert lines[0] == ("row 1, surface_pressure of station 72357 at 987.6 hPa: expected an error of 1 to 4500 Pa, got "
+                        "1e-12; it is not used")
+    assert lines[10:] == ["and 3 more rows with such an error"]
+
+
 def test_surface_quantities_stand_at_the_nominal_pressure_of_surface_channels():
     table = builders.observations(np.zeros(3), pressure=70_000.0, quantity=[
         Quantity.temperature, Quantity.surface_pressure, Quantity.u_component_of_wind_10m])
@@ -99,7 +116,8 @@ def test_the_rank_counts_the_members_below_the_observed_value():
     """With hardly any observation error the draws do not matter."""
     table = builders.observations([0.5, -3.0, 3.0, 0.5, 0.5], error=1e-6,
                                   flag=[Flag.passed, Flag.withheld, Flag.monitored, Flag.bad_mark, Flag.passed])
-    first = guess(table, [[-1.0, 0.0, 1.0]] * 4 + [[np.nan] * 3], check=BackgroundCheck(limit=1e9))
+    first = guess(table, [[-1.0, 0.0, 1.0]] * 4 + [[np.nan] * 3],
+                  check=BackgroundCheck(limit=1e9, error_bounds={"temperature": (1e-6, 1.0)}))
     assert first.with_analysis(first.hx).background_rank.tolist() == [2, 0, 3, -1, -1]
 
 
