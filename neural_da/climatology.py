@@ -6,7 +6,7 @@ Each member is a draw from the climate, moved by the difference between perturbe
 rule: Journel & Huijbregts 1978, Mining Geostatistics), with H' the tangent of H at m:
 
     p_i ~ N(0, B),   d_i = y + e_i - H(m + p_i)
-    (I + R^-1/2 H' B H'^T R^-1/2) w_i = R^-1/2 d_i              by conjugate gradients, for each member on its own
+    (I + R^-1/2 H' B H'^T R^-1/2) w_i = R^-1/2 d_i              by conjugate gradients, of each member on its own
     x_i = m + p_i + B H'^T R^-1/2 w_i
 
 For linear H the members are draws from the conditional distribution itself, that of a Kalman filter whose background
@@ -37,6 +37,7 @@ from neural_da.method import Analysed, MethodSettings, Needs
 from neural_da.problem import Problem, Tangent, Term
 
 log = logging.getLogger("neural_da.climatology")
+_AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 
 class Climatology(MethodSettings, frozen=True, tag="climatology"):
@@ -68,32 +69,43 @@ class Prepared:
     def memory(self, nobs: int) -> float:
         """The modes, the mean of the noise, H' twice, and for each member in hand a few states and vectors."""
         state, observed = 8.0 * self.prior.scale.size, 8.0 * nobs
-        return (self.prior.correlation.modes.nbytes + 2 * state + 2 * 3 * 8 * observed
-                + self.settings.threads * (10 * state + 8 * observed))
+        in_hand = self.settings.threads * _AT_ONCE
+        return self.prior.correlation.modes.nbytes + 48 * observed + 2 * state + in_hand * (8 * state + 8 * observed)
 
     def analyse(self, problem: Problem, draws: Draws) -> Analysed:
-        """All members asked for, `threads` of them side by side; without observations draws from the climate."""
+        """All members asked for, in groups, `threads` of them side by side; without observations draws from the
+        climate."""
         drawn = Drawn.of(self.prior, draws)
         if not problem.nobs:
             return Analysed(np.stack([_columns(drawn.member(number)) for number in problem.members]))
         (term,) = problem.terms
         (values,) = problem.perturbed(draws.observation_errors(problem.rows))
         observed = Observed(self.prior, term, term.tangent(_tensor(drawn.mean), torch.float64))
+        groups = np.array_split(np.arange(len(values)), self._groups(len(values)))
         with ThreadPoolExecutor(self.settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            each = [pool.submit(self.member, observed, drawn, int(number), y)
-                    for number, y in zip(problem.members, values, strict=True)]
-            found = [one.result() for one in each]
+            each = [pool.submit(self.conditioned, observed, drawn, problem.members[group], values[group])
+                    for group in groups]
+            found = [member for one in each for member in one.result()]
         iterations, residual = np.array([(one.iterations, one.residual) for one in found]).T
         log.info("conjugate gradients: %.1f iterations, at most %d; residual %.2g, at most %.2g of the first",
                  iterations.mean(), iterations.max(), residual.mean(), residual.max())
         return Analysed(np.stack([one.x for one in found]))
 
-    def member(self, observed: "Observed", drawn: "Drawn", number: int, y: np.ndarray) -> "Conditioned":
-        """Member `number`, from 0, given its observed values `y` (n,)."""
-        x = drawn.member(number)
-        found = minimise.conjugate_gradients(observed.system, observed.departure(x, torch.as_tensor(y)),
-                                             self.settings.tolerance, self.settings.iterations)
-        return Conditioned(_columns(x + observed.increment(found.x)), found.iterations, found.residual)
+    def _groups(self, members: int) -> int:
+        """How many groups so many members make, the same number for each thread."""
+        threads = self.settings.threads
+        return min(members, threads * -(-members // (threads * _AT_ONCE)))
+
+    def conditioned(self, observed: "Observed", drawn: "Drawn", members: np.ndarray,
+                    y: np.ndarray) -> list["Conditioned"]:
+        """The `members` (m,), numbers from 0, given their observed values `y` (m, n)."""
+        x = [drawn.member(int(number)) for number in members]
+        d = torch.stack([observed.departure(one, torch.as_tensor(of_it)) for one, of_it in zip(x, y, strict=True)])
+        found = minimise.conjugate_gradients_together(observed.system, d, self.settings.tolerance,
+                                                      self.settings.iterations)
+        increments = observed.increments(torch.stack([one.x for one in found]))
+        return [Conditioned(_columns(one + dx), w.iterations, w.residual)
+                for one, dx, w in zip(x, increments, found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -141,15 +153,15 @@ class Observed:
         """R^-1/2 (y - H(x)) (n,) of a state (channel, lat, lon)."""
         return (y - self.term.forward.apply(_tensor(x))) / self.term.variance.sqrt()
 
-    def increment(self, w: Tensor) -> np.ndarray:
-        """B H'^T R^-1/2 w (channel, lat, lon)."""
-        seen = self.tangent.adjoint(w).numpy().reshape(self.prior.space.shape)
-        return self.prior.covariance(seen.astype(self.prior.scale.dtype))
+    def increments(self, w: Tensor) -> np.ndarray:
+        """B H'^T R^-1/2 w (m, channel, lat, lon) of `w` (m, n)."""
+        seen = np.stack([self.tangent.adjoint(one).numpy() for one in w])
+        return self.prior.covariance(seen.astype(self.prior.scale.dtype).reshape(-1, *self.prior.space.shape))
 
     def system(self, w: Tensor) -> Tensor:
-        """(I + R^-1/2 H' B H'^T R^-1/2) w"""
-        moved = _tensor(self.increment(w)).reshape(-1).to(torch.float64)
-        return w + self.tangent.apply(moved)
+        """(I + R^-1/2 H' B H'^T R^-1/2) w (m, n)."""
+        moved = torch.as_tensor(self.increments(w)).flatten(1).to(torch.float64)
+        return w + torch.stack([self.tangent.apply(one) for one in moved])
 
 
 def _tensor(x: np.ndarray) -> Tensor:

@@ -1,7 +1,7 @@
 """Conjugate gradients for A x = b, A symmetric and positive definite (Hestenes & Stiefel 1952, J. Res. NBS 49, 409).
 
-Each call has a step length, a history and a stopping test of its own: who minimises for several members calls it for
-each, and a member's numbers cannot depend on another's.
+Each right-hand side has a step length, a history and a stopping test of its own: a member's numbers cannot depend on
+another's, be it solved for alone or beside others.
 """
 
 from collections.abc import Callable
@@ -34,3 +34,28 @@ def conjugate_gradients(A: Callable[[Tensor], Tensor], b: Tensor, tolerance: flo
         p = r + (power / before) * p
         count += 1
     return Solution(x, count, (power / first) ** 0.5 if first else 0.0)
+
+
+def conjugate_gradients_together(A: Callable[[Tensor], Tensor], b: Tensor, tolerance: float,
+                                 iterations: int) -> list[Solution]:
+    """The same for each row of `b` (m, n), to the bit, where `A` of several rows (m, n) is cheaper than of each alone.
+
+    `A` is asked for the rows that are not done yet.
+    """
+    r = [row.clone() for row in b]  # each in memory of its own: a sum may depend on where its numbers begin
+    x, p = [torch.zeros_like(row) for row in r], list(r)
+    first = [float(row @ row) for row in r]
+    power, count = list(first), [0] * len(r)
+    for _ in range(iterations):
+        on = [i for i in range(len(r)) if power[i] > tolerance**2 * first[i]]
+        if not on:
+            break
+        for i, row in zip(on, A(torch.stack([p[i] for i in on])), strict=True):
+            Ap = row.clone()
+            step = power[i] / float(p[i] @ Ap)
+            x[i] = x[i] + step * p[i]
+            r[i] = r[i] - step * Ap
+            before, power[i] = power[i], float(r[i] @ r[i])
+            p[i] = r[i] + (power[i] / before) * p[i]
+            count[i] += 1
+    return [Solution(x[i], count[i], (power[i] / first[i]) ** 0.5 if first[i] else 0.0) for i in range(len(r))]

@@ -12,6 +12,7 @@ from contracts.errors import UserError
 from contracts.variables import Quantity
 from networks.climate import file
 from networks.climate.gaussian import Climate
+from neural_da import minimise
 from neural_da.climatology import Climatology, Drawn, Observed, Prepared
 from neural_da.draws import Draws
 from neural_da.problem import Problem, Term
@@ -142,7 +143,7 @@ def test_a_prior_without_full_rank_is_conditioned_as_well():
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_bits_of_a_member_depend_on_no_other_member_and_no_thread(precision):
-    climate, table, draws = climates.climate(climates.space(8, 16)), soundings(60, 0.5), Draws(1, TIME, MEMBERS)
+    climate, table, draws = climates.climate(climates.space(7, 18)), soundings(61, 0.5), Draws(1, TIME, MEMBERS)
     production = dict(tolerance=0.02, precision=precision)
     all_of_them = prepared(climate, **production).analyse(problem(climate, table), draws).members
     for members, threads in (([3], 1), ([5, 0], 2), ([1, 2, 3, 4], 3)):
@@ -164,8 +165,9 @@ def test_the_system_is_symmetric_and_the_tangent_that_of_h():
     mean = torch.as_tensor(climate.mean(TIME)).flatten(1)
     (term,) = problem(climate, table).terms
     observed = Observed(climate, term, term.tangent(mean, torch.float64))
-    u, w = torch.tensor(rng.standard_normal((2, 20)))
-    assert float(u @ observed.system(w)) == pytest.approx(float(w @ observed.system(u)), rel=1e-10)
+    u, w = vectors = torch.tensor(rng.standard_normal((2, 20)))
+    Au, Aw = observed.system(vectors)
+    assert float(u @ Aw) == pytest.approx(float(w @ Au), rel=1e-10)
 
     v = climate.draw(rng.standard_normal(space.shape))
     y = torch.tensor(table.value)
@@ -189,3 +191,24 @@ def test_an_experiment_within_the_years_of_the_prior_is_refused(tmp_path, monkey
     assert Climatology().prepared(experiment, climate.space).prior.scale.dtype == np.float32
     with pytest.raises(UserError, match="climatology works on the CPU, got 'cuda'"):
         Climatology(device="cuda").prepared(experiment, climate.space)
+
+
+def test_right_hand_sides_are_solved_together_as_alone():
+    """Row by row the same bits, and none asked for once it is done; one of them is zero."""
+    rng = np.random.default_rng(0)
+    roots = torch.tensor(rng.standard_normal((31, 31)))
+    A = torch.eye(31, dtype=torch.float64) + roots @ roots.T
+    b = torch.tensor(rng.standard_normal((5, 31)) * [[1], [100], [0], [1], [1]])
+    b[3] = A[:, 0] + A[:, 1]
+    asked = []
+
+    def of_rows(p):
+        asked.append(len(p))
+        return torch.stack([A @ row.clone() for row in p])
+
+    together = minimise.conjugate_gradients_together(of_rows, b, 1e-8, 60)
+    for one, row in zip(together, b, strict=True):
+        alone = minimise.conjugate_gradients(lambda p: A @ p, row.clone(), 1e-8, 60)
+        assert torch.equal(one.x, alone.x) and (one.iterations, one.residual) == (alone.iterations, alone.residual)
+        np.testing.assert_allclose(A @ one.x, row, atol=1e-5)
+    assert asked == [sum(one.iterations > step for one in together) for step in range(len(asked))] and asked[0] == 4
