@@ -1,7 +1,5 @@
 """The section [network] of an experiment file that trains a ClimaX."""
 
-
-
 from contracts.config import NotNegative, Positive, PositiveFloat, Section
 
 

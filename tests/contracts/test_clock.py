@@ -10,7 +10,7 @@ import pytest
 from contracts import clock
 from contracts.clock import Clock
 from contracts.errors import UserError
-from tests.contracts.test_shell import experiment_of
+from tests.contracts.case import experiment_of
 
 
 @pytest.fixture

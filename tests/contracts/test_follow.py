@@ -11,7 +11,7 @@ import pytest
 from contracts import follow, frozen
 from contracts.errors import UserError
 from tests.builders import TIME
-from tests.contracts.test_shell import TEXT, experiment_of
+from tests.contracts.case import TEXT, experiment_of
 
 # Steps of `name`: for each number wait for the file in.N, take a while over the step, write out.N.
 SERVICE = """

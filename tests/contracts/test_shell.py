@@ -8,26 +8,7 @@ import pytest
 from contracts import __main__ as shell
 from contracts import config, frozen
 from contracts.errors import UserError
-
-TEXT = """
-[experiment]
-name = "short"
-start = 1989-01-01T18:00:00Z
-end = 1989-01-02T06:00:00Z
-members = 3
-[inflation]
-factor = 1.1
-"""
-
-
-def written(folder, text=TEXT):
-    path = folder / "short.toml"
-    path.write_text(text)
-    return path
-
-
-def experiment_of(folder):
-    return config.load(written(folder), shell.Settings).experiment
+from tests.contracts.case import TEXT, written
 
 
 def test_a_shell_reads_what_the_file_says(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps, Trac
 from letkf_mpi.local.relaxation import rtpp, rtps
 from letkf_mpi.solvers import Letkf
 from letkf_mpi.solvers.hybrid import Hybrid
-from tests.letkf_mpi.test_solvers import problem, rows
+from tests.letkf_mpi.problems import problem, rows
 
 METHODS = [(AdaptiveRtpp, rtpp_estimate), (AdaptiveRtps, rtps_estimate)]
 

@@ -5,7 +5,7 @@ import pytest
 
 from letkf_mpi.solvers import Letkf
 from letkf_mpi.solvers.hybrid import Hybrid
-from tests.letkf_mpi.test_solvers import problem
+from tests.letkf_mpi.problems import problem
 
 
 def centred(shape: tuple[int, int], seed: int) -> np.ndarray:

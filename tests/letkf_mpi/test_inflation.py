@@ -5,7 +5,7 @@ import pytest
 
 from contracts.errors import UserError
 from letkf_mpi.local.inflation import Adaptive, Constant
-from tests.letkf_mpi.test_solvers import problem, rows
+from tests.letkf_mpi.problems import problem, rows
 
 
 def slow(local, settings):

@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from letkf_mpi.solvers.particle import ParticleFilter, forget
 from letkf_mpi.solvers.resampling import monte_carlo, sinkhorn
-from tests.letkf_mpi.test_solvers import problem, rows
+from tests.letkf_mpi.problems import problem, rows
 
 KINDS = [dict(resampling="sinkhorn"), dict(resampling="monte_carlo")]
 PLAIN = dict(kernel=0.0, least_effective=1.0)

@@ -5,7 +5,7 @@ import pytest
 
 from letkf_mpi.solvers import Letkf
 from letkf_mpi.solvers.perturbed import PerturbedObservations
-from tests.letkf_mpi.test_solvers import close, problem, rows
+from tests.letkf_mpi.problems import close, problem, rows
 
 SHARES = [0.0, 0.3, 1.0]
 

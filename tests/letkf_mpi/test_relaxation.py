@@ -5,7 +5,7 @@ import pytest
 
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps, spread
 from letkf_mpi.solvers import Letkf
-from tests.letkf_mpi.test_solvers import problem
+from tests.letkf_mpi.problems import problem
 
 
 def perturbations(scale, seed, k=6):

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.letkf_mpi.case import NOW
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
+NEXT = "1989010112"
 
 
 def mpirun(ranks: int, *arguments: object, timeout: float = 120.0, **environment: str) -> subprocess.CompletedProcess:
@@ -24,6 +27,13 @@ def start(ranks: int, *arguments: object) -> subprocess.Popen:
     command = [str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, arguments)]
     return subprocess.Popen(command, env=_environment({}), cwd=CHECKOUT, stderr=subprocess.PIPE, text=True,
                             start_new_session=True)
+
+
+def analyse(made, ranks=1, time=(NOW,)):
+    program = ("-m", "letkf_mpi.analysis", made.toml, *time)
+    job = alone(*program) if ranks == 1 else mpirun(ranks, *program)
+    assert job.returncode == 0, job.stderr
+    return job
 
 
 def _run(command: list[str], timeout: float, environment: dict[str, str]) -> subprocess.CompletedProcess:

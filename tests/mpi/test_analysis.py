@@ -11,17 +11,9 @@ from letkf_mpi.config import Settings
 from tests.builders import TIME
 from tests.letkf_mpi import case
 from tests.letkf_mpi.case import NOW
-from tests.mpi.launcher import alone, mpirun
+from tests.mpi.launcher import alone, analyse, mpirun
 
 ADAPTIVE = '[inflation]\nmethod = "adaptive"\n[relaxation]\nmethod = "rtps"\nalpha = 0.8\n'
-NEXT = "1989010112"
-
-
-def analyse(made, ranks=1, time=(NOW,)):
-    program = ("-m", "letkf_mpi.analysis", made.toml, *time)
-    job = alone(*program) if ranks == 1 else mpirun(ranks, *program)
-    assert job.returncode == 0, job.stderr
-    return job
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from contracts import field, observations, state, times
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
-from tests.mpi.launcher import alone
-from tests.mpi.test_analysis import NEXT, analyse
+from tests.mpi.launcher import NEXT, alone, analyse
 
 STATES = 'states = "climate/*.nc"'
 METHODS = {

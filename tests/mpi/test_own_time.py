@@ -13,8 +13,8 @@ from contracts.variables import Flag
 from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
-from tests.mpi.launcher import alone
-from tests.mpi.test_analysis import NEXT, NOW, analyse
+from tests.letkf_mpi.case import NOW
+from tests.mpi.launcher import NEXT, alone, analyse
 
 SLOTS = Slots(every_hours=2.0, window_hours=(-2.0, 3.0))
 SECTION = "[slots]\nevery_hours = 2\nwindow_hours = [-2, 3]\n"

@@ -8,8 +8,7 @@ import pytest
 from contracts import observations, times
 from contracts.variables import Flag
 from tests.letkf_mpi import case
-from tests.mpi.launcher import alone
-from tests.mpi.test_analysis import analyse
+from tests.mpi.launcher import alone, analyse
 
 MEMBERS = 6
 NOW = "1989010112"

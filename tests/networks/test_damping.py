@@ -18,7 +18,7 @@ from networks.climax.stepping import Damped, Stepping
 from networks.training import config, loop, samples
 from networks.training.task import Place
 from tests.networks import climax_builders as made
-from tests.networks.test_harmonics import harmonic
+from tests.networks.fields import harmonic
 from tests.networks.training_case import TRAINING
 
 FACTOR = 0.5

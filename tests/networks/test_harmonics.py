@@ -2,20 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy.special import sph_harm_y
 
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from networks import harmonics
 from networks.harmonics import Filter
+from tests.networks.fields import harmonic
 
 GRIDS = [Grid.regular(32, 64), Grid.regular(33, 64, True), Grid.regular(24, 40)]
-
-
-def harmonic(grid: Grid, n: int, m: int, phase: float = 0.3) -> np.ndarray:
-    """A real harmonic (lat, lon) of degree n and order m, by SciPy."""
-    lat, lon = np.meshgrid(np.deg2rad(grid.lat), np.deg2rad(grid.lon), indexing="ij")
-    return (sph_harm_y(n, m, np.pi / 2 - lat, lon) * np.exp(1j * phase)).real
 
 
 def one_field(grid: Grid) -> StateSpace:

@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 START = datetime(1989, 1, 1, tzinfo=UTC)
 MEMBERS, CYCLES, RANKS = 8, 2, 2
 CYCLE_LIMIT_S = 180  # a cycle run that takes longer hangs
+TIMES = ["1989010100", "1989010106"]
 
 TEXT = """
 [experiment]
@@ -237,3 +238,12 @@ def same(first: dict, second: dict) -> None:
         assert first[file].keys() == second[file].keys(), file
         for name in first[file]:
             assert first[file][name].tobytes() == second[file][name].tobytes(), f"{file}: {name} differs"
+
+
+def member(made: Experiment, number: int = 3, kind: str = "background", at: str = TIMES[0]) -> Path:
+    return made.folder / at / kind / f"m{number:04d}.nc"
+
+
+def truncate(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])

@@ -18,19 +18,19 @@ from tests.system.experiment import (
     CYCLES,
     MEMBERS,
     RANKS,
-    Experiment,
+    TIMES,
     copy,
     data,
     kill,
+    member,
     nothing_half_written,
     processes_of,
     resumes_to_the_same,
     told,
+    truncate,
     until,
 )
 from verify import score_file
-
-TIMES = ["1989010100", "1989010106"]
 
 
 def test_it_runs_and_learns(finished):
@@ -54,8 +54,8 @@ def test_it_runs_and_learns(finished):
 
 def test_the_forecast_of_persistence_is_the_analysis(finished):
     files = data(finished[0].folder)
-    for member in range(1, MEMBERS + 1):
-        before, after = files[f"{TIMES[0]}/analysis/m{member:04d}.nc"], files[f"{TIMES[1]}/background/m{member:04d}.nc"]
+    for number in range(1, MEMBERS + 1):
+        before, after = files[f"{TIMES[0]}/analysis/m{number:04d}.nc"], files[f"{TIMES[1]}/background/m{number:04d}.nc"]
         np.testing.assert_array_equal(before["temperature"], after["temperature"])
 
 
@@ -146,10 +146,6 @@ def test_an_unknown_setting_stops_at_the_first_step(fresh):
     assert not (fresh.folder / TIMES[0] / "analysis").exists()
 
 
-def member(made: Experiment, number: int = 3, kind: str = "background", at: str = TIMES[0]) -> Path:
-    return made.folder / at / kind / f"m{number:04d}.nc"
-
-
 def test_without_a_first_ensemble_it_says_how_to_make_one(fresh, finished):
     member(fresh).unlink()
     done = fresh.run()
@@ -157,11 +153,6 @@ def test_without_a_first_ensemble_it_says_how_to_make_one(fresh, finished):
     assert "no complete ensemble of 8 members to begin with; run: run/prepare.sh" in done.stderr
     assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
     resumes_to_the_same(fresh, finished)
-
-
-def truncate(path: Path) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
 
 
 def never_finished(path: Path) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.campaign import fill, small_disk
-from tests.system.experiment import copy, data, resumes_to_the_same, same, told, until
-from tests.system.test_cycle import TIMES, member, truncate
+from tests.system.experiment import TIMES, copy, data, member, resumes_to_the_same, same, told, truncate, until
 
 MODES = ["", "--services"]
 

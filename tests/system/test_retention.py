@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 
-from tests.system.experiment import CYCLES, MEMBERS, copy, data
-from tests.system.test_cycle import TIMES
+from tests.system.experiment import CYCLES, MEMBERS, TIMES, copy, data
 
 LAST = "1989010112"  # the background after the last analysis
 

@@ -7,16 +7,16 @@ import pytest
 from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
 from tests import builders
-from tests.verify import test_fit
+from tests.verify import case
 from verify import consistency, consistency_report
 from verify.consistency import Sums
 
-LAYERS = test_fit.LAYERS
+LAYERS = case.LAYERS
 K = 6
 
 
 def departures(seed: int = 0) -> Departures:
-    table = test_fit.departures(seed)
+    table = case.departures(seed)
     return table.with_columns(background_rank=np.random.default_rng(seed).integers(0, K + 1, len(table)))
 
 

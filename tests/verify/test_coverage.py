@@ -11,7 +11,7 @@ from contracts.errors import UserError
 from contracts.observations import Source
 from contracts.variables import Flag
 from tests import builders
-from tests.verify.test_program import experiment
+from tests.verify.case import experiment
 from verify import __main__ as verify
 from verify import coverage
 

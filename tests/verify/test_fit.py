@@ -3,31 +3,9 @@
 import numpy as np
 import pytest
 
-from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
-from tests import builders
+from tests.verify.case import LAYERS, departures
 from verify import fit, groups
-
-LAYERS = (1100, 700, 300, 0)
-
-
-def departures(seed: int = 0, count: int = 400) -> Departures:
-    """Random rows of all fates; those that could not be compared have NaN equivalents."""
-    rng = np.random.default_rng(seed)
-    rows = builders.observations(
-        rng.standard_normal(count),
-        quantity=rng.choice([Quantity.temperature, Quantity.surface_pressure, Quantity.u_component_of_wind], count),
-        flag=rng.choice([Flag.assimilated, Flag.withheld, Flag.monitored, Flag.bad_mark], count),
-        type=rng.choice([120, 220, 233], count),
-        pressure=rng.choice([1000e2, 700e2, 500e2, 300e2, 100e2], count),
-        error=rng.uniform(0.5, 2.0, count),
-    )
-    equivalents = rng.standard_normal((4, count))
-    equivalents[1], equivalents[3] = np.abs(equivalents[1]), np.abs(equivalents[3])
-    equivalents[:, rows.flag == Flag.bad_mark] = np.nan
-    names = ("background_mean", "background_spread", "analysis_mean", "analysis_spread")
-    columns = dict(zip(names, equivalents, strict=True))
-    return Departures(**{name: getattr(rows, name) for name in rows.__dataclass_fields__}, **columns)
 
 
 def test_each_group_is_what_its_rows_say():

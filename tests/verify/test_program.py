@@ -3,71 +3,18 @@
 import subprocess
 import sys
 from dataclasses import fields
-from datetime import timedelta
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
 
-from contracts import config, errors, observations, state, static, times
-from contracts.observations import Source
-from contracts.state import State
+from contracts import config, errors, state, times
 from contracts.variables import Flag
-from tests import builders
-from tests.verify.test_fit import departures
+from tests.verify.case import MEMBERS, TIMES, departures, experiment, run
 from verify import __main__ as verify
 from verify import groups, score_file, scores, summary
 from verify.config import Settings
-
-MEMBERS = 3
-TIMES = [builders.TIME, builders.TIME + timedelta(hours=6)]
-
-
-def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True) -> Path:
-    """Write all that verification reads, for two times; returns the experiment file."""
-    monkeypatch.setenv("WORK", str(folder))
-    text = f"""
-[experiment]
-name = "made"
-start = {TIMES[0].isoformat()}
-end = {TIMES[1].isoformat()}
-members = {MEMBERS}
-[grid]
-nlat = 8
-nlon = 16
-[state]
-levels_hpa = [500, 850, 925]
-[verify]
-truth = "{'nature/%Y%m%d%H.nc' if with_truth else ''}"
-"""
-    path = folder / "made.toml"
-    path.write_text(text)
-    settings = config.load(path, Settings)
-    space, home = settings.state.space(settings.grid.grid()), settings.experiment.folder
-    for n, time in enumerate(TIMES):
-        here = home.at(time)
-        state.write(settings.truth(time) or folder / "unused.nc", builders.random_state(space, 100 + n, time))
-        for e, ensemble in enumerate((here.background, here.analysis)):
-            for m in range(1, MEMBERS + 1):
-                state.write(ensemble.member(m), builders.random_state(space, 1000 * n + 100 * e + m, time), member=m)
-            state.write(ensemble.mean, builders.random_state(space, 7 + e, time), statistic="mean")
-        if free:
-            for name in ("mean", "spread"):
-                positive = np.abs(builders.random_state(space, 5, time).data)
-                state.write(getattr(home.free(time), name), State(space, positive, time), statistic=name)
-        window = (time - timedelta(hours=3), time + timedelta(hours=3))
-        observations.write(here.departures, departures(n), Source(time, window))
-    half_land = np.zeros(space.grid.shape)
-    half_land[:, :8] = 1.0
-    static.write(home.static, static.Static(space.grid, np.zeros(space.grid.shape), half_land))
-    return path
-
-
-def run(path: Path) -> Settings:
-    for time in TIMES:
-        verify.main(["scores", str(path), times.name(time)])
-    return config.load(path, Settings)
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, 1e-9])

@@ -13,7 +13,7 @@ import pytest
 from contracts import observations, state
 from contracts.variables import Flag, Quantity
 from tests.verify import watched
-from tests.verify.test_program import TIMES, experiment
+from tests.verify.case import TIMES, experiment
 from verify import __main__ as verify
 from verify import charts, groups, page, score_file, serve, status
 from verify.report.material import Material

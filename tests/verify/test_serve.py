@@ -10,7 +10,7 @@ import pytest
 
 from contracts import errors, times
 from tests.verify import watched
-from tests.verify.test_program import TIMES
+from tests.verify.case import TIMES
 from verify import serve, status
 from verify.summary import number
 

@@ -16,7 +16,7 @@ from contracts import clock, observations, times
 from contracts.observations import Delivery
 from contracts.variables import Flag, Quantity
 from tests.verify import watched
-from tests.verify.test_program import MEMBERS, TIMES
+from tests.verify.case import MEMBERS, TIMES
 from verify import __main__ as verify
 from verify import prometheus, score_file, status, watch
 

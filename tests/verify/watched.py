@@ -9,16 +9,15 @@ from contracts.field import Field
 from contracts.observations import Source
 from contracts.state import State
 from tests import builders
-from tests.verify import test_program
-from tests.verify.test_fit import departures
-from tests.verify.test_program import MEMBERS, TIMES
+from tests.verify import case
+from tests.verify.case import MEMBERS, TIMES, departures
 from verify.config import Settings
 
 
 def finished(folder: Path, monkeypatch, with_truth: bool = True) -> tuple[Path, Settings]:
     """The experiment file and its settings: two cycles, scored, with spreads, ranks and the analysis's fields."""
-    path = test_program.experiment(folder, monkeypatch, with_truth)
-    settings = test_program.run(path)
+    path = case.experiment(folder, monkeypatch, with_truth)
+    settings = case.run(path)
     experiment, space = settings.experiment, settings.state.space(settings.grid.grid())
     for n, time in enumerate([*TIMES, TIMES[-1] + experiment.step]):
         here = experiment.folder.at(time)
