@@ -35,7 +35,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Analysed:
-    """`members` float32 (m, channel, column), those that `problem.members` asked for.
+    """`members` float32 (m, channel, column), those that `problem.members` asked for, which may be none.
 
     `fields` are written for the eye and for other programs, each (level, column) or (channel, column) by name: of the
     analysis levels, or of all channels as a state.  `carried` are the numbers that the next time is given.

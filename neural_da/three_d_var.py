@@ -15,7 +15,6 @@ G^T, and the mean of all members' analyses the analysis of their mean.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -33,6 +32,7 @@ from neural_da.draws import Draws
 from neural_da.method import Analysed, MethodSettings, Needs, PositiveFloat
 from neural_da.minimise import Solution
 from neural_da.problem import Problem, Tangent
+from neural_da.side_by_side import each_member, stacked
 
 log = logging.getLogger("neural_da.three_d_var")
 
@@ -76,14 +76,13 @@ class Prepared:
         if not problem.nobs:
             return Analysed(problem.background[problem.members])
         values = problem.perturbed(draws.observation_errors(problem.rows))
-        with ThreadPoolExecutor(self.settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            each = [pool.submit(self.member, problem, number, [y[i] for y in values])
-                    for i, number in enumerate(problem.members)]
-            found = [one.result() for one in each]
-        before, after, iterations = np.array([(one.before, one.after, one.iterations) for one in found]).T
-        log.info("J per observation %.4g -> %.4g; iterations %.1f, at most %d", before.mean(), after.mean(),
-                 iterations.mean(), iterations.max())
-        return Analysed(np.stack([one.x for one in found]))
+        found = each_member(problem, lambda i, number: self.member(problem, number, [y[i] for y in values]),
+                            self.settings.threads)
+        if found:
+            before, after, iterations = np.array([(one.before, one.after, one.iterations) for one in found]).T
+            log.info("J per observation %.4g -> %.4g; iterations %.1f, at most %d", before.mean(), after.mean(),
+                     iterations.mean(), iterations.max())
+        return Analysed(stacked(problem, [one.x for one in found]))
 
     def member(self, problem: Problem, number: int, y: Sequence[np.ndarray]) -> "Minimised":
         """The analysis of member `number` with its own observed values `y` (n,) of each term."""
