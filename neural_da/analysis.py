@@ -15,7 +15,7 @@ then makes what is missing and finishes.
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -25,14 +25,15 @@ from contracts import config, frozen, launcher, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse, read_observations
 from contracts.errors import UserError
 from contracts.follow import Follower
+from contracts.observations import Source
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
-from neural_da import check, files, memory
+from neural_da import check, files, memory, observe
 from neural_da.config import Settings
 from neural_da.draws import Draws
-from neural_da.method import Method
-from neural_da.observe import Observed
+from neural_da.method import Analysed, Method
+from neural_da.observe import Compared
 from neural_da.problem import Problem
 from obsoperator import accounts
 
@@ -80,34 +81,40 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
         memory.expect(settings, space, method, len(table))
         given = files.read(settings, space, method.needs, time)
     with phase("H(x)"):
-        observed = Observed(settings, space, analyst.static)
-        compared = observed.compare(table, given.background, given.slots, time)
-        terms = observed.terms(compared)
+        compared = observe.compare(settings, space, analyst.static, table, given.background, given.slots, time)
     with phase("analysis"):
         wanted = np.arange(experiment.members) if members is None else members
         if rest:
             wanted = np.flatnonzero(~files.there(out.files, experiment.members))
-        problem = Problem(time, space, given.background, terms, wanted, len(table), given.slots, given.earlier,
-                          given.carried)
+        problem = Problem(time, space, given.background, compared.terms(neural.device), wanted, len(table), given.slots,
+                          given.earlier, given.carried)
         found = method.analyse(problem, Draws(experiment.seed, time, experiment.members))
-        X = check.humid(found.members, given.background[wanted], space, neural.humidity_below_hpa)
-        check.finite(X, space)
-    if members is not None:
+        found = replace(found, members=check.sane(found.members, given.background[wanted], space,
+                                                  neural.humidity_below_hpa))
+    if members is None:
+        finish(analyst, out, given.background, compared, found, wanted, source, phase)
+    else:
         with phase("write"), paths.side_by_side() as disk:
-            out.members(X, wanted, disk)
-        log.info("%d of %d members written; %s", len(wanted), experiment.members, phase.line())
-        return
-    whole = files.whole(out, X, wanted, experiment.members)
+            out.members(found.members, wanted, disk)
+    for line in (f"{len(wanted)} of {experiment.members} members analysed", memory.peak_line(), phase.line()):
+        log.info("%s", line)
+
+
+def finish(analyst: Analyst, out: Writer, background: np.ndarray, compared: Compared, found: Analysed,
+           wanted: np.ndarray, source: Source, phase: Phases) -> None:
+    """All files but those of members that are there: of the members `wanted`, of all together, `departures.nc` last."""
+    settings = analyst.settings
+    whole = files.whole(out, found.members, wanted, settings.experiment.members)
+    mean, spread = check.moments(whole, background, analyst.space, settings.neural.least_spread)
     with phase("H(x)"):
-        moments = check.moments(whole, given.background, space, neural.least_spread)
         final = compared.final(whole)
     with phase("write"):
         with paths.side_by_side() as disk:
-            out.members(X, wanted, disk)
-            out.statistics(*moments, disk)
+            out.members(found.members, wanted, disk)
+            out.statistics(mean, spread, disk)
             files.write_beside(out, found, disk)
         out.last(final, source)
-    for line in (*accounts.observations_table(final), memory.peak_line(), phase.line()):
+    for line in accounts.observations_table(final):
         log.info("%s", line)
 
 

@@ -11,22 +11,20 @@ from contracts.state import StateSpace
 log = logging.getLogger("neural_da.analysis")
 
 
-def humid(X: np.ndarray, background: np.ndarray, space: StateSpace, below_hpa: float) -> np.ndarray:
+def sane(X: np.ndarray, background: np.ndarray, space: StateSpace, below_hpa: float) -> np.ndarray:
     """`X` (m, channel, column) with the background's humidity at and above `below_hpa`, and none that is negative
-    elsewhere; the log says how many were."""
+    elsewhere.
+
+    The log says how many were.  Raises UserError that names the first channel that is not finite everywhere.
+    """
     kept = humidity.kept(space, below_hpa)
-    respected = np.where(kept[:, None], background, X)
-    found, clipped = humidity.not_negative(respected, humidity.humid(space) & ~kept)
+    found, clipped = humidity.not_negative(np.where(kept[:, None], background, X), humidity.humid(space) & ~kept)
     log.info("%d negative humidities set to 0", clipped.sum())
-    return found
-
-
-def finite(X: np.ndarray, space: StateSpace) -> None:
-    """Raises UserError that names the first channel of `X` (m, channel, column) that is not finite everywhere."""
-    for channel, values in zip(space.channels, X.swapaxes(0, 1), strict=True):
+    for channel, values in zip(space.channels, found.swapaxes(0, 1), strict=True):
         if lost := np.count_nonzero(~np.isfinite(values)):
             raise UserError(f"{channel.name} of the analysis is not finite in {lost} of {values.size} numbers; nothing "
                             "was written; look for what is not finite in background and observations")
+    return found
 
 
 def moments(X: np.ndarray, background: np.ndarray, space: StateSpace,

@@ -19,8 +19,9 @@ from contracts.static import Static
 from contracts.variables import Flag
 from neural_da.config import Settings
 from neural_da.problem import Term
-from obsoperator import Forward, departures, tensors
+from obsoperator import Forward, comparison, tensors
 from obsoperator.departures import FirstGuess
+from obsoperator.own_time import AtSlots, Between
 
 AT_ANALYSIS = timedelta()
 
@@ -34,71 +35,36 @@ class Compared:
     offsets: Sequence[timedelta]
     slot: np.ndarray  # (nobs,)
 
+    def terms(self, device: str) -> tuple[Term, ...]:
+        """Those times that have observations to assimilate."""
+        chosen = self.guess.table.flag == Flag.assimilated
+        rows = [np.flatnonzero(chosen & (self.slot == number)) for number in range(len(self.offsets))]
+        return tuple(self._term(offset, of_it, device)
+                     for offset, of_it in zip(self.offsets, rows, strict=True) if of_it.size)
+
+    def _term(self, offset: timedelta, rows: np.ndarray, device: str) -> Term:
+        table = self.guess.table.select(rows)
+        variance = table.error.astype(np.float64) ** 2
+        return Term(offset, table, rows, tensors.on(self.forward.select(rows), device, torch.float64),
+                    torch.tensor(table.value, device=device), torch.tensor(variance, device=device))
+
     def final(self, analysis: np.ndarray) -> Departures:
         """The rows of `departures.nc`, from the analysis (k, channel, column)."""
         return self.guess.with_analysis(self.forward.apply(analysis).T)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What H is made from, whichever the table."""
-
-    settings: Settings
-    space: StateSpace
-    static: Static
-
-    def forward(self, table: Observations) -> Forward:
-        """H of the rows of a table."""
-        return Forward.of(table, self.space, self.static, self.settings.neural.max_height_difference_m)
-
-    def terms(self, compared: Compared) -> tuple[Term, ...]:
-        """Those times that have observations to assimilate."""
-        chosen = compared.guess.table.flag == Flag.assimilated
-        rows = [np.flatnonzero(chosen & (compared.slot == number)) for number in range(len(compared.offsets))]
-        return tuple(self._term(offset, compared, of_it)
-                     for offset, of_it in zip(compared.offsets, rows, strict=True) if of_it.size)
-
-    def _term(self, offset: timedelta, compared: Compared, rows: np.ndarray) -> Term:
-        device, table = self.settings.neural.device, compared.guess.table.select(rows)
-        variance = table.error.astype(np.float64) ** 2
-        return Term(offset, table, rows, tensors.on(compared.forward.select(rows), device, torch.float64),
-                    torch.tensor(table.value, device=device), torch.tensor(variance, device=device))
-
-    def compare(self, table: Observations, background: np.ndarray, slots: Mapping[timedelta, np.ndarray],
-                time: datetime) -> Compared:
-        """The fate of every row from `background` (k, channel, column) and that of the `slots`, none where H(x) is to
-        be at the analysis time."""
-        forward, drift = self.forward(table), None
-        hx, flag = forward.apply(background).T, forward.flag
-        offsets: Sequence[timedelta] = (AT_ANALYSIS,)
-        slot = np.zeros(len(table), int)
-        if slots:
-            offsets = sorted([AT_ANALYSIS, *slots])
-            slot, inside = nearest(table.time - times.to_seconds(time), offsets)
-            flag = np.where(inside | (flag != Flag.passed), flag, np.int8(Flag.out_of_window))
-            own = self._at_slots(forward, {AT_ANALYSIS: background, **slots}, offsets, slot)
-            hx, drift = own, own.mean(axis=1) - hx.mean(axis=1)
-        seed = self.settings.experiment.seed, int(times.name(time))
-        guess = departures.first_guess(table, hx, forward.ground_pressure(background).T, flag,
-                                       self.settings.background_check, seed, drift)
-        return Compared(guess, forward, offsets, slot)
-
-    @staticmethod
-    def _at_slots(forward: Forward, states: Mapping[timedelta, np.ndarray], offsets: Sequence[timedelta],
-                  slot: np.ndarray) -> np.ndarray:
-        """H(x) (nobs, k) of each row at its slot."""
-        hx = np.full((forward.flag.size, len(states[AT_ANALYSIS])), np.nan)
-        for number, offset in enumerate(offsets):
-            rows = np.flatnonzero(slot == number)
-            if rows.size:
-                hx[rows] = forward.select(rows).apply(states[offset]).T
-        return hx
-
-
-def nearest(seconds: np.ndarray, offsets: Sequence[timedelta]) -> tuple[np.ndarray, np.ndarray]:
-    """Of times (n,) in s from the analysis time the number of the nearest of the `offsets`, ascending, and whether they
-    lie no further beyond the first or the last one than half a slot."""
-    at = np.array([offset.total_seconds() for offset in offsets])
-    between = (at[1:] + at[:-1]) / 2
-    half = (at[1:] - at[:-1]).max(initial=0.0) / 2
-    return np.searchsorted(between, seconds, side="right"), (at[0] - half <= seconds) & (seconds <= at[-1] + half)
+def compare(settings: Settings, space: StateSpace, static: Static, table: Observations, background: np.ndarray,
+            slots: Mapping[timedelta, np.ndarray], time: datetime) -> Compared:
+    """The fate of every row from `background` (k, channel, column) and that at the `slots`, none where H(x) is to be at
+    the analysis time."""
+    forward = Forward.of(table, space, static, settings.neural.max_height_difference_m)
+    states = dict(sorted({AT_ANALYSIS: background, **slots}.items()))
+    offsets, at_slots, slot = tuple(states), None, np.zeros(len(table), int)
+    if slots:
+        seconds = np.array([offset.total_seconds() for offset in offsets])
+        between = Between.nearest(table.time - times.to_seconds(time), seconds)
+        slot = between.before + between.weight.astype(int)
+        at_slots = AtSlots(between, len(offsets), list(states.values()).__getitem__)
+    seed = settings.experiment.seed, int(times.name(time))
+    guess = comparison.judge(table, comparison.observe(forward, background, at_slots), settings.background_check, seed)
+    return Compared(guess, forward, offsets, slot)
