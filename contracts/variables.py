@@ -104,7 +104,7 @@ class Quantity(IntEnum):
     @property
     def at_surface(self) -> bool:
         """Whether the quantity belongs to a surface channel (compared there whatever its pressure)."""
-        return self >= Quantity.surface_pressure
+        return not VARIABLES[self.variable].on_levels
 
 
 _FIELDS = {

@@ -8,7 +8,7 @@ import numpy as np
 from contracts.observations import Observations
 from contracts.state import StateSpace
 from contracts.static import Static
-from contracts.variables import VARIABLES, Flag, Quantity
+from contracts.variables import VARIABLES, Flag
 from obsoperator import operators, station_pressure
 from obsoperator.operators import OPERATORS, Site
 from obsoperator.part import Part, Rows
@@ -61,7 +61,7 @@ class Forward:
                 part = operator(site(rows))
                 flag[rows] = part.flag
                 parts.append(part.existing())
-        low = somewhere & (table.quantity < Quantity.surface_pressure) & (table.pressure >= _LEAST_GROUND_PRESSURE)
+        low = somewhere & ~table.at_surface & (table.pressure >= _LEAST_GROUND_PRESSURE)
         ground = None
         if low.any() and station_pressure.is_possible(space):
             has = np.zeros(first.size, bool)

@@ -6,7 +6,8 @@ Instead a station that stands too high or too low above the model's orography is
 A quantity without a model field is flagged `no_model_field`.
 
 An operator takes a `Site` (where n observations stand in the model) and gives a `Part`: a flag for each row, the
-entries of a state that it needs and their formula.  A new quantity is one such function and one row in OPERATORS.
+entries of a state that it needs and their formula.  A new quantity that is a field of the model needs none of its own;
+another one is such a function and a row in OPERATORS.
 """
 
 from collections.abc import Callable
@@ -108,18 +109,15 @@ def surface_pressure(site: Site) -> Part:
     return Part(site.rows, flag, *station_pressure.at_height(site.space, site.stencil, site.orography, site.elevation))
 
 
-OPERATORS: dict[Quantity, Operator] = {
-    Quantity.u_component_of_wind: on_levels("u_component_of_wind"),
-    Quantity.v_component_of_wind: on_levels("v_component_of_wind"),
-    Quantity.temperature: on_levels("temperature"),
+def interpolated(quantity: Quantity) -> Operator:
+    """The operator of a quantity that is a field of the model."""
+    return at_surface(quantity.variable) if quantity.at_surface else on_levels(quantity.variable)
+
+
+OPERATORS: dict[Quantity, Operator] = {quantity: interpolated(quantity) for quantity in Quantity} | {
     Quantity.virtual_temperature: virtual_temperature,
-    Quantity.specific_humidity: on_levels("specific_humidity"),
     Quantity.geopotential_height: on_levels("geopotential", 1.0 / GRAVITY),
     Quantity.surface_pressure: surface_pressure,
-    Quantity.temperature_2m: at_surface("2m_temperature"),
-    Quantity.specific_humidity_2m: at_surface("2m_specific_humidity"),
-    Quantity.u_component_of_wind_10m: at_surface("10m_u_component_of_wind"),
-    Quantity.v_component_of_wind_10m: at_surface("10m_v_component_of_wind"),
 }
 
 

@@ -1,12 +1,13 @@
-"""H(x) of a whole table beside the sparse matrix products that it consists of."""
+"""H(x) of a whole table, in NumPy and in torch, beside the sparse matrix products that it consists of."""
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import Quantity
-from obsoperator import Forward
+from obsoperator import Forward, tensors
 from tests import builders
 
 LEVELS = (5_000.0, 25_000.0, 50_000.0, 60_000.0, 70_000.0, 85_000.0, 92_500.0)
@@ -27,6 +28,22 @@ def test_one_member(benchmark):
     H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
     x = builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1).astype(np.float64)
     assert np.isfinite(benchmark(H.apply, x)).all()
+
+
+def test_one_member_in_torch(benchmark):
+    benchmark.group = GROUP
+    H = tensors.on(Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0))
+    x = torch.tensor(builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1), dtype=torch.float64)
+    assert torch.isfinite(benchmark(H.apply, x)).all()
+
+
+def test_the_gradient_of_one_member(benchmark):
+    """H(x) and H'(x)ᵀ of a vector."""
+    benchmark.group = GROUP
+    H = tensors.on(Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0))
+    x = torch.tensor(builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1), dtype=torch.float64,
+                     requires_grad=True)
+    assert torch.isfinite(benchmark(lambda: torch.autograd.grad(H.apply(x).sum(), x)[0])).all()
 
 
 def test_set_up(benchmark):
