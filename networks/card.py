@@ -4,6 +4,7 @@
     name, about, command        what it is, on what data, and the command that makes it again
     seen                        first and last times of states that training or the choice of weights saw
     inputs, outputs             fields in their order: channels (`temperature_850`) and constants (`orography`)
+    scores                      what to expect of them
     sha256, bytes, address      of the weights, and where they can be had, if anywhere
     [grid]                      as in an experiment, and which way rows run inside the network
     [network]                   kind = "climax" and what that kind says of itself
@@ -83,6 +84,7 @@ class Card(Section, Generic[Network], frozen=True):
     warning: str = ""  # said whenever the weights are loaded
     sha256: str = ""  # of the weights; empty only before they are written
     bytes: NotNegative = 0  # of the file of weights; 0 where the card does not say
+    scores: dict[str, float] = {}  # what to expect of the weights: RMSE by `channel_lead`, SI units, and the like
     address: str = ""  # http(s) or file address of the weights, where they are not beside the card
 
     def __post_init__(self):

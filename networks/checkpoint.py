@@ -94,7 +94,7 @@ def read(path: Path) -> Checkpoint:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: the weights of this card cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: the weights of this card cannot be read ({error.strerror}){_remedy(card)}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         raise UserError(
@@ -114,6 +114,13 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(card, tensors, constants, climatology)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _remedy(card: Card) -> str:
+    """How weights that are not there can be had, as far as their card says."""
+    if card.address:
+        return "; python -m networks fetch, with the card, gets them"
+    return f"; {card.command} makes them" if card.command else ""
 
 
 def refuse_mismatch(whose: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:

@@ -41,6 +41,7 @@ class Period(config.Section, frozen=True):
         _utc(start=self.start, end=self.end)
 
 
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 FOR_MIXING = 4  # states of a batch: one, two others, and a third so that they are others
 PHASES = (Phase(), Phase(rollout=4, epochs=2, learning_rate=5e-5, warmup_steps=100))
 
@@ -77,7 +78,7 @@ class Training(config.Section, frozen=True):
 
     device: str = "auto"
     threads: Positive | None = None  # of a CPU: default all cores; another number rounds otherwise
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "auto"  # bfloat16 where the processor multiplies it, else float32
     weights: Literal["float16", "float32"] = "float16"  # of the finished file
     save_minutes: PositiveFloat = 5.0  # a kill loses no more than this
 
@@ -96,7 +97,7 @@ class Training(config.Section, frozen=True):
 
 # What may differ when a training goes on: the result depends on none of it, but for rounding.
 MAY_CHANGE = ("test_start", "test_end", "source", "natures", "data", "shards", "memory_gb", "device", "threads",
-              "save_minutes", "weights")
+              "save_minutes", "weights", "precision")
 
 
 class Settings(config.Section, frozen=True):

@@ -20,7 +20,7 @@ from contracts.progress import SECONDS_BETWEEN_LINES, duration
 from networks import checkpoint as checkpoints
 from networks import kinds
 from networks.data.shards import Series, ShardFolder
-from networks.training import curves, plan, samples, state, statistics
+from networks.training import curves, plan, precision, samples, state, statistics
 from networks.training.config import Phase, Settings
 from networks.training.curves import Epoch, Record
 from networks.training.optimiser import Optimiser
@@ -75,11 +75,12 @@ def data_of(settings: Settings) -> Data:
     training, device = settings.training, _device(settings.training.device)
     if training.threads is not None:
         torch.set_num_threads(training.threads)
-    if training.precision == "tf32":
+    chosen = precision.resolved(training.precision, device)
+    if chosen == "tf32":
         torch.set_float32_matmul_precision("high")
     series = Series(ShardFolder(settings.shards_folder), settings.space, training.memory_gb * GIGABYTE)
     known = statistics.of(series, plan.windows_of(series, settings, 1), settings.folder / "statistics.npz")
-    return Data(series, known, device, training.precision)
+    return Data(series, known, device, chosen)
 
 
 def fresh(trainer: Trainer) -> Training:

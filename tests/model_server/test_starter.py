@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,16 @@ def test_the_packed_states_that_an_experiment_names_are_those_it_begins_with(set
         held = set(file["time"][:].tolist())
     begin = [first + number * timedelta(hours=settings.initial.every_hours) for number in range(experiment.members)]
     assert {times.to_seconds(time) for time in [*begin, *experiment.times()]} <= held
+
+
+def test_what_comes_with_the_code_is_small_and_as_its_cards_say():
+    files = [path for path in starter.FOLDER.iterdir() if path.suffix in (".safetensors", ".h5")]
+    assert sum(path.stat().st_size for path in files) < 30e6
+    ours = [path for path in starter.FOLDER.glob("*.toml") if 'contract = "card/2"' in path.read_text()]
+    assert ours
+    for path in ours:
+        card, weights = cards.read(path, path), path.with_suffix(".safetensors")
+        assert card.command and card.seen and card.scores
+        assert not card.address  # there is none
+        if weights.exists():
+            assert (weights.stat().st_size, sha256(weights.read_bytes()).hexdigest()) == (card.bytes, card.sha256)

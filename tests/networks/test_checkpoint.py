@@ -60,6 +60,17 @@ def test_a_card_without_weights_is_refused(written):
         passes.load(written)
 
 
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"command": "python -m networks train e.toml"}, "; python -m networks train e.toml makes them"),
+    ({"address": "http://127.0.0.1/x"}, "; python -m networks fetch, with the card, gets them"),
+])
+def test_a_card_says_how_weights_that_are_not_there_can_be_had(written, card, fields, said):
+    written.unlink()
+    card_path(written).write_text(cards.to_toml(msgspec.structs.replace(card, **fields)))
+    with pytest.raises(UserError, match=said):
+        passes.load(written)
+
+
 @pytest.mark.parametrize("place", [0, 3000, -1])
 def test_a_flipped_bit_is_refused(written, place):
     content = bytearray(written.read_bytes())

@@ -30,6 +30,7 @@ days_per_shard = 10
 leads_hours = [6, 12]
 validation_samples = 6
 threads = 1
+precision = "float32"
 {more}
 [[training.phases]]
 epochs = {epochs}
