@@ -13,6 +13,7 @@ COMMANDS = {
     "forecast": "every member from the analysis of one time to the background of the next",
     "serve": "the same for all times, by one process that loads the model once; --follow waits for analyses",
     "free": "the first ensemble through all times without any analysis",
+    "residuals": "a model's errors over one step, in years that it has not seen, for [model.noise]",
 }
 MOVED = ("train", "skill", "convert")  # to the room of networks, one release ago
 HELP = "\n".join([

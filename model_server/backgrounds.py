@@ -18,23 +18,10 @@ from contracts.constants import HOUR
 from contracts.ensemble import refuse_missing, write_statistics
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
-from model_server import config, ensemble, models
+from model_server import config, ensemble
 from model_server.models.base import ForecastModel, advance
 
 log = logging.getLogger("model_server.forecast")
-
-
-def model_of(settings: config.Settings) -> ForecastModel:
-    """The forecast model of the experiment, filtered if asked for; raises UserError where it cannot be had."""
-    model = models.create(settings.model.name, settings.model.options, settings.space)
-    if settings.model.before != "written" and model.history == 1:
-        raise UserError(f'[model] before = "{settings.model.before}": {model.name} needs no earlier state; leave it '
-                        "out")
-    if settings.model.spectral_filter is None:
-        return model
-    from model_server.models.filtered import filtered  # here, because scipy takes a while to import
-
-    return filtered(model, settings.model.spectral_filter)
 
 
 def is_complete(settings: config.Settings, time: datetime) -> bool:

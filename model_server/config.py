@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from contracts import config
-from contracts.config import NotNegativeFloat, Positive
+from contracts.config import NotNegative, NotNegativeFloat, Positive
 from contracts.nature import Nature, refuse_part_of_an_hour
 from contracts.slots import Slots
 from model_server import memory
@@ -22,6 +22,34 @@ class SpectralFilter(config.Section, frozen=True):
     of: Literal["state", "change"] = "state"  # what is filtered: the fields, or their change over the step
 
 
+class NoNoise(config.Section, frozen=True, tag_field="method", tag="none"):
+    """[model.noise] method = "none"."""
+
+
+class ResidualNoise(config.Section, frozen=True, tag_field="method", tag="residuals"):
+    """[model.noise] method = "residuals": errors that the model made in other years, some steps of them in a row."""
+
+    archive: str  # folder of the residuals, in the work folder or an absolute path
+    nature: str  # folder of the nature run that they are made from
+    first: datetime  # of its states, both ends included: years that the model has not seen
+    last: datetime
+    factor: NotNegativeFloat = 1.0
+    segment_steps: Positive = 20  # from the beginning of one segment to that of the next
+    blend_steps: NotNegative = 4  # over which one fades while the next begins
+    season_days: Annotated[int, msgspec.Meta(ge=1, le=183)] = 30  # a segment begins so near the date, in any year
+
+    def __post_init__(self):
+        refuse_part_of_an_hour("first", self.first)
+        refuse_part_of_an_hour("last", self.last)
+        if self.blend_steps > self.segment_steps:
+            raise ValueError(f"blend_steps must be at most segment_steps, {self.segment_steps}, got {self.blend_steps}")
+
+    @property
+    def period(self) -> tuple[datetime, datetime]:
+        """First and last state, in UTC."""
+        return self.first.astimezone(UTC), self.last.astimezone(UTC)
+
+
 class Model(config.Section, frozen=True):
     """[model] The forecast model of the cycle; `options` are the model's own."""
 
@@ -31,6 +59,7 @@ class Model(config.Section, frozen=True):
     spectral_filter: SpectralFilter | None = None  # of every step's fields; default: none
     before: Literal["written", "shifted"] = "written"  # a model that needs two states gets the earlier one as it was
     # written, or with the present increment of the analysis added to it
+    noise: NoNoise | ResidualNoise = NoNoise()  # added to the fields of every step
 
 
 class Initial(config.Section, frozen=True):

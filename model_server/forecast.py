@@ -5,7 +5,8 @@ from datetime import datetime
 
 from contracts import program, times
 from model_server import config, extended, serve
-from model_server.backgrounds import model_of, write_background
+from model_server.backgrounds import write_background
+from model_server.chosen import model_of
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from contracts import program, progress, times
 from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
 from model_server import config, ensemble
-from model_server.backgrounds import model_of, steps_to_next
+from model_server.backgrounds import steps_to_next
+from model_server.chosen import model_of
 from model_server.models.base import Batch, ForecastModel, advance
 
 log = logging.getLogger("model_server.free")

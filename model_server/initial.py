@@ -17,6 +17,7 @@ from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from model_server import config, ensemble, models, restart
+from model_server.chosen import dressed_as
 from model_server.models.base import Batch, ForecastModel, NatureModel
 
 log = logging.getLogger("model_server.initial")
@@ -42,10 +43,11 @@ def initial(settings: config.Settings) -> None:
         return
     nature = NatureFolder(settings.initial_folder)
     model = models.create(settings.model.name, settings.model.options, settings.space)
+    carried = dressed_as(settings, model)
     sources = sources_of(settings, nature, experiment.members)
     for numbers in ensemble.chunks(todo, settings.batch):
-        batch = _members(nature, [sources[number - 1] for number in numbers], model, start)
-        ensemble.write(target, replace(batch, members=tuple(numbers)), model, experiment.name)
+        batch = begin_as(nature, [sources[number - 1] for number in numbers], model, start)
+        ensemble.write(target, replace(batch, members=tuple(numbers)), carried, experiment.name)
     own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
     static.write(experiment.folder.static, own, experiment.name)
     members = stored(target, experiment.members, settings.space, start)
@@ -69,7 +71,7 @@ def sources_of(settings: config.Settings, nature: NatureFolder, members: int) ->
     return wanted
 
 
-def _members(nature: NatureFolder, sources: list[datetime], model: ForecastModel, start: datetime) -> Batch:
+def begin_as(nature: NatureFolder, sources: list[datetime], model: ForecastModel, start: datetime) -> Batch:
     """One member from each time of the nature run, valid at `start`."""
     if isinstance(model, NatureModel):
         kind = model.name.split("-")[0]

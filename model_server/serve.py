@@ -14,6 +14,7 @@ from contracts import frozen, program, times
 from contracts.config import Experiment
 from contracts.follow import Follower
 from model_server import backgrounds, config
+from model_server.chosen import model_of
 
 log = logging.getLogger("model_server.serve")
 
@@ -42,7 +43,7 @@ def serve(settings: config.Settings, follow: bool) -> None:
         log.info("%s: all forecasts are complete already", experiment.folder.folder)
         return
     with Follower(experiment, log.name) as follower:
-        model = backgrounds.model_of(settings)
+        model = model_of(settings)
         log.info("%s is ready, %d forecasts to make", model.name, len(todo))
         for time in follower.each_time(todo if follow else _analysed(experiment, todo),
                                        ready=partial(_is_analysed, experiment),

@@ -11,7 +11,7 @@ from contracts.state import StateSpace
 from contracts.static import Static
 
 Restart = Mapping[str, np.ndarray]  # what a model keeps of one member for itself; nobody else looks inside
-_STREAM = 5  # tells these draws from others of the same seed and time
+MODEL_STREAM, NOISE_STREAM = 5, 6  # tell these draws from one another and from others of the same seed and time
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Batch:
         if self.before is not None and self.before.shape != self.data.shape:
             raise ValueError(f"expected states before of shape {self.data.shape}, got {self.before.shape}")
 
-    def generators(self) -> tuple[np.random.Generator, ...]:
+    def generators(self, stream: int = MODEL_STREAM) -> tuple[np.random.Generator, ...]:
         """One for each member, anew at each call: its draws follow from (seed, time, member) alone.
 
         Raises ValueError where the members have no numbers.
@@ -51,7 +51,7 @@ class Batch:
         if not self.members:
             raise ValueError("these members have no numbers, so nothing can be drawn for them")
         when = int(self.time.strftime("%Y%m%d%H%M%S"))  # never negative, as seconds since 1970 may be
-        return tuple(np.random.default_rng((self.seed, when, member, _STREAM)) for member in self.members)
+        return tuple(np.random.default_rng((self.seed, when, member, stream)) for member in self.members)
 
 
 class ForecastModel(Protocol):

@@ -12,6 +12,7 @@ from contracts import state
 from contracts.config import GridSettings, StateSettings
 from model_server import config, models
 from tests import builders
+from tests.model_server import cycling
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -55,3 +56,11 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen:
         [sys.executable, "-m", "model_server", *arguments], cwd=CHECKOUT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | environment,
     )
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch, installed) -> Callable[..., config.Settings]:
+    """begin(model, name, batch, seed, more): a small experiment with its first ensemble, also of the example models."""
+    monkeypatch.setenv("WORK", str(tmp_path))
+    monkeypatch.syspath_prepend(installed)
+    return lambda *chosen, **more: cycling.first_ensemble(cycling.write(tmp_path, *chosen, **more))

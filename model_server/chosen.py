@@ -1,0 +1,33 @@
+"""The forecast model of an experiment, with the filter and the noise that [model] puts around it."""
+
+from contracts.errors import UserError
+from model_server import config, models
+from model_server.models.base import ForecastModel
+
+
+def model_of(settings: config.Settings) -> ForecastModel:
+    """The forecast model of the experiment; raises UserError where it cannot be had."""
+    model = models.create(settings.model.name, settings.model.options, settings.space)
+    if settings.model.before != "written" and model.history == 1:
+        raise UserError(f'[model] before = "{settings.model.before}": {model.name} needs no earlier state; leave it '
+                        "out")
+    return dressed_as(settings, model)
+
+
+def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:
+    """`model` with the filter and the noise of [model]."""
+    model, chosen = filtered_as(settings, model), settings.model.noise
+    if isinstance(chosen, config.NoNoise):
+        return model
+    from model_server.models import noise  # here, because the archive takes h5py
+
+    return noise.added(model, chosen, settings.experiment.in_work(chosen.archive), settings.experiment)
+
+
+def filtered_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:
+    """`model` with the filter of [model] alone."""
+    if settings.model.spectral_filter is None:
+        return model
+    from model_server.models.filtered import filtered  # here, because scipy takes a while to import
+
+    return filtered(model, settings.model.spectral_filter)
