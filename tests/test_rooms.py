@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "letkf_mpi", "model_server", "verify")
+ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "letkf_mpi", "neural_da", "model_server", "verify")
 
 
 def circles(imports: Iterable[tuple[str, str]]) -> list[list[str]]:
