@@ -10,33 +10,14 @@ from hypothesis import strategies as st
 
 from obsproc.bufr import compiled, decode, reference
 from obsproc.bufr.files import read_file
-from obsproc.bufr.reports import Reports, concatenate
+from obsproc.bufr.reports import concatenate
 from obsproc.bufr.tables import Element, Sequence, Tables, descriptor
 from tests.obsproc import encode
+from tests.obsproc.decoded import assert_same
 
 SAMPLES = ("prepqm89010106", "prepqm89010112", "prepqm89010118", "ADPUPA.prepbufr.110msg", "NC002003",
            "gdas.t12z.acft_profiles.prepbufr", "gdas.t12z.sfcshp.prepbufr",
            "fixtures/gdas2020110112_adpupa_3msg.prepbufr", "fixtures/prepqm89010112_1msg_per_type.prepbufr")
-
-
-def assert_same(a: dict[str, Reports], b: dict[str, Reports]) -> None:
-    """Equal in every column and event, type and order of columns included."""
-    assert list(a) == list(b)
-    for kind, mine in a.items():
-        assert list(_arrays(mine)) == list(_arrays(b[kind]))
-        for (name, x), y in zip(_arrays(mine).items(), _arrays(b[kind]).values(), strict=True):
-            assert x.dtype == y.dtype, name
-            np.testing.assert_array_equal(x, y, err_msg=f"{kind} {name}")
-
-
-def _arrays(reports: Reports) -> dict[str, np.ndarray]:
-    found = {"message": reports.message, "level_start": reports.level_start}
-    for table in ("header", "level", "depth"):
-        found |= {f"{table} {name}": values for name, values in getattr(reports, table).items()}
-    for stack, events in reports.events.items():
-        found |= {f"{stack} level": events.level, f"{stack} depth": events.depth}
-        found |= {f"{stack} {name}": values for name, values in events.columns.items()}
-    return found
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -15,7 +15,7 @@ from obsproc.bufr.files import read_file
 from obsproc.bufr.messages import BufrError, scan
 from obsproc.bufr.tables import Element, Sequence, Tables, descriptor
 from tests.obsproc import encode
-from tests.obsproc.test_decode import assert_same
+from tests.obsproc.decoded import assert_same
 
 MUTANTS = 300
 

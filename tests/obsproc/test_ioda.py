@@ -1,7 +1,6 @@
 """The IODA layout: what goes out comes in to the last bit, and the file is what its convention says."""
 
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 
 import netCDF4
 import numpy as np
@@ -11,15 +10,12 @@ from hypothesis import strategies as st
 
 from contracts import observations
 from contracts.errors import UserError
-from contracts.observations import Observations, Source
+from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import ioda, prepbufr
+from obsproc import ioda
 from obsproc.__main__ import main
-from obsproc.bufr.files import read_file
 from tests import builders
-
-CYCLE = datetime(2020, 11, 1, 12, tzinfo=UTC)
-SOURCE = Source(CYCLE, (CYCLE - timedelta(hours=3), CYCLE + timedelta(hours=2)), ("a", "b"), ("12", "34"), 1800)
+from tests.obsproc.ioda_case import CYCLE, SOURCE
 
 
 def ordered(table: Observations) -> Observations:
@@ -62,15 +58,6 @@ def test_export_and_import_lose_nothing(tmp_path_factory, table):
     found, source = ioda.import_file(path)
     same(table, found)
     assert source == SOURCE
-
-
-@pytest.fixture(scope="module")
-def real(samples, tmp_path_factory):
-    """A real cycle with errors, marks and backgrounds, and its IODA file."""
-    reports = read_file(samples / "prepbufr/fixtures/gdas2020110112_adpupa_3msg.prepbufr", prepbufr.WANTED).reports
-    table = prepbufr.candidates(reports["ADPUPA"], CYCLE).table
-    path = tmp_path_factory.mktemp("ioda") / "real.nc"
-    return table, path, ioda.export_file(path, table, SOURCE)
 
 
 def test_a_real_cycle_survives(real):

@@ -13,7 +13,7 @@ from contracts.variables import Flag, Quantity
 from obsproc import convert, ioda
 from obsproc.__main__ import main
 from tests.obsproc.cases import MODERN, observed, settings
-from tests.obsproc.test_ioda import SOURCE, real  # noqa: F401  a fixture
+from tests.obsproc.ioda_case import SOURCE
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_importing_a_file_of_others_judges_it_too(cases, tmp_path):
     assert (table.flag == Flag.passed).sum() == 1 and source.time == MODERN
 
 
-def test_a_file_of_ours_as_a_source_gives_the_rows_that_were_still_good(real, tmp_path):  # noqa: F811
+def test_a_file_of_ours_as_a_source_gives_the_rows_that_were_still_good(real, tmp_path):
     table, _, _ = real
     flag = np.where(np.arange(len(table)) % 2, Flag.duplicate, Flag.withheld)
     path = tmp_path / "ours.nc"

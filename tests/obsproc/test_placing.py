@@ -12,7 +12,7 @@ from contracts.variables import Flag, Quantity
 from obsproc import errors
 from tests.builders import TIME
 from tests.obsproc.cases import MODERN, VINTAGE, observed
-from tests.obsproc.test_prepbufr import rows
+from tests.obsproc.made import rows
 
 START = int(TIME.timestamp())
 

@@ -9,7 +9,7 @@ from contracts.constants import VIRTUAL_FACTOR
 from contracts.variables import Flag, Quantity
 from obsproc.bufr.reports import Events
 from tests.obsproc.cases import observed
-from tests.obsproc.test_prepbufr import rows
+from tests.obsproc.made import rows
 
 FACTOR = 1 + VIRTUAL_FACTOR * 0.009  # of the virtual temperature at 9 g/kg
 CQC, VIRTMP = 5.0, 8.0

@@ -3,34 +3,24 @@
 import shutil
 from datetime import UTC, datetime
 
-import eccodes
 import numpy as np
 import pytest
 from pybufrkit.decoder import Decoder, generate_bufr_message
 
-from contracts import config, observations
+from contracts import config
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
 from obsproc import convert, pipeline, prepbufr, wmo, writer
 from obsproc.bufr.files import read_file
 from obsproc.config import Settings
+from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
 
 TEMP = datetime(2008, 12, 8, 12, tzinfo=UTC)
 HIGH_RESOLUTION = datetime(2025, 2, 23, 12, tzinfo=UTC)
-SYNOP = datetime(2020, 3, 15, 0, tzinfo=UTC)
 AMDAR = datetime(2009, 1, 23, 12, tzinfo=UTC)
 SAMPLES = [("temp_small.bufr", TEMP), ("temp_hires.bufr", HIGH_RESOLUTION), ("syn_new.bufr", SYNOP),
            ("aircraft_small.bufr", AMDAR)]
 PRESSURE, TEMPERATURE, SPEED = (7004, 10004), (12001, 12101), (11002,)
-
-
-def table(path, cycle):
-    parts = [prepbufr.candidates(kind, cycle).table for kind in wmo.read_file(path, cycle).reports.values()]
-    return observations.concatenate(parts)
-
-
-def of(found, *quantities):
-    return found.select(np.isin(found.quantity, quantities))
 
 
 def by_pybufrkit(path, wanted) -> np.ndarray:
@@ -107,32 +97,6 @@ def test_aircraft_stand_at_their_pressure(samples):
 def test_flight_levels_are_those_of_the_standard_atmosphere(altitude, pressure):
     """ICAO Doc 7488, table of the standard atmosphere."""
     assert wmo.standard_pressure(np.array(float(altitude))) == pytest.approx(pressure, rel=2e-4)
-
-
-def bufr(category: int, descriptors: list[int], subsets: int, compressed: int, **values) -> bytes:
-    """A message made by ecCodes itself."""
-    handle = eccodes.codes_bufr_new_from_samples("BUFR4")
-    eccodes.codes_set(handle, "masterTablesVersionNumber", 28)
-    eccodes.codes_set(handle, "dataCategory", category)
-    eccodes.codes_set(handle, "numberOfSubsets", subsets)
-    eccodes.codes_set(handle, "compressedData", compressed)
-    eccodes.codes_set_array(handle, "unexpandedDescriptors", descriptors)
-    for key, value in values.items():
-        if compressed and np.ndim(value):
-            eccodes.codes_set_double_array(handle, key, np.asarray(value, float))
-        elif compressed:
-            eccodes.codes_set(handle, key, value)
-        else:
-            for number, each in enumerate(np.broadcast_to(value, subsets), start=1):
-                eccodes.codes_set(handle, f"#{number}#{key}", each.item())
-    eccodes.codes_set(handle, "pack", 1)
-    content = eccodes.codes_get_message(handle)
-    eccodes.codes_release(handle)
-    return content
-
-
-PLACE = [1001, 1002, 4001, 4002, 4003, 4004, 4005, 5001, 6001, 7030]
-CLOCK = dict(year=2020, month=3, day=15, hour=1, minute=30)
 
 
 @pytest.mark.parametrize("compressed", [0, 1])

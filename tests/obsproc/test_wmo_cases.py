@@ -13,7 +13,7 @@ from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import wmo
 from tests.obsproc.cases import MODERN, observed
-from tests.obsproc.test_wmo import CLOCK, PLACE, SYNOP, bufr, of, table
+from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +101,6 @@ def test_stations_that_a_nation_numbers_have_a_name(tmp_path):
     path.write_bytes(bufr(0, [1101, 1102, *PLACE[2:], 12101], 1, 0, **CLOCK, stateIdentifier=616, latitude=50.0,
                           nationalStationNumber=123_456_789, longitude=10.0, airTemperature=280.0))
     assert set(table(path, SYNOP).station) == {b"23456789"}
-
-
-
 
 
 def pilot(path, heights, **more):

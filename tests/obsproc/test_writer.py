@@ -23,7 +23,7 @@ from obsproc.bufr.reports import Events
 from obsproc.bufr.tables import Tables, read_tables
 from obsproc.config import Settings
 from tests import builders
-from tests.obsproc.test_bufr_golden import FIXTURES, _values_by_pybufrkit, _values_of
+from tests.obsproc.golden import FIXTURES, values_by_pybufrkit, values_of
 
 CYCLE = datetime(1989, 1, 1, 12, tzinfo=UTC)
 ALOFT = (Quantity.temperature, Quantity.specific_humidity, Quantity.geopotential_height)
@@ -233,9 +233,9 @@ def test_surface_pressures_stand_as_gsi_wants_them(real, samples):
 
 
 def test_pybufrkit_reads_the_same(real):
-    theirs = _values_by_pybufrkit(real[1].read_bytes())
+    theirs = values_by_pybufrkit(real[1].read_bytes())
     for kind, reports in read_file(real[1]).reports.items():
-        ours = _values_of(reports)
+        ours = values_of(reports)
         assert set(ours) == set(theirs[kind])
         for mnemonic, values in ours.items():
             np.testing.assert_allclose(values, theirs[kind][mnemonic], rtol=0, atol=1e-9, err_msg=f"{kind} {mnemonic}")
@@ -246,7 +246,7 @@ def test_eccodes_reads_the_same(real, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     theirs = json.loads(result.stdout)
-    files = [_values_of(reports) for reports in read_file(real[1]).reports.values()]
+    files = [values_of(reports) for reports in read_file(real[1]).reports.values()]
     for mnemonic, values in theirs.items():
         ours = np.concatenate([np.empty(0), *(file[mnemonic] for file in files if mnemonic in file)])
         np.testing.assert_allclose(np.sort(values), np.sort(ours), rtol=0, atol=1e-9, err_msg=mnemonic)
