@@ -10,8 +10,8 @@ Relative humidity is over water at all temperatures, as radiosondes report it (W
 grams at 10 hPa, while the air there holds the few milligrams that the cold below it let through: an error does not
 grow with it.
 
-What air can hold at most is saturation over water where there can be droplets: from 0 °C up over water, at -40 °C and
-below over ice, between these linear in temperature.
+What air can hold at most is saturation over water where clouds are mostly of droplets, from -20 °C up, over ice where
+there are none, at -40 °C and below, between these linear in temperature.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, VIRTUAL_FACTOR, Z
 MILLIGRAM_PER_KILOGRAM = 1e-6  # kg/kg
 TENTHS_OF_RELATIVE_HUMIDITY = 0.1  # NCEP counts humidity errors in "percent divided by 10": 1 stands for 10 %
 LEAST_PRESSURE_OF_ERRORS = 300.0 * HECTOPASCAL
-NO_DROPLETS = ZERO_CELSIUS - 40.0  # K; colder ones freeze by themselves
+MOSTLY_DROPLETS, NO_DROPLETS = ZERO_CELSIUS - 20.0, ZERO_CELSIUS - 40.0  # K; colder ones freeze by themselves
 
 
 class Scale(NamedTuple):
@@ -92,7 +92,7 @@ def most_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
     """q (kg/kg) at saturation over water, in the cold over ice, at T (K) and p (Pa)."""
     celsius = temperature - ZERO_CELSIUS
     over_ice = 611.2 * np.exp(22.46 * celsius / (272.62 + celsius))
-    water = np.clip((temperature - NO_DROPLETS) / (ZERO_CELSIUS - NO_DROPLETS), 0.0, 1.0)
+    water = np.clip((temperature - NO_DROPLETS) / (MOSTLY_DROPLETS - NO_DROPLETS), 0.0, 1.0)
     return specific_humidity(water * saturation_vapour_pressure(temperature) + (1.0 - water) * over_ice, pressure)
 
 
