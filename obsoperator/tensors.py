@@ -32,11 +32,17 @@ class TensorForward:
         if X.ndim > 2 and X.shape[0] and X.device.type == "cpu":
             return torch.stack([self.apply(x) for x in X])
         states = X.flatten(-2)
-        values = [formula(states.index_select(-1, entry.flatten()).to(self.dtype).unflatten(-1, entry.shape).unbind(-2))
+        values = [formula(_taken(states, entry.flatten()).to(self.dtype).unflatten(-1, entry.shape).unbind(-2))
                   for entry, formula in self.parts]
         values.append(states[..., :0].to(self.dtype))  # without any observation the gradient is 0, not an error
         none = states.new_full((*states.shape[:-1], 1), torch.nan, dtype=self.dtype)
-        return torch.cat([*values, none], -1).index_select(-1, self.place)
+        return _taken(torch.cat([*values, none], -1), self.place)
+
+
+def _taken(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Elements (..., n) of `x` (..., size) at `index` (n,); the adjoint adds them up in order, several times as fast as
+    those of `index_select` and of indexing."""
+    return x.gather(-1, index.expand(*x.shape[:-1], -1))
 
 
 def on(forward: Forward, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> TensorForward:
