@@ -86,6 +86,7 @@ def shell_variables(settings: Settings, document: Mapping[str, Any]) -> dict[str
         "MACHINE": os.environ.get("MACHINE") or run.machine,
         "RESTARTS": str(run.restarts),
         "TELL_STATUS": "yes" if run.status else "",
+        "DRAW_FIGURES": "yes" if run.figures else "",
         "KEEP_HOURS": "" if settings.retention.members_hours is None else str(settings.retention.members_hours),
         "CYCLE_KIB": str(retention.cycle_kib(experiment, settings.retention)),
         "KEEP_MONTHLY": "yes" if settings.retention.monthly else "",

@@ -27,6 +27,7 @@ class Run(config.Section, frozen=True):
     machine: str = "local"  # run/machines/<machine>.sh, or the path of such a file
     restarts: NotNegative = 3  # of each service that died, within a cycle, with `--services`
     status: bool = True  # keep status.json and status.prom true while the experiment runs
+    figures: bool = True  # drawn when its last cycle is finished
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ source "$CHECKOUT/run/$manner.sh"
 
 say ""
 "$PYTHON" -m verify summary "$EXPERIMENT"
-say ""
-say "Figures:"
-"$PYTHON" -m verify figures "$EXPERIMENT"
+if [[ -n $DRAW_FIGURES ]]; then
+    say ""
+    say "Figures:"
+    "$PYTHON" -m verify figures "$EXPERIMENT"
+fi

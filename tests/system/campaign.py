@@ -41,11 +41,8 @@ RESUMES = 8  # at the end of a round; so many damaged files are found one after 
 SENTENCE = re.compile(r" ERROR |left its product incomplete|^cycle.sh: (?!.*its words: \S+$)", re.MULTILINE)
 ROOM = 64 * 2**20  # bytes of the disk that is filled
 
-TEXT = experiment.TEXT.replace("1989-01-01T06", "1989-01-01T12").replace("members = 8", "members = 6") + """
-[run]
-restarts = 1
-status = false
-"""
+TEXT = experiment.TEXT.replace("1989-01-01T06", "1989-01-01T12").replace("members = 8", "members = 6")
+TEXT += "restarts = 1\n"
 
 
 @dataclass

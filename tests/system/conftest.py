@@ -19,7 +19,18 @@ def prepared(tmp_path_factory) -> Path:
 def finished(prepared, tmp_path_factory) -> tuple[Experiment, subprocess.CompletedProcess]:
     """An uninterrupted run, one process per step, and what it said."""
     made = copy(prepared, tmp_path_factory.mktemp("finished"))
+    made.path.write_text(experiment.SHOWN)
     return made, made.run()
+
+
+@pytest.fixture(scope="session")
+def tidied(prepared, tmp_path_factory) -> Experiment:
+    """A finished run whose members were let go; not to be changed."""
+    made = copy(prepared, tmp_path_factory.mktemp("tidied"))
+    experiment.short_memory(made)
+    done = made.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made
 
 
 @pytest.fixture

@@ -63,7 +63,11 @@ method = "rtpp"
 alpha = 0.1
 [verify]
 truth = "truth/%Y%m%d%H.nc"
+[run]
+status = false
+figures = false
 """
+SHOWN = TEXT.replace("= false", "= true")  # with all that people look at
 
 
 @dataclass(frozen=True)
@@ -161,12 +165,17 @@ def copy(work: Path, to: Path) -> Experiment:
     return Experiment(to / "work" / "tiny.toml", to / "work")
 
 
+def short_memory(made: Experiment, monthly: bool = False) -> None:
+    """Let the members of finished cycles go."""
+    made.path.write_text(f"{made.path.read_text()}[retention]\nmembers_hours = 0\nmonthly = {str(monthly).lower()}\n")
+
+
 def bring(made: Experiment, name: str, code: str,
           described: str = 'PROGRAM = PROGRAMS["letkf_mpi.analysis"]') -> None:
     """Lay a package into the work folder, found with PYTHONPATH, whose program `name` makes the analysis."""
     (made.work / f"{name}.py").write_text(code)
     lay_package(made.work, name, described)
-    made.path.write_text(f'{made.path.read_text()}\n[run]\nanalysis = "{name}"\n')
+    made.path.write_text(f'{made.path.read_text()}analysis = "{name}"\n')
 
 
 def lay_package(folder: Path, name: str, described: str) -> None:

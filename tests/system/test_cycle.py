@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,10 @@ from tests.system.experiment import (
     CYCLES,
     MEMBERS,
     RANKS,
+    SHOWN,
+    TEXT,
     TIMES,
+    Experiment,
     copy,
     data,
     kill,
@@ -75,32 +79,27 @@ def test_a_finished_run_does_nothing_again(finished):
     assert {path: path.stat().st_mtime_ns for path in made.folder.rglob("*.nc")} == before
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_at_random_moments_it_ends_with_the_same_bits(fresh, finished, seed):
-    moments = random.Random(seed)
-    for _ in range(3):
-        process = fresh.start()
-        time.sleep(moments.uniform(0.2, 4.0))
-        kill(process)
+def test_killed_within_each_stage_it_ends_with_the_same_bits(fresh, finished):
+    """Moments at random, between stages too, are the campaign's."""
+    for stage in ("observations", "analysis", "forecast", "verify"):
+        kill_within(stage, fresh)
         nothing_half_written(fresh)
     resumes_to_the_same(fresh, finished)
 
 
-@pytest.mark.parametrize("stage", ["observations", "analysis", "forecast", "verify"])
-def test_killed_within_each_stage_it_ends_with_the_same_bits(fresh, finished, stage):
-    words = fresh.folder / TIMES[1] / "log" / f"{stage}.out"  # stands there while the step is at work
-    process = fresh.start()
-    limit = time.monotonic() + experiment.CYCLE_LIMIT_S
-    while not words.exists() and time.monotonic() < limit and process.poll() is None:
-        time.sleep(0.01)
+def kill_within(stage: str, made: Experiment) -> None:
+    """At some moment of the step of the last time."""
+    words = made.folder / TIMES[1] / "log" / f"{stage}.out"  # stands there while the step is at work
+    words.unlink(missing_ok=True)
+    process = made.start()
+    until(lambda: words.exists() or process.poll() is not None, f"{stage} of {TIMES[1]}")
     assert words.exists(), f"{stage} of {TIMES[1]} never began"
-    time.sleep(random.Random(stage).uniform(0.0, 0.6))
+    time.sleep(random.Random(stage).uniform(0.0, 0.3))
     kill(process)
-    nothing_half_written(fresh)
-    resumes_to_the_same(fresh, finished)
 
 
-def test_beside_the_run_its_status_is_told_unless_switched_off(fresh, finished):
+def test_beside_the_run_its_status_is_told(fresh):
+    fresh.path.write_text(SHOWN)
     (fresh.folder / "stop").touch()  # left by an earlier run
     process = fresh.start()
     until(lambda: process.poll() is not None or (fresh.folder / "status.json").exists(), "a status")
@@ -110,11 +109,15 @@ def test_beside_the_run_its_status_is_told_unless_switched_off(fresh, finished):
     assert told(fresh) == ("complete", "done", "")
     assert not processes_of(fresh)
 
-    made = copy(finished[0].work, fresh.work / "silent")
+
+def test_neither_status_nor_figures_where_they_are_switched_off(finished, tmp_path):
+    made = copy(finished[0].work, tmp_path)
+    made.path.write_text(TEXT)
     (made.folder / "status.json").unlink()
-    made.path.write_text(made.path.read_text() + "[run]\nstatus = false\n")
-    assert made.run().returncode == 0
-    assert not (made.folder / "status.json").exists()
+    shutil.rmtree(made.folder / "figures")
+    done = made.run()
+    assert done.returncode == 0 and "Figures" not in done.stdout
+    assert not (made.folder / "status.json").exists() and not (made.folder / "figures").exists()
 
 
 def test_the_same_experiment_is_not_run_twice_at_once(fresh):
@@ -146,15 +149,6 @@ def test_an_unknown_setting_stops_at_the_first_step(fresh):
     assert not (fresh.folder / TIMES[0] / "analysis").exists()
 
 
-def test_without_a_first_ensemble_it_says_how_to_make_one(fresh, finished):
-    member(fresh).unlink()
-    done = fresh.run()
-    assert done.returncode == 1
-    assert "no complete ensemble of 8 members to begin with; run: run/prepare.sh" in done.stderr
-    assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
-    resumes_to_the_same(fresh, finished)
-
-
 def never_finished(path: Path) -> None:
     """What a writer leaves that is killed before its last words: it opens without an error."""
     import netCDF4
@@ -176,20 +170,27 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(bytes(whole))
 
 
-@pytest.mark.parametrize(("damage", "words"), [(truncate, "remove it and make it again"),
-                                              (never_finished, "was never finished by its writer"),
-                                              (flip_a_bit, "is damaged")])
-def test_a_damaged_member_is_named_and_made_again(fresh, finished, damage, words):
-    damage(member(fresh))
-    done = fresh.run()
-    assert done.returncode != 0
-    assert f"{member(fresh)}: " in done.stderr
-    assert words in done.stderr
-    assert not (fresh.folder / TIMES[0] / "departures.nc").exists()
-    state, stage, reason = told(fresh)
-    assert (state, stage) == ("STALLED", "failed") and words in reason
-    member(fresh).unlink()
-    assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
+DAMAGES = {truncate: "remove it and make it again", never_finished: "was never finished by its writer",
+           flip_a_bit: "is damaged"}
+
+
+def test_what_befalls_the_first_ensemble_is_told_and_made_again_to_the_same_bits(fresh, finished):
+    for damage, words in DAMAGES.items():
+        damage(member(fresh))
+        done = fresh.run()
+        assert done.returncode != 0
+        assert f"{member(fresh)}: " in done.stderr
+        assert words in done.stderr
+        assert not (fresh.folder / TIMES[0] / "departures.nc").exists()
+        assert fresh.program("verify", "status", str(fresh.path)).returncode == 0
+        state, stage, reason = told(fresh)
+        assert (state, stage) == ("STALLED", "failed") and words in reason
+
+        member(fresh).unlink()
+        done = fresh.run()
+        assert done.returncode == 1
+        assert "no complete ensemble of 8 members to begin with; run: run/prepare.sh" in done.stderr
+        assert fresh.program("model_server", "initial", str(fresh.path)).returncode == 0
     resumes_to_the_same(fresh, finished)
 
 
@@ -212,27 +213,38 @@ def test_a_member_on_another_grid_is_refused(fresh):
     assert f"{member(fresh)}: expected the 8 x 16 grid" in done.stderr
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(fresh, finished):
-    size = member(fresh).stat().st_size
-    before = f"ulimit -f {max(1, size // 2048)}"  # blocks of 1 KiB: half of a member file
-    done = fresh.run(before=before)
-    assert done.returncode != 0
-    assert "check the space left on the disk" in done.stderr
-    nothing_half_written(fresh)
-    assert not list((fresh.folder / TIMES[0]).glob("analysis/m*.nc"))
+def test_what_befalls_the_first_analysis_is_told_and_leaves_nothing_half_written(fresh, finished):
+    for befalls in (full_disk, no_words, killed_rank):
+        befalls(fresh)
+        nothing_half_written(fresh)
+        assert not list((fresh.folder / TIMES[0]).glob("analysis/m*.nc"))
     resumes_to_the_same(fresh, finished)
 
 
-def test_a_step_that_left_no_words_is_told_with_the_room_on_the_disk(fresh, finished):
+def full_disk(made: Experiment) -> None:
+    size = member(made).stat().st_size
+    done = made.run(before=f"ulimit -f {max(1, size // 2048)}")  # blocks of 1 KiB: half of a member file
+    assert done.returncode != 0
+    assert "check the space left on the disk" in done.stderr
+
+
+def no_words(made: Experiment) -> None:
     """What a program writes to a full disk is lost, and its room may be there again when it has ended."""
-    launcher = fresh.work / "mpiexec"
+    launcher = made.work / "mpiexec"
     launcher.write_text("#!/usr/bin/env bash\nexit 3\n")
     launcher.chmod(0o755)
-    done = fresh.run(before=f"export MPIEXEC={launcher}")
+    done = made.run(before=f"export MPIEXEC={launcher}")
     assert done.returncode == 3
     sentence = rf"{TIMES[0]}: step analysis failed after [0-9.]+ s with status 3; it left no words, .* \([0-9.]+.? free"
     assert re.search(sentence, done.stderr)
-    resumes_to_the_same(fresh, finished)
+
+
+def killed_rank(made: Experiment) -> None:
+    process = made.start()
+    until(lambda: len(processes_of(made, "letkf_mpi.analysis")) == RANKS, "two ranks")
+    os.kill(processes_of(made, "letkf_mpi.analysis")[-1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
 
 
 PREPBUFR = """source = "prepbufr"
@@ -240,17 +252,17 @@ files = ["$WORK/prepbufr"]
 """
 
 
-@pytest.mark.parametrize("content", [None, b"this is no BUFR file", b"BUFR\x00\x00\x30\x03" + bytes(40)])
-def test_missing_and_corrupt_prepbufr_stop_research_and_not_realtime(fresh, content):
+def test_missing_and_corrupt_prepbufr_stop_research_and_not_realtime(fresh):
     text = fresh.path.read_text().replace('source = "synthetic"\n', PREPBUFR)
     fresh.path.write_text(text)
     prepbufr = fresh.work / "prepbufr"
-    if content is not None:
-        prepbufr.write_bytes(content)
-    done = fresh.run()
-    assert done.returncode != 0
-    assert str(prepbufr) in done.stderr
-    assert not (fresh.folder / TIMES[0] / "observations.nc").exists()
+    for content in (None, b"this is no BUFR file", b"BUFR\x00\x00\x30\x03" + bytes(40)):
+        if content is not None:
+            prepbufr.write_bytes(content)
+        done = fresh.run()
+        assert done.returncode != 0
+        assert str(prepbufr) in done.stderr
+        assert not (fresh.folder / TIMES[0] / "observations.nc").exists()
 
     fresh.path.write_text(text.replace("research", "realtime"))
     done = fresh.run()
@@ -258,16 +270,6 @@ def test_missing_and_corrupt_prepbufr_stop_research_and_not_realtime(fresh, cont
     files = data(fresh.folder)
     unchanged = (files[f"{TIMES[0]}/{kind}/m0001.nc"]["temperature"] for kind in ("background", "analysis"))
     np.testing.assert_array_equal(*unchanged)
-
-
-def test_a_killed_rank_ends_the_cycle(fresh, finished):
-    process = fresh.start()
-    until(lambda: len(processes_of(fresh, "letkf_mpi.analysis")) == RANKS, "two ranks")
-    os.kill(processes_of(fresh, "letkf_mpi.analysis")[-1], signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    nothing_half_written(fresh)
-    resumes_to_the_same(fresh, finished)
 
 
 @pytest.mark.parametrize("script", ["cycle.sh", "early.sh", "prepare.sh", "demo.sh", "sweep.sh", "stage.sh", "cylc.sh"])

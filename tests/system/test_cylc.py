@@ -14,6 +14,7 @@ import pytest
 from contracts import state, times
 from tests.system.experiment import (
     CHECKOUT,
+    SHOWN,
     START,
     Experiment,
     bring,
@@ -72,7 +73,7 @@ def play(tmp_path):
 
 def test_two_days_with_a_failure_end_with_the_bits_of_the_driver(fresh, play, tmp_path):
     """Every twelve hours; the analysis of the second time fails at its first try; members go after twelve hours."""
-    text = fresh.path.read_text().replace("end = 1989-01-01T06", "end = 1989-01-02T12").replace(
+    text = SHOWN.replace("end = 1989-01-01T06", "end = 1989-01-02T12").replace(
         "members = 8", "members = 8\nstep_hours = 12")
     fresh.path.write_text(text + "[retention]\nmembers_hours = 12\nmonthly = false\n")
     space = fresh.settings.state.space(fresh.settings.grid.grid())
@@ -93,7 +94,7 @@ def test_two_days_with_a_failure_end_with_the_bits_of_the_driver(fresh, play, tm
 
 def test_failed_observations_are_gone_round_and_a_failed_analysis_ends_it(fresh, play):
     """In real time, every six hours: the first time has no observations, the second no analysis."""
-    text = fresh.path.read_text().replace('truth = "truth/', 'truth = "seen/', 1).replace("research", "realtime")
+    text = SHOWN.replace('truth = "truth/', 'truth = "seen/', 1).replace("research", "realtime")
     fresh.path.write_text(text)
     (fresh.work / "seen").mkdir()
     shutil.copy(fresh.work / "truth" / "1989010106.nc", fresh.work / "seen")

@@ -19,7 +19,7 @@ from contracts import clock, config, observations, state, times
 from obsproc import synthetic, writer
 from obsproc.config import Settings
 from tests.system import experiment
-from tests.system.experiment import START, TEXT, Experiment, data, kill, processes_of, smooth_state, until
+from tests.system.experiment import SHOWN, START, Experiment, data, kill, processes_of, smooth_state, until
 
 CYCLES = [START + timedelta(hours=6 * cycle) for cycle in range(8)]
 NAMES = [times.name(cycle) for cycle in CYCLES]
@@ -124,7 +124,7 @@ def halves(made: Experiment, work: Path) -> tuple[list[bytes], list[bytes]]:
 def played(tmp_path_factory) -> Experiment:
     """The experiment after two days with an outage of twelve hours and a half, longer than two cycles."""
     folder, patch = tmp_path_factory.mktemp("realtime"), pytest.MonkeyPatch()
-    text = TEXT.replace('"synthetic"', f'"prepbufr"\nfiles = {FILES}').replace('"research"', '"realtime"')
+    text = SHOWN.replace('"synthetic"', f'"prepbufr"\nfiles = {FILES}').replace('"research"', '"realtime"')
     end = f"{CYCLES[-1]:%Y-%m-%dT%H:%M:%SZ}"
     made = experiment.make(folder / "work", text.replace("1989-01-01T06:00:00Z", end) + REALTIME)
     with patch.context() as environment:

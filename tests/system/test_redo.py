@@ -40,10 +40,8 @@ def test_what_cannot_be_redone_is_refused_and_nothing_is_touched(finished, tmp_p
     assert written(made) == before
 
 
-def test_where_members_are_no_longer_kept_it_says_what_can_be_redone(fresh):
-    fresh.path.write_text(fresh.path.read_text() + "[retention]\nmembers_hours = 0\nmonthly = false\n")
-    assert fresh.run().returncode == 0
-    done = fresh.run(after=f"--redo forecast {TIMES[0]}")
+def test_where_members_are_no_longer_kept_it_says_what_can_be_redone(tidied, tmp_path):
+    done = copy(tidied.work, tmp_path).run(after=f"--redo forecast {TIMES[0]}")
     assert done.returncode == 1
     assert f"{TIMES[0]}/analysis: m0001.nc to m0008.nc are no longer kept ([retention]), so forecast of" in done.stderr
     assert f"the nearest times where it can: {TIMES[1]} after it" in done.stderr
@@ -88,6 +86,7 @@ def test_without_room_for_the_next_cycle_it_stops_before_it_and_goes_on_when_the
         out, err = process.communicate(timeout=180)
         assert process.returncode == 1, out + err
         assert f"the cycle of {TIMES[1]} needs about 5 MiB and the disk has " in err
+        assert made.program("verify", "status", str(made.path)).returncode == 0
         state, _, reason = told(made)
         assert state == "STALLED"
         assert after or "make room, then the same command goes on" in reason  # the service misses the truth

@@ -101,7 +101,7 @@ def test_a_cancelled_job_stays_away_and_goes_on_when_submitted_again(cluster, fr
 
 def test_a_job_that_fails_ends_with_its_status(cluster, fresh):
     (fresh.work / "truth" / f"{TIMES[0]}.nc").write_bytes(b"no truth")
-    fresh.path.write_text(fresh.path.read_text() + "[run]\nrestarts = 0\n")
+    fresh.path.write_text(fresh.path.read_text() + "restarts = 0\n")
     job = submit(cluster, fresh, *ONE_PART)
     assert cluster.until_ended(job, JOB_LIMIT_S) == "FAILED"
     assert "is no readable NetCDF file" in words_of(fresh)

@@ -28,10 +28,10 @@ horizontal_km = {km}
 """
 
 
-@pytest.fixture
-def packed(tmp_path) -> Experiment:
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Experiment:
     """An experiment whose truth and climate were packed into tiny.h5."""
-    made = experiment.make(tmp_path / "work", TEXT + '[nature]\nfolder = "truth"\n')
+    made = experiment.make(tmp_path_factory.mktemp("packed") / "work", TEXT + '[nature]\nfolder = "truth"\n')
     settings = made.settings
     static.write(made.work / "truth" / "static.nc", experiment.land_static(settings.grid.grid()))
     done = made.program("model_server", "pack", str(made.path), str(made.work / "tiny.h5"))
@@ -64,7 +64,7 @@ def test_a_sweep_ends_in_one_table_and_resumes(packed):
 
 
 def test_one_that_fails_stops_none_of_the_others(packed):
-    good, bad, unreadable = variant(packed, 2000.0), variant(packed, 3000.0), variant(packed, 4000.0)
+    good, bad, unreadable = (variant(packed, km) for km in (2500.0, 3000.0, 3500.0))
     bad.write_text(bad.read_text().replace("tiny.h5", "nothing.h5"))
     unreadable.write_text("this is no experiment")
     done = sweep(packed, bad, unreadable, good)
@@ -78,6 +78,6 @@ def test_one_that_fails_stops_none_of_the_others(packed):
 
 
 @pytest.mark.parametrize("arguments", [["-j"], ["x.toml", "-j"], ["-j", "x.toml"], []])
-def test_what_it_cannot_understand_is_answered_with_its_use(packed, arguments):
-    done = sweep(packed, *arguments)
+def test_what_it_cannot_understand_is_answered_with_its_use(tmp_path, arguments):
+    done = sweep(Experiment(tmp_path / "none.toml", tmp_path), *arguments)
     assert done.returncode == 2 and "run/sweep.sh [-j N]" in done.stdout
