@@ -7,11 +7,12 @@ figures  figures/series.png and figures/increment.png in the experiment's folder
 observations  of one time: counts before and after thinning, and their map, figures/observations_TIME.png
 consistency  errors given against errors estimated, ranks, spread and skill, over all times -> consistency.nc
 compare  tables of several experiments in Markdown
+skill-spread  error, spread, CRPS and ranks of extended forecasts by lead -> skill_spread.nc
 status   status.json and status.prom: what is done, what is at work, what is STALLED
 serve    the status as a page, on this machine only
 report   report.html: all of the above in one file
 
-The last four have more options: `python -m verify compare --help`.
+The last five have more options: `python -m verify compare --help`.
 """
 
 import logging
@@ -25,7 +26,19 @@ from tqdm import tqdm
 from contracts import config, frozen, observations, program, state, static, times
 from contracts.errors import UserError
 from contracts.follow import Follower
-from verify import compare, consistency, consistency_report, ensembles, fit, score_file, scores, serve, summary, watch
+from verify import (
+    compare,
+    consistency,
+    consistency_report,
+    ensembles,
+    fit,
+    score_file,
+    scores,
+    serve,
+    skill_spread,
+    summary,
+    watch,
+)
 from verify.config import Settings
 from verify.score_file import Scores
 
@@ -203,7 +216,8 @@ def write_report(arguments: Sequence[str]) -> None:
 
 
 OWN_ARGUMENTS: dict[str, Callable[[Sequence[str]], None]] = {
-    "compare": compare_experiments, "status": watch.main, "serve": serve.main, "report": write_report,
+    "compare": compare_experiments, "skill-spread": skill_spread.main, "status": watch.main, "serve": serve.main,
+    "report": write_report,
 }
 
 

@@ -46,9 +46,9 @@ def write(path: Path, scores: Scores, experiment: str = "") -> None:
                   "members": np.int32(scores.members), "crps_form": "fair (Ferro 2014)"}
     with netcdf.create(path, CONTRACT, attributes) as dataset:
         netcdf.add_time(dataset, scores.time)
-        _add_names(dataset, "region", scores.regions)
-        _add_names(dataset, "channel", scores.channels)
-        _add_names(dataset, "units", [units(name) for name in scores.channels], "channel")
+        add_names(dataset, "region", scores.regions)
+        add_names(dataset, "channel", scores.channels)
+        add_names(dataset, "units", [units(name) for name in scores.channels], "channel")
         for name, values in scores.against_truth.items():
             netcdf.add(dataset, name, ("region", "channel"), values, long_name=name.replace("_", " "))
         _add_fit(dataset, scores.fit)
@@ -65,7 +65,7 @@ def units(channel: str) -> str:
     return VARIABLES[channel if channel in VARIABLES else channel.rpartition("_")[0]].units
 
 
-def _add_names(dataset: netCDF4.Dataset, name: str, texts: Sequence[str], dimension: str = "") -> None:
+def add_names(dataset: netCDF4.Dataset, name: str, texts: Sequence[str], dimension: str = "") -> None:
     """A character variable (dimension, its text length)."""
     encoded = np.array([text.encode("ascii") for text in texts] or [b" "], dtype="S")
     length = encoded.dtype.itemsize
