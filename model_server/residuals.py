@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from contracts import program, state, static, times
+from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from contracts.state import StateSpace
@@ -23,13 +24,15 @@ from model_server.config import ResidualNoise
 from model_server.models import noise
 from model_server.models.base import ForecastModel, advance, begun
 from networks.data import shards
-from networks.data.shards import ShardFolder
+from networks.data.shards import Series, ShardFolder
 from networks.unseen import refuse_overlap
 
 log = logging.getLogger("model_server.residuals")
 DAYS = 10  # in a file
 MEMBER = (0,)  # a nature run's number
 STORAGE = "float16"
+SAMPLED = 200  # pairs of a lag, at equal distances
+LAGS = (1, 2, 4, 8, 16, 40)  # steps
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def residuals(settings: config.Settings) -> None:
     bare = models.create(settings.model.name, settings.model.options, settings.space)
     source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), bare,
                             filtered_as(settings, bare))
-    wanted = source.steps(first, last)
+    step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)
     _refuse_missing(source, wanted)
     held, note = noise.contents(source.model, asked), noise.Note(folder)
     note.refuse_other(held)
@@ -99,6 +102,9 @@ def residuals(settings: config.Settings) -> None:
         shards.write(source, ShardFolder(folder), wanted, DAYS, STORAGE)
         note.write(held, complete=True)
     log.info("%s: %d residuals of %s", folder, len(wanted), source.model.name)
+    remain = memory(Series(ShardFolder(folder), settings.space, memory_bytes=0), step, LAGS)
+    log.info("correlation of an error with that of later steps: %s",
+             ", ".join(f"{correlation:.2f} ({lag * step / HOUR:g} h)" for lag, correlation in remain.items()))
 
 
 def _refuse_missing(source: ResidualSource, begin: Sequence[datetime]) -> None:
@@ -109,3 +115,24 @@ def _refuse_missing(source: ResidualSource, begin: Sequence[datetime]) -> None:
     if missing:
         raise UserError(f"{missing[0]}: no such file; {len(missing)} of {len(files)} states of the run are missing "
                         "(python -m model_server nature makes them)")
+
+
+def memory(series: Series, step: int, lags: Sequence[int]) -> dict[int, float]:
+    """By lag in steps of `step` seconds the correlation of a residual with a later one, the mean of all channels; empty
+    for lags longer than the archive.  What every residual has in common is taken out; one field in memory at a time."""
+    weights = series.space.grid.area_weights
+    ends = (times.from_seconds(int(series.seconds[end])) for end in (0, -1))
+    period, found = tuple(ends), {}
+    for lag in lags:
+        rows = series.starts(*period, step, lag)[:, [0, lag]]
+        rows = rows[:: max(1, len(rows) // SAMPLED)]
+        if not len(rows):
+            continue
+        mean = sum(series.fields(pair) for pair in rows) / len(rows)  # (2, channel, lat, lon)
+        products = np.zeros((3, series.space.shape[0]))
+        for pair in rows:
+            now, later = (series.fields(pair) - mean).astype(np.float64)
+            products += [(weights * product).mean(axis=(1, 2)) for product in (now * later, now**2, later**2)]
+        covariance, *variances = products
+        found[lag] = float(np.mean(covariance / np.sqrt(np.prod(variances, axis=0))))
+    return found

@@ -16,7 +16,7 @@ from model_server.forecast import model_of
 from model_server.models import noise
 from model_server.models.base import MODEL_STREAM, NOISE_STREAM, Batch, advance
 from model_server.models.persistence import Persistence
-from model_server.residuals import residuals
+from model_server.residuals import memory, residuals
 from networks.data.shards import Series, ShardFolder
 from tests import builders
 from tests.model_server import cycling
@@ -224,3 +224,18 @@ def test_an_archive_of_states_that_are_not_there_or_of_no_noise_is_refused(noisy
         path.write_text(other)
         with pytest.raises(UserError, match=said):
             residuals(config.load(path))
+
+
+def test_memory_is_the_correlation_of_errors_some_steps_apart(noisy, work):
+    """Persistence in a world without memory: its errors are correlated by -1/2 with the next, then by 0."""
+    noisy()
+    series = Series(ShardFolder(work / "persistence"), SPACE, 0)
+    found = memory(series, int(STEP.total_seconds()), (1, 2, 58, 70))
+    assert list(found) == [1, 2, 58]  # the archive has 60
+    r = series.fields(range(len(series.seconds))).astype(np.float64)
+    for lag in (1, 2):
+        now, later = (part - part.mean(axis=0) for part in (r[:-lag], r[lag:]))
+        covariance, before, after = ((SPACE.grid.area_weights * product).sum(axis=(0, 2, 3))
+                                     for product in (now * later, now**2, later**2))
+        assert found[lag] == pytest.approx(np.mean(covariance / np.sqrt(before * after)), abs=1e-5)
+    assert found[1] == pytest.approx(-0.5, abs=0.05) and found[2] == pytest.approx(0, abs=0.05)
