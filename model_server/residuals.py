@@ -121,10 +121,10 @@ def memory(series: Series, step: int, lags: Sequence[int]) -> dict[int, float]:
     """By lag in steps of `step` seconds the correlation of a residual with a later one, the mean of all channels; empty
     for lags longer than the archive.  What every residual has in common is taken out; one field in memory at a time."""
     weights = series.space.grid.area_weights
-    ends = (times.from_seconds(int(series.seconds[end])) for end in (0, -1))
-    period, found = tuple(ends), {}
+    first, last = (times.from_seconds(int(series.seconds[end])) for end in (0, -1))
+    found = {}
     for lag in lags:
-        rows = series.starts(*period, step, lag)[:, [0, lag]]
+        rows = series.starts(first, last, step, lag)[:, [0, lag]]
         rows = rows[:: max(1, len(rows) // SAMPLED)]
         if not len(rows):
             continue
