@@ -7,14 +7,16 @@ The layout of a seed is that of `decode_fuzzer.c`.
 
 import struct
 import sys
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from obsproc.bufr import compiled, files
 from obsproc.bufr.messages import scan
+from obsproc.bufr.program import Program
 
 
-def seed(program, data: bytes, subsets: int) -> bytes:
+def seed(program: Program, data: bytes, subsets: int) -> bytes:
     """Counts, operations, fields and data in the bytes that the harness reads."""
     packed = compiled._Packed.of(program, program.columns())
     operations, places, scales, level_is_report, stacks = packed.program
@@ -26,7 +28,7 @@ def seed(program, data: bytes, subsets: int) -> bytes:
     return head + body + fields + data
 
 
-def seeds(path: Path):
+def seeds(path: Path) -> Iterator[bytes]:
     """A whole message and its first subset alone, for each message type of a file."""
     data = path.read_bytes()
     messages = scan(data, path, accept_truncated=True)
@@ -39,10 +41,15 @@ def seeds(path: Path):
             yield seed(program, data[message.data_start : message.data_end], message.subsets)
 
 
+def write(folder: Path, paths: Iterable[Path]) -> None:
+    """The seeds of some files, each in a file named by its content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        for content in seeds(path):
+            (folder / sha256(content).hexdigest()[:16]).write_bytes(content)
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sys.argv[2:]:
-        for content in seeds(Path(path)):
-            (folder / sha256(content).hexdigest()[:16]).write_bytes(content)
+    write(folder, map(Path, sys.argv[2:]))
     print(f"{len(list(folder.iterdir()))} seeds in {folder}")
