@@ -15,7 +15,6 @@ of the members is that of the distribution and not of k draws.  No background en
 """
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -35,6 +34,7 @@ from neural_da import minimise
 from neural_da.draws import STATES, Draws
 from neural_da.method import Analysed, MethodSettings, Needs
 from neural_da.problem import Problem, Tangent, Term
+from neural_da.side_by_side import in_groups, stacked
 
 log = logging.getLogger("neural_da.climatology")
 _AT_ONCE = 10  # members to a group: each mode is read once for all of them
@@ -77,24 +77,17 @@ class Prepared:
         climate."""
         drawn = Drawn.of(self.prior, draws)
         if not problem.nobs:
-            return Analysed(np.stack([_columns(drawn.member(number)) for number in problem.members]))
+            return Analysed(stacked(problem, [_columns(drawn.member(int(number))) for number in problem.members]))
         (term,) = problem.terms
         (values,) = problem.perturbed(draws.observation_errors(problem.rows))
         observed = Observed(self.prior, term, term.tangent(_tensor(drawn.mean), torch.float64))
-        groups = np.array_split(np.arange(len(values)), self._groups(len(values)))
-        with ThreadPoolExecutor(self.settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            each = [pool.submit(self.conditioned, observed, drawn, problem.members[group], values[group])
-                    for group in groups]
-            found = [member for one in each for member in one.result()]
-        iterations, residual = np.array([(one.iterations, one.residual) for one in found]).T
-        log.info("conjugate gradients: %.1f iterations, at most %d; residual %.2g, at most %.2g of the first",
-                 iterations.mean(), iterations.max(), residual.mean(), residual.max())
-        return Analysed(np.stack([one.x for one in found]))
-
-    def _groups(self, members: int) -> int:
-        """How many groups so many members make, the same number for each thread."""
-        threads = self.settings.threads
-        return min(members, threads * -(-members // (threads * _AT_ONCE)))
+        found = in_groups(problem, lambda i: self.conditioned(observed, drawn, problem.members[i], values[i]),
+                          self.settings.threads, _AT_ONCE)
+        if found:
+            iterations, residual = np.array([(one.iterations, one.residual) for one in found]).T
+            log.info("conjugate gradients: %.1f iterations, at most %d; residual %.2g, at most %.2g of the first",
+                     iterations.mean(), iterations.max(), residual.mean(), residual.max())
+        return Analysed(stacked(problem, [one.x for one in found]))
 
     def conditioned(self, observed: "Observed", drawn: "Drawn", members: np.ndarray,
                     y: np.ndarray) -> list["Conditioned"]:

@@ -20,6 +20,18 @@ def each_member(problem: Problem, analyse: Callable[[int, int], Found], threads:
         return [one.result() for one in found]
 
 
+def in_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Found]], threads: int,
+              at_once: int) -> list[Found]:
+    """The same in groups of members, where a group needs something that is better fetched once for all: `analyse(i)`
+    gives what it found for the i-th ones, `i` (g,), of the members asked for, at most `at_once`."""
+    count = len(problem.members)
+    rounds = -(-count // (threads * at_once))
+    groups = np.array_split(np.arange(count), max(1, min(count, threads * rounds)))
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = [pool.submit(analyse, group) for group in groups if group.size]
+        return [member for one in found for member in one.result()]
+
+
 def stacked(problem: Problem, members: Sequence[np.ndarray]) -> np.ndarray:
     """float32 (m, channel, column) of the members asked for, which may be none."""
     shape = (len(members), *problem.background.shape[1:])

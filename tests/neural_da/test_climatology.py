@@ -44,7 +44,7 @@ def problem(climate: Climate, table, members=None) -> Problem:
     term = Term(timedelta(), table, rows, tensors.on(forward, "cpu", torch.float64), torch.tensor(table.value),
                 torch.tensor(table.error.astype(float) ** 2))
     background = np.zeros((MEMBERS, len(space.channels), space.grid.size), np.float32)
-    chosen = np.arange(MEMBERS) if members is None else np.asarray(members)
+    chosen = np.arange(MEMBERS) if members is None else np.asarray(members, int)
     return Problem(TIME, space, background, (term,) if len(table) else (), chosen, len(table))
 
 
@@ -146,9 +146,9 @@ def test_the_bits_of_a_member_depend_on_no_other_member_and_no_thread(precision)
     climate, table, draws = climates.climate(climates.space(7, 18)), soundings(61, 0.5), Draws(1, TIME, MEMBERS)
     production = dict(tolerance=0.02, precision=precision)
     all_of_them = prepared(climate, **production).analyse(problem(climate, table), draws).members
-    for members, threads in (([3], 1), ([5, 0], 2), ([1, 2, 3, 4], 3)):
+    for members, threads in (([3], 1), ([5, 0], 2), ([1, 2, 3, 4], 3), ([], 2)):
         some = prepared(climate, threads=threads, **production).analyse(problem(climate, table, members), draws).members
-        np.testing.assert_array_equal(some, all_of_them[members])
+        np.testing.assert_array_equal(some, all_of_them[np.array(members, int)])
 
 
 def test_the_system_is_symmetric_and_the_tangent_that_of_h():
