@@ -21,7 +21,7 @@ def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel
         return model
     from model_server.models import noise  # here, because the archive takes h5py
 
-    return noise.added(model, chosen, settings.experiment.in_work(chosen.archive), settings.experiment)
+    return noise.added(model, settings.model, chosen, settings.experiment)
 
 
 def filtered_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:

@@ -95,7 +95,7 @@ def residuals(settings: config.Settings) -> None:
                             filtered_as(settings, bare))
     step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)
     _refuse_missing(source, wanted)
-    held, note = noise.contents(source.model, asked), noise.Note(folder)
+    held, note = noise.contents(source.model, settings.model, asked), noise.Note(folder)
     note.refuse_other(held)
     if not note.is_complete:
         note.write(held, complete=False)

@@ -5,10 +5,10 @@
     e = r(s), r(s + step), r(s + 2 step), …            a segment, begun near the date's season and at its hour
     e = cos θ r(end of the last segment + i steps) + sin θ r(s + i steps),   θ = π/2 (i + 1) / (blend + 1)
 
-The last line blends a segment into the next over its first steps; unrelated errors keep their variance so.  The errors
-of a network remain for a day or more: noise of the right size that is drawn anew at each step spreads an ensemble half
-as much as its errors after five days.  Where a member is, in which segments and how far, is kept in its restart.
-Humidity that the noise would make negative is zero.
+The last line blends a segment into the next over its first steps; unrelated errors keep their variance so.  Errors of a
+network remain for a day or more, and noise of their size that is drawn anew at each step spreads an ensemble too little
+later.  Where a member is, in which segments and how far, is kept in its restart.  Humidity that the noise would make
+negative is zero.
 """
 
 import json
@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from contracts import humidity, paths, times
@@ -25,7 +26,7 @@ from contracts.config import Experiment
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.state import StateSpace
-from model_server.config import ResidualNoise
+from model_server.config import Model, ResidualNoise
 from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart
 from networks.data.shards import Series, ShardFolder
 from networks.season import YEAR
@@ -157,16 +158,17 @@ def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tupl
     return np.where(negative, floor, found).astype(np.float32), int(np.count_nonzero(negative))
 
 
-def added(model: ForecastModel, settings: ResidualNoise, folder: Path, experiment: Experiment) -> ForecastModel:
-    """The model with the noise of `settings` from the archive in `folder`.
+def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experiment: Experiment) -> ForecastModel:
+    """The `chosen` model with the noise of `settings`.
 
     Raises UserError where there is none, or one of another model or of times of the experiment.
     """
+    folder = experiment.in_work(settings.archive)
     note = Note(folder)
     if not note.is_complete:
         raise UserError(f"{folder}: no complete archive of residuals is there; python -m model_server residuals "
                         "EXPERIMENT.toml makes it")
-    note.refuse_other(contents(model, settings))
+    note.refuse_other(contents(model, chosen, settings))
     refuse_overlap(folder, *settings.period, experiment)
     series = Series(ShardFolder(folder), model.space, memory_bytes=0)
     step = int(model.time_step.total_seconds())
@@ -175,10 +177,11 @@ def added(model: ForecastModel, settings: ResidualNoise, folder: Path, experimen
     return cast(ForecastModel, Noisy(model, segments, settings, humidity.humid(model.space)))
 
 
-def contents(model: ForecastModel, settings: ResidualNoise) -> dict[str, object]:
+def contents(model: ForecastModel, chosen: Model, settings: ResidualNoise) -> dict[str, object]:
     """What an archive holds: whose residuals, over what, from where."""
     first, last = settings.period
-    return {"model": model.name, "step_hours": model.time_step.total_seconds() / HOUR, "nature": settings.nature,
+    return {"model": model.name, "spectral_filter": msgspec.to_builtins(chosen.spectral_filter),
+            "step_hours": model.time_step.total_seconds() / HOUR, "nature": settings.nature,
             "first": times.name(first), "last": times.name(last)}
 
 

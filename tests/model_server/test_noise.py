@@ -128,11 +128,11 @@ def test_noise_is_consecutive_residuals_that_fade_into_others_of_the_season_and_
     assert len(np.unique(places[:, :, 1])) > MEMBERS
 
 
-def test_batches_kills_and_retention_change_no_bit_and_a_member_alone_has_its_own(noisy):
-    expected = cycle(noisy("persistence", "whole"))
+def test_batches_and_retention_change_no_bit_also_of_a_model_with_a_restart_and_noise_of_its_own(noisy):
+    expected = cycle(noisy("noisy", "whole"))
+    assert {"m0001 z", f"m0001 {noise.WHERE}"} <= expected.keys()
     for name, batch in (("one", 1), ("three", 3)):
-        found = cycle(noisy("persistence", name, batch), kept=False)
-        same(found, expected, name)
+        same(cycle(noisy("noisy", name, batch), kept=False), expected, name)
 
 
 def test_no_noise_is_the_model_itself_to_the_last_bit(noisy, begin):
@@ -195,6 +195,7 @@ def test_an_archive_goes_on_where_it_was_killed(noisy, work, monkeypatch, tmp_pa
     (("1986-01-08", "1986-01-07"), "holds residuals with last = '1986010800', asked for '1986010700'"),
     (("season_days = 3", "segments = 3"), r"\[model.noise\]: unknown setting 'segments'"),
     (("blend_steps = 2", "blend_steps = 5"), "blend_steps must be at most segment_steps, 4, got 5"),
+    (("batch = 4", "spectral_filter = {{ truncation = 1 }}"), "holds residuals with spectral_filter = None, asked"),
     (("season_days = 3", "season_days = 1"), None),
     (("1989-01-01", "1989-06-01"), "begin at 00 UTC within 3 days of the season of 1989060100"),
 ])
