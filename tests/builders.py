@@ -1,5 +1,6 @@
 """Small made data for tests: every value follows from the arguments and a seed."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -28,6 +29,14 @@ CLIMATE = {
     "10m_v_component_of_wind": (0.0, 4.0),
     "surface_pressure": (1.0e5, 800.0),
 }
+
+
+def experiment(name: str = "made", start: datetime = TIME, end: datetime | None = None, **more: object) -> str:
+    """The section [experiment] of an experiment file; of one time, where no `end` is named."""
+    given = {"name": name, "start": start, "end": end or start, **more}
+    lines = [f"{key} = " + (f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else json.dumps(value))
+             for key, value in given.items()]
+    return "\n".join(["[experiment]", *lines, ""])
 
 
 def space(nlat: int = 8, nlon: int = 16, levels: tuple[float, ...] = LEVELS) -> StateSpace:

@@ -24,17 +24,12 @@ from letkf_mpi.local import tiles
 from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.solvers import Letkf, LocalProblem
 from obsoperator.departures import Used
+from tests import builders
 
 SIZES = [(k, p) for k in (20, 40, 80) for p in (50, 200, 1000)]
 COLUMNS, LEVELS, CHANNELS, ROUNDS = 16, 4, 5, 9
 PRESSURE = (5e3, 25e3, 50e3, 60e3, 70e3, 85e3, 92.5e3)
-SETTINGS = """
-[experiment]
-name = "made"
-start = 1989-01-01T06:00:00Z
-end = 1989-01-01T06:00:00Z
-members = 20
-"""
+SETTINGS = builders.experiment(members=20)
 
 
 def made(k: int, p: int) -> tuple[Observations, np.ndarray]:

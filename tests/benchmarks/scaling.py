@@ -252,12 +252,7 @@ def repeated(table: Observations, nobs: int) -> Observations:
 
 
 def settings_of(grid: str, members: int, horizontal_km: float, levels: tuple[int, ...]) -> Settings:
-    text = f"""
-[experiment]
-name = "scaling"
-start = 1989-01-01T06:00:00Z
-end = 1989-01-01T06:00:00Z
-members = {members}
+    text = f"""{builders.experiment("scaling", members=members)}
 [grid]
 {grid}
 [state]

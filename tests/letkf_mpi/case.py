@@ -1,7 +1,7 @@
 """A small made experiment on disk: background members, static fields and observations at one time."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import netCDF4
@@ -48,14 +48,8 @@ def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: in
          mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925)) -> Case:
     """Write the experiment; `more` are further lines of the experiment file."""
     toml = folder / "experiment.toml"
-    toml.write_text(f"""
-[experiment]
-name = "made"
-start = 1989-01-01T06:00:00Z
-end = 1989-01-01T18:00:00Z
-members = {members}
-work = "{folder}"
-mode = "{mode}"
+    head = builders.experiment(end=TIME + timedelta(hours=12), members=members, work=str(folder), mode=mode)
+    toml.write_text(f"""{head}
 [grid]
 nlat = {nlat}
 nlon = {nlon}

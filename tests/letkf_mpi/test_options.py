@@ -12,7 +12,7 @@ from letkf_mpi.local.relaxation import Rtpp
 from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
 from letkf_mpi.static.static_set import StaticColumns, StaticSet
-from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble, used, with_settings
+from tests.letkf_mpi.ensembles import ALL, BASE, SPACE, K, ensemble, used, with_settings
 
 LEVELS = SPACE.analysis_levels
 REFERENCE = with_settings(analysis=Analysis(solver=Letkf(kernel="reference")))

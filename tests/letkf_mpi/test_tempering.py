@@ -17,7 +17,7 @@ from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.solvers import Letkf, ParticleFilter
 from obsoperator.departures import Used
-from tests.letkf_mpi.test_update import ALL, BASE, SPACE, K, ensemble
+from tests.letkf_mpi.ensembles import ALL, BASE, SPACE, K, ensemble
 
 EVERYWHERE = Localization(horizontal_km=1e9, vertical_ln_p=1e6)
 SOLVERS = [Letkf(kernel="reference"), *([Letkf(precision="float64")] if lanes.compiled() else [])]

@@ -1,14 +1,12 @@
 """The analysis of whole columns: the filter's laws with everything around the solver in place."""
 
 import dataclasses
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
 import pytest
 
-from contracts import config
 from contracts.errors import UserError
 from contracts.variables import Quantity
 from letkf_mpi import files
@@ -20,13 +18,9 @@ from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.update import Diagnostics, LocalAnalysis
 from letkf_mpi.solvers import Letkf
 from obsoperator.departures import Used
-from tests import builders
+from tests.letkf_mpi import ensembles
+from tests.letkf_mpi.ensembles import ALL, SPACE, K, ensemble, used, with_settings
 
-SPACE = builders.space()
-K = 6
-BASE = config.decode('[experiment]\nname = "x"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T06:00:00Z\n'
-                     f"members = {K}", Settings, "test")
-ALL = np.arange(SPACE.grid.size)
 ERRORS = {"float64": 0.0, "float32": 1e-5}  # of a weight by the kernel, in units of the spread
 KERNELS = ["reference", *(f"{precision} {name}" for precision in ERRORS for name in lanes.instructions() or ("none",))]
 
@@ -39,8 +33,8 @@ def error(request, monkeypatch) -> float:
     precision, _, instructions = request.param.partition(" ")
     solver = Letkf(precision=precision) if instructions else Letkf(kernel="reference")
     monkeypatch.setenv(lanes.INSTRUCTIONS, instructions)
-    analysis = msgspec.structs.replace(BASE.analysis, solver=solver)
-    monkeypatch.setattr(sys.modules[__name__], "BASE", msgspec.structs.replace(BASE, analysis=analysis))
+    analysis = msgspec.structs.replace(ensembles.BASE.analysis, solver=solver)
+    monkeypatch.setattr(ensembles, "BASE", msgspec.structs.replace(ensembles.BASE, analysis=analysis))
     return ERRORS.get(precision, 0.0)
 
 
@@ -48,26 +42,6 @@ def assert_close(found, expected, error, rtol=2e-7):
     """Members (k, channel, column): to rounding as written, and `error` times the background's spread."""
     scale = ensemble().std(axis=(0, 2))[:, None]
     assert (np.abs(found - expected) <= rtol * np.abs(expected) + error * scale + 1e-9).all()
-
-
-def with_settings(**sections) -> Settings:
-    return msgspec.structs.replace(BASE, **({"relaxation": NoRelaxation()} | sections))
-
-
-def ensemble(seed=0) -> np.ndarray:
-    """(k, channel, column)"""
-    members = [builders.random_state(SPACE, seed * 100 + i).data for i in range(K)]
-    return np.stack(members).reshape(K, len(SPACE.channels), -1)
-
-
-def used(n=30, seed=1, **changed) -> Used:
-    rng = np.random.default_rng(seed)
-    Y = rng.standard_normal((n, K))
-    Y -= Y.mean(axis=1, keepdims=True)
-    columns = dict(Y=Y, d=rng.standard_normal(n), variance=np.ones(n),
-                   quantity=np.full(n, Quantity.temperature), lat=rng.uniform(-90, 90, n),
-                   lon=rng.uniform(0, 360, n), pressure=rng.uniform(4e4, 1e5, n))
-    return Used(**(columns | changed))
 
 
 def rows(table: Used, index) -> Used:
@@ -101,7 +75,7 @@ def test_equals_the_kalman_filter_without_localisation(error):
 def test_an_observation_beyond_the_cutoff_changes_no_bit():
     table, column = used(30), np.array([40])
     lat, lon = SPACE.grid.column_lat[40], SPACE.grid.column_lon[40]
-    reach = BASE.localization.reach_km / 111.195  # degrees
+    reach = ensembles.BASE.localization.reach_km / 111.195  # degrees
     table.lat[0], table.lon[0] = lat + reach * 1.001, lon
     table.lat[1], table.lon[1] = lat + reach * 0.9, lon
     kept = np.arange(30) != 0
@@ -190,7 +164,7 @@ def test_relaxation_factor_is_spread_after_over_before():
 
 
 def test_humidity_is_kept_aloft_and_never_negative():
-    analysis = msgspec.structs.replace(BASE.analysis, humidity_below_hpa=500.0)
+    analysis = msgspec.structs.replace(ensembles.BASE.analysis, humidity_below_hpa=500.0)
     found = analyse(used(40, d=np.full(40, 50.0)), with_settings(analysis=analysis))
     top, low = SPACE.index("specific_humidity")[0], SPACE.index("specific_humidity")[1:]
     assert np.array_equal(found.X[:, top], ensemble()[:, top])
@@ -234,8 +208,8 @@ LOCALIZED = {
 @pytest.mark.parametrize("localization", LOCALIZED)
 def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform, error):
     """Everything that is written and told, by the kernel and point by point."""
-    solver = msgspec.structs.replace(BASE.analysis.solver, noobs_transform=noobs_transform)
-    analysis = msgspec.structs.replace(BASE.analysis, solver=solver, humidity_below_hpa=500.0)
+    solver = msgspec.structs.replace(ensembles.BASE.analysis.solver, noobs_transform=noobs_transform)
+    analysis = msgspec.structs.replace(ensembles.BASE.analysis, solver=solver, humidity_below_hpa=500.0)
     settings = with_settings(relaxation=RELAXED[relaxation], localization=LOCALIZED[localization], analysis=analysis,
                              inflation=Adaptive(prior_sd=0.5))
     table = used(90, quantity=np.where(np.arange(90) % 2, Quantity.temperature, Quantity.u_component_of_wind),
@@ -243,7 +217,8 @@ def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform
     table.lat[:45], table.lon[:45], table.d[:] = 30.0, 40.0, 3.0 * table.d  # a sounding among others
     columns = ALL[np.r_[17:30, 80:107]]
     found, expected = analyse(table, settings, columns, 1.05), analyse(table, by_points(settings), columns, 1.05)
-    assert LocalAnalysis(SPACE, table, settings).kernel is not None or BASE.analysis.solver.kernel == "reference"
+    kernel = LocalAnalysis(SPACE, table, settings).kernel
+    assert kernel is not None or ensembles.BASE.analysis.solver.kernel == "reference"
 
     assert_close(found.X, expected.X, error)
     assert found.diagnostics.count.min() == 0 and np.array_equal(found.diagnostics.count, expected.diagnostics.count)
@@ -302,7 +277,7 @@ def test_a_number_that_is_not_finite_stands_in_all_that_is_told(lost):
     try:
         found = analyse(table, with_settings(localization=Localization(horizontal_km=1e9))).diagnostics
     except np.linalg.LinAlgError:
-        assert lost == "Y" and BASE.analysis.solver.kernel == "reference"
+        assert lost == "Y" and ensembles.BASE.analysis.solver.kernel == "reference"
         return
     for name in ("mean", "spread", "least", "most"):
         assert np.isnan(getattr(found, name)).all(), name

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,8 @@ def experiment(tmp_path, monkeypatch) -> Callable[..., config.Settings]:
 
     def make(text: str = "", more: str = "") -> config.Settings:
         path = tmp_path / "experiment.toml"
-        path.write_text(
-            '[experiment]\nname = "e"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T18:00:00Z\nmembers = 3\n'
-            f"{more}\n{text}"
-        )
+        head = builders.experiment("e", end=builders.TIME + timedelta(hours=12), members=3)
+        path.write_text(f"{head}{more}\n{text}")
         return config.load(path)
 
     return make

@@ -8,6 +8,7 @@ import pytest
 from contracts import config, field, observations, state
 from contracts.variables import Flag, Quantity
 from letkf_mpi.config import Settings
+from tests import builders
 from tests.builders import TIME
 from tests.letkf_mpi import case
 from tests.letkf_mpi.case import NOW
@@ -160,7 +161,6 @@ def test_unknown_settings_are_refused(tmp_path):
 
 
 def test_the_sections_have_defaults():
-    text = '[experiment]\nname = "x"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T06:00:00Z\n'
-    settings = config.decode(text, Settings, "here")
+    settings = config.decode(builders.experiment(), Settings, "here")
     assert settings.localization.reach_km == pytest.approx(2190.9, abs=0.1)
     assert settings.relaxation.alpha == 0.9

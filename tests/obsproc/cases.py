@@ -7,6 +7,7 @@ from contracts import config
 from contracts.observations import Observations
 from obsproc import pipeline
 from obsproc.config import Settings
+from tests import builders
 
 MODERN = datetime(2020, 11, 1, 12, tzinfo=UTC)  # of cases made by hand
 VINTAGE = datetime(1989, 1, 1, 12, tzinfo=UTC)  # of re-wrapped messages
@@ -15,11 +16,7 @@ VINTAGE = datetime(1989, 1, 1, 12, tzinfo=UTC)  # of re-wrapped messages
 def settings(path: Path, cycle: datetime = MODERN, **chosen: str) -> Settings:
     """An experiment of one time that reads one file; further settings of [observations] as TOML."""
     lines = "\n".join(f"{name} = {value}" for name, value in chosen.items())
-    return config.decode(f"""
-        [experiment]
-        name = "case"
-        start = {cycle:%Y-%m-%dT%H:%M:%SZ}
-        end = {cycle:%Y-%m-%dT%H:%M:%SZ}
+    return config.decode(f"""{builders.experiment("case", cycle)}
         [observations]
         files = ["{path}"]
         {lines}""", Settings, "case")

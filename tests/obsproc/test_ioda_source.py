@@ -12,6 +12,7 @@ from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
 from obsproc import convert, ioda
 from obsproc.__main__ import main
+from tests import builders
 from tests.obsproc.cases import MODERN, observed, settings
 from tests.obsproc.ioda_case import SOURCE
 
@@ -102,8 +103,7 @@ def test_a_dimension_that_no_memory_holds_is_one_sentence(samples):
 def test_it_is_a_source_of_the_program(cases, tmp_path):
     chosen = settings(cases / "ioda_surface.nc", source='"ioda"')
     path = tmp_path / "e.toml"
-    path.write_text(f'[experiment]\nname = "e"\nwork = "{tmp_path}"\nstart = 2020-11-01T12:00:00Z\n'
-                    f'end = 2020-11-01T12:00:00Z\n[observations]\nsource = "ioda"\n'
-                    f'files = ["{chosen.observations.files[0]}"]\n')
+    path.write_text(builders.experiment("e", SOURCE.time, work=str(tmp_path)) +
+                    f'[observations]\nsource = "ioda"\nfiles = ["{chosen.observations.files[0]}"]\n')
     done = subprocess.run([sys.executable, "-m", "obsproc", str(path), "2020110112"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

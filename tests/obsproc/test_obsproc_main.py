@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -23,13 +24,8 @@ TIME = times.parse(CYCLE)
 def experiment(tmp_path, settings: str, mode: str = "research"):
     """An experiment file; returns its path and the path of the product."""
     path = tmp_path / "experiment.toml"
-    path.write_text(f"""
-        [experiment]
-        name = "test"
-        start = 1989-01-01T06:00:00Z
-        end = 1989-01-01T18:00:00Z
-        work = "{tmp_path}"
-        mode = "{mode}"
+    end = builders.TIME + timedelta(hours=12)
+    path.write_text(f"""{builders.experiment("test", end=end, work=str(tmp_path), mode=mode)}
         {settings}""")
     return str(path), tmp_path / "test" / CYCLE / "observations.nc"
 

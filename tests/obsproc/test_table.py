@@ -47,11 +47,7 @@ def test_a_level_without_its_place_is_flagged(tmp_path):
 def test_it_is_a_source_of_the_program(tmp_path):
     """Errors come from NCEP's table where the list has none, that of humidity through the temperature beside it."""
     listed(tmp_path, HEADER + SOUNDING)
-    settings = config.decode(f"""
-        [experiment]
-        name = "test"
-        start = 1989-01-01T12:00:00Z
-        end = 1989-01-01T12:00:00Z
+    settings = config.decode(f"""{builders.experiment("test", CYCLE)}
         [observations]
         source = "table"
         files = ["{tmp_path}/list.csv"]""", Settings, "test")

@@ -13,6 +13,7 @@ from contracts.observations import Source
 from contracts.variables import Flag, Quantity
 from obsproc import thinning
 from obsproc.config import Settings, Thinning
+from tests import builders
 from tests.builders import TIME, observations
 
 LAYERS = np.array([25_000.0, 50_000.0, 70_000.0, 85_000.0])
@@ -183,8 +184,7 @@ def test_an_empty_table_stays_empty():
 
 
 def experiment(text):
-    start = '[experiment]\nname = "made"\nstart = 2016-01-01T00:00:00Z\nend = 2016-01-01T00:00:00Z\n'
-    return config.decode(start + text, Settings, "made.toml")
+    return config.decode(builders.experiment() + text, Settings, "made.toml")
 
 
 def test_nothing_is_thinned_unless_asked_for():

@@ -13,6 +13,7 @@ from contracts.variables import Flag, Quantity
 from obsproc import convert, pipeline, prepbufr, wmo, writer
 from obsproc.bufr.files import read_file
 from obsproc.config import Settings
+from tests import builders
 from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
 
 TEMP = datetime(2008, 12, 8, 12, tzinfo=UTC)
@@ -148,11 +149,7 @@ def test_a_damaged_file_is_refused_or_read_as_far_as_it_goes(samples, tmp_path):
 
 def test_it_is_a_source_of_the_program(samples, tmp_path):
     shutil.copy(samples / "wmo/temp_small.bufr", tmp_path / "obs2008120812.bufr")
-    settings = config.decode(f"""
-        [experiment]
-        name = "test"
-        start = 2008-12-08T12:00:00Z
-        end = 2008-12-08T12:00:00Z
+    settings = config.decode(f"""{builders.experiment("test", TEMP)}
         [observations]
         source = "wmo"
         files = ["{tmp_path}/obs%Y%m%d%H.bufr"]""", Settings, "test")

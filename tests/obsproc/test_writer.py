@@ -324,12 +324,7 @@ def test_a_twin_experiment_can_go_through_the_door_of_real_data(tmp_path):
     tables = {}
     for through in ("false", "true"):
         path = tmp_path / f"{through}.toml"
-        path.write_text(f"""
-            [experiment]
-            name = "test"
-            start = 1989-01-01T12:00:00Z
-            end = 1989-01-01T12:00:00Z
-            work = "{tmp_path}"
+        path.write_text(f"""{builders.experiment("test", CYCLE, work=str(tmp_path))}
             [grid]
             nlat = 8
             nlon = 16
@@ -358,11 +353,7 @@ def test_the_program_encodes_and_reads_itself(real, tmp_path):
     source, target = tmp_path / "observations.nc", tmp_path / "out.prepbufr"
     observations.write(source, table, Source(CYCLE, (CYCLE, CYCLE)))
     main(["encode", str(source), str(target)])
-    settings_ = config.decode(f"""
-        [experiment]
-        name = "test"
-        start = 1989-01-01T12:00:00Z
-        end = 1989-01-01T12:00:00Z
+    settings_ = config.decode(f"""{builders.experiment("test", CYCLE)}
         [observations]
         files = ["{target}"]""", Settings, "test")
     assert len(pipeline.observe(settings_, times.parse("1989010112"))[0]) == len(table)

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
-from tests.system.experiment import CHECKOUT, lay_package
+from tests import builders
+from tests.system.experiment import CHECKOUT, START, lay_package
 
 SHOW = 'source "$1"; load_experiment "$2"; "${LAUNCH_ANALYSIS[@]}" analysis; "${LAUNCH_FORECAST[@]}" forecast'
 
@@ -24,7 +26,7 @@ def launchers(tmp_path):
 
 def words(launchers, tmp_path, more="", **environment):
     path = tmp_path / "x.toml"
-    path.write_text('[experiment]\nname = "x"\nstart = 1989-01-01T00:00:00Z\nend = 1989-01-01T06:00:00Z\n' + more)
+    path.write_text(builders.experiment("x", START, START + timedelta(hours=6)) + more)
     batch = ("SLURM_", "PBS_", "PMI", "RANKS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(batch)}
     kept |= {"PATH": f"{launchers}:{kept['PATH']}", "PYTHON": sys.executable, "WORK": str(tmp_path)}

@@ -40,12 +40,7 @@ def departures(seed: int = 0, count: int = 400) -> Departures:
 def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True) -> Path:
     """Write all that verification reads, for two times; returns the experiment file."""
     monkeypatch.setenv("WORK", str(folder))
-    text = f"""
-[experiment]
-name = "made"
-start = {TIMES[0].isoformat()}
-end = {TIMES[1].isoformat()}
-members = {MEMBERS}
+    text = f"""{builders.experiment("made", *TIMES, members=MEMBERS)}
 [grid]
 nlat = 8
 nlon = 16
