@@ -5,7 +5,7 @@ A kind is a module with
     NetworkCard               the section [network] of its cards, a `networks.card.NetworkCard` whose tag is the kind
     Settings                  the section [network] of experiment files that train one, beside `kind`
     make_task(settings, sizes, data) -> `networks.training.task.Task`   sizes: that section
-    steps(weights, space) -> `networks.emulator.Steps`                  of a kind that forecasts
+    make_emulator(weights, space) -> `networks.emulator.Emulator`       of a kind that forecasts
 
 Another package brings its own by an entry point, in its setup.cfg:
 

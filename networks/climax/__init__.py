@@ -8,11 +8,11 @@ from networks.climax.card import ClimaXCard as NetworkCard
 from networks.climax.sizes import Sizes as Settings
 
 if TYPE_CHECKING:
-    from networks.emulator import Steps
+    from networks.emulator import Emulator
     from networks.training import config
     from networks.training.task import Data, Task
 
-__all__ = ["NetworkCard", "Settings", "make_task", "steps"]
+__all__ = ["NetworkCard", "Settings", "make_emulator", "make_task"]
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":
@@ -22,8 +22,8 @@ def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Ta
     return task.of(settings, sizes, data)
 
 
-def steps(weights: Path, space: StateSpace) -> "Steps":
-    """Steps with trained weights, as forecasts make them on a CPU."""
-    from networks.climax import passes
+def make_emulator(weights: Path, space: StateSpace) -> "Emulator":
+    """One with trained weights that stay, for states of `space`; raises UserError where they do not fit."""
+    from networks.climax import emulator
 
-    return passes.on_cpu(weights, space)
+    return emulator.emulator(emulator.load(weights), space, str(weights))

@@ -1,11 +1,16 @@
 """ClimaX as an emulator: from fields in SI units to the fields one step later."""
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from networks import checkpoint as checkpoints
 from networks.checkpoint import Checkpoint
 from networks.climax import collapsed, stepping
 from networks.climax.card import ClimaXCard
@@ -13,6 +18,9 @@ from networks.climax.collapsed import Settled
 from networks.climax.network import ClimaX
 from networks.climax.stepping import Stepping
 from networks.emulator import Emulator, Precision, Seconds, State
+
+log = logging.getLogger(__name__)
+CPU = torch.device("cpu")
 
 
 class ClimaXEmulator(Emulator):
@@ -64,3 +72,32 @@ class ClimaXEmulator(Emulator):
 
 def _all(numbers: Sequence[int], count: int) -> bool:
     return list(numbers) == list(range(count))
+
+
+def load(path: Path) -> Checkpoint[ClimaXCard]:
+    """The checkpoint, its parameters checked against the card; raises UserError."""
+    checkpoint = checkpoints.read(path)
+    if not isinstance(checkpoint.card.network, ClimaXCard):
+        raise UserError(f"{path}: expected weights of a climax, got those of a {checkpoint.card.kind}")
+    found = {name: array.shape for name, array in checkpoint.weights.items()}
+    try:
+        expected = stepping.shapes(checkpoint.card, stepping.layout_of(list(found)))
+    except ValueError as error:
+        raise UserError(f"{checkpoints.card_path(path)}: {error}") from None
+    checkpoints.refuse_mismatch(str(path), expected, found)
+    if checkpoint.card.warning:
+        log.warning("%s: %s", path, checkpoint.card.warning)
+    return checkpoint
+
+
+def emulator(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, whose: str,
+             precision: Precision = "float32", device: torch.device = CPU) -> ClimaXEmulator:
+    """The emulator on `device`, settled, for states of `space`; raises UserError where it has none such."""
+    if checkpoint.card.horizontal != space.grid:
+        raise UserError(f"{whose}: expected states on the {checkpoint.card.horizontal}, got the {space.grid}; check "
+                        "[grid]")
+    try:
+        made = ClimaXEmulator.of(checkpoint, [channel.name for channel in space.channels], precision)
+    except ValueError as error:
+        raise UserError(f"{whose}: {error}; check [state]") from None
+    return made.to(device).settled()

@@ -7,7 +7,7 @@ import torch
 from contracts import netcdf, times
 from contracts.errors import UserError
 from networks.card import Card, GridCard
-from networks.climax import passes, stepping
+from networks.climax import emulator, stepping
 from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
 from networks.climax.network import ClimaX, initialise
@@ -29,8 +29,8 @@ def of(settings: Settings, sizes: Sizes, data: Data) -> Forecasting:
     channels = [channel.name for channel in settings.space.channels]
     climatology = mean_of(data) if card.network.needs_climatology else None
     steps, network = Stepping(card, statistics.constants(data.series), channels, climatology), fresh(settings, card)
-    emulator = ClimaXEmulator(network, steps, data.precision)
-    return Forecasting.of(settings, data, network, emulator, card, steps.scale, roles(network))
+    stepped = ClimaXEmulator(network, steps, data.precision)
+    return Forecasting.of(settings, data, network, stepped, card, steps.scale, roles(network))
 
 
 def card_of(settings: Settings, sizes: Sizes, known: Statistics) -> Card[ClimaXCard]:
@@ -65,7 +65,7 @@ def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:
 
 def begin_with(path: Path, network: ClimaX, card: Card[ClimaXCard]) -> None:
     """Take the weights at `path`; raises UserError where they are of other fields or another network."""
-    found = passes.load(path)
+    found = emulator.load(path)
     if stepping.architecture(found.card) != stepping.architecture(card) or _fields(found.card) != _fields(card):
         raise UserError(f"[training] begin = {str(path)!r}: is no network of [network] and [state]; make them agree")
     network.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})

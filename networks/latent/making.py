@@ -12,8 +12,9 @@ import torch
 from contracts import netcdf, progress
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
-from networks import starter
-from networks.climax import passes
+from networks import card as cards
+from networks import passes, starter
+from networks.checkpoint import card_path
 from networks.data.sources import NatureSource
 from networks.latent import card, config, eof, errors
 from networks.latent.config import Period, Settings
@@ -30,10 +31,9 @@ def make(path: Path) -> Eof:
     settings = config.load(path)
     chosen, space = settings.latent, settings.space
     weights = starter.find(chosen.checkpoint, ".safetensors")
-    checkpoint = passes.load(weights)
-    step = passes.of(checkpoint, space, [torch.device("cpu")], str(weights)).step
-    scale = np.array([checkpoint.card.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
-    every = timedelta(hours=checkpoint.card.network.lead_hours)
+    card_of_weights, emulator = cards.read(card_path(weights), weights), passes.emulator_of(weights, space)
+    step, every = passes.Passes.of([emulator]).step, emulator.step
+    scale = np.array([card_of_weights.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
     try:
         latent = fit(settings, step, every, scale)
         floor = lost(settings, step, every, latent) if chosen.check else {}
@@ -47,7 +47,7 @@ def make(path: Path) -> Eof:
         kind=chosen.kind, channels=tuple(channel.name for channel in space.channels), patch=chosen.patch,
         modes=chosen.modes, grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
         errors=card.Errors(first=first, last=last, count=chosen.fit.errors, lead_hours=chosen.lead_hours,
-                           natures=chosen.natures, weights=checkpoint.card.name, weights_sha256=sha256),
+                           natures=chosen.natures, weights=card_of_weights.name, weights_sha256=sha256),
         command=f"python -m networks latent {path}", source=netcdf.version(), floor=floor))
     log.info("%s: %d modes of each patch of %d x %d, sha256 %s…", settings.path, latent.modes, *latent.patch,
              made.sha256[:12])

@@ -10,7 +10,7 @@ import torch
 from contracts import progress, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks import kinds
+from networks import passes
 from networks.data.shards import Series
 from networks.emulator import Steps
 from networks.training import loop, plan, validation
@@ -51,7 +51,7 @@ def report(settings: Settings, free_days: int) -> str:
                         "run drifts; score weights of a state that has them")
     data = loop.data_of(settings)
     path = settings.folder / f"{settings.experiment.name}.safetensors"
-    step = kinds.module(settings.kind).steps(path, settings.space)
+    step = passes.steps_of(passes.emulator_of(path, settings.space))
     assert settings.test is not None
     test = validation.of(data.series, settings, data.statistics, settings.test)
     scores = [*test.scores(step, CPU), *test.references()]

@@ -11,7 +11,7 @@ from contracts.static import Static
 from networks import card as cards
 from networks import checkpoint as checkpoints
 from networks.checkpoint import Checkpoint, card_path
-from networks.climax import convert, passes, stepping
+from networks.climax import convert, emulator, stepping
 from networks.climax.network import ClimaX
 from networks.normalization import LAND_SEA_MASK, OROGRAPHY
 from tests.networks import climax_builders as made
@@ -30,7 +30,7 @@ def written(tmp_path, card):
 
 
 def test_write_then_read_is_the_identity(written, card):
-    found, expected = passes.load(written), made.checkpoint(card)
+    found, expected = emulator.load(written), made.checkpoint(card)
     assert msgspec.structs.replace(found.card, sha256="", bytes=0) == card
     assert set(found.weights) == set(expected.weights)
     for name, array in expected.weights.items():
@@ -43,7 +43,7 @@ def test_half_precision_is_half_as_large_and_reads_as_single(tmp_path, written, 
     half = tmp_path / "half.safetensors"
     checkpoints.write(half, made.checkpoint(card), "float16")
     assert half.stat().st_size < 0.65 * written.stat().st_size
-    for name, array in passes.load(half).weights.items():
+    for name, array in emulator.load(half).weights.items():
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, made.checkpoint(card).weights[name], rtol=2**-11, atol=1e-7)
 
@@ -51,13 +51,13 @@ def test_half_precision_is_half_as_large_and_reads_as_single(tmp_path, written, 
 def test_weights_without_a_card_are_refused(written):
     card_path(written).unlink()
     with pytest.raises(UserError, match=r"small.safetensors: has no model card small.toml beside it"):
-        passes.load(written)
+        emulator.load(written)
 
 
 def test_a_card_without_weights_is_refused(written):
     written.unlink()
     with pytest.raises(UserError, match="the weights of this card cannot be read"):
-        passes.load(written)
+        emulator.load(written)
 
 
 @pytest.mark.parametrize(("fields", "said"), [
@@ -68,7 +68,7 @@ def test_a_card_says_how_weights_that_are_not_there_can_be_had(written, card, fi
     written.unlink()
     card_path(written).write_text(cards.to_toml(msgspec.structs.replace(card, **fields)))
     with pytest.raises(UserError, match=said):
-        passes.load(written)
+        emulator.load(written)
 
 
 @pytest.mark.parametrize("place", [0, 3000, -1])
@@ -77,14 +77,14 @@ def test_a_flipped_bit_is_refused(written, place):
     content[place] ^= 1
     written.write_bytes(content)
     with pytest.raises(UserError, match=r"expected weights of sha256 .*damaged"):
-        passes.load(written)
+        emulator.load(written)
 
 
 @pytest.mark.parametrize("size", [0, 7, 5000])
 def test_a_truncated_file_is_refused_even_if_the_card_was_made_for_it(written, size):
     written.write_bytes(written.read_bytes()[:size])
     with pytest.raises(UserError, match="damaged"):
-        passes.load(written)
+        emulator.load(written)
     import hashlib
 
     text = card_path(written).read_text()
@@ -92,7 +92,7 @@ def test_a_truncated_file_is_refused_even_if_the_card_was_made_for_it(written, s
     new = f'sha256 = "{hashlib.sha256(written.read_bytes()).hexdigest()}"'
     card_path(written).write_text(text.replace(old, new))
     with pytest.raises(UserError, match="is no safetensors file"):
-        passes.load(written)
+        emulator.load(written)
 
 
 def test_another_ones_card_is_refused(tmp_path, written, card):
@@ -100,7 +100,7 @@ def test_another_ones_card_is_refused(tmp_path, written, card):
     checkpoints.write(other, made.checkpoint(card, seed=1))
     card_path(written).write_text(card_path(other).read_text())
     with pytest.raises(UserError, match="the card belongs to another one"):
-        passes.load(written)
+        emulator.load(written)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_card_that_says_too_little_or_nonsense_is_refused(written, change, sen
     assert change[0] in text
     card_path(written).write_text(text.replace(*change))
     with pytest.raises(UserError, match="small.toml.*" + sentence):
-        passes.load(written)
+        emulator.load(written)
 
 
 def test_every_parameter_that_does_not_fit_the_card_is_named(tmp_path, card):
@@ -131,7 +131,7 @@ def test_every_parameter_that_does_not_fit_the_card_is_named(tmp_path, card):
     path = tmp_path / "odd.safetensors"
     checkpoints.write(path, Checkpoint(card, weights, good.constants))
     with pytest.raises(UserError) as caught:
-        passes.load(path)
+        emulator.load(path)
     for part in ("missing norm.bias (16,)", "unknown extra.weight (3,)", "var_query (1, 2, 16) instead of (1, 1, 16)"):
         assert part in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_every_parameter_that_does_not_fit_the_card_is_named(tmp_path, card):
 def test_the_warning_of_a_card_is_said_at_loading(tmp_path, caplog):
     path = tmp_path / "raw.safetensors"
     checkpoints.write(path, made.checkpoint(made.card(made.small_space(), warning="fine-tune me")))
-    passes.load(path)
+    emulator.load(path)
     assert "fine-tune me" in caplog.text
 
 
@@ -151,7 +151,7 @@ def test_a_killed_writer_leaves_no_pair_that_loads(tmp_path, card, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         checkpoints.write(path, made.checkpoint(card, seed=1))
     with pytest.raises(UserError, match="belongs to another one"):
-        passes.load(path)
+        emulator.load(path)
 
 
 # --- convert ---
@@ -198,7 +198,7 @@ def test_a_lightning_file_becomes_the_same_network(tmp_path, card, static_path, 
     source = lightning_file(tmp_path / "l.ckpt", weights, prefix, older)
     target = tmp_path / "converted.safetensors"
     convert.main([str(source), str(target), "--card", str(draft_card(tmp_path, card)), "--static", str(static_path)])
-    converted, expected = passes.load(target), made.checkpoint(card)
+    converted, expected = emulator.load(target), made.checkpoint(card)
     x = torch.randn(1, 8, 8, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = [stepping.build(one)(x, torch.tensor([0.06])) for one in (converted, expected)]
@@ -253,7 +253,7 @@ def test_positions_of_another_grid_are_interpolated_only_when_asked(tmp_path, ca
     with pytest.raises(UserError, match=r"pos_embed \(1, 8, 16\) instead of \(1, 32, 16\)"):
         convert.main(arguments)
     convert.main([*arguments, "--interpolate-positions"])
-    found = passes.load(tmp_path / "x.safetensors").weights["pos_embed"].reshape(4, 8, 16)
+    found = emulator.load(tmp_path / "x.safetensors").weights["pos_embed"].reshape(4, 8, 16)
     assert (np.diff(found[:, 0, 0]) > 0).all()  # the first axis is still the row
     assert np.ptp(found, axis=1).max() < 1e-6
 

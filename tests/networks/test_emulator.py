@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from networks.climax import passes, stepping
+from networks.climax import stepping
 from networks.climax.emulator import ClimaXEmulator
 from networks.climax.network import ClimaX
 from networks.emulator import Emulator
+from networks.passes import Passes
 from tests import builders
 from tests.networks import climax_builders as made
 
@@ -50,7 +51,7 @@ def test_forecasts_in_passes_are_steps_of_the_emulator():
     torch.set_num_threads(1)
     expected = torch.cat([settled.advance((one[None],), 0)[0] for one in fields])
     torch.set_num_threads(threads)
-    found = passes.of(made.checkpoint(SEVERAL[0]), SPACE, [torch.device("cpu")], "weights").step(fields.numpy(), 0)
+    found = Passes.of([emulator().settled()]).step(fields.numpy(), 0)
     np.testing.assert_array_equal(found, expected.numpy())
 
 

@@ -11,7 +11,7 @@ from contracts.errors import UserError
 from networks import card as cards
 from networks import checkpoint as checkpoints
 from networks import fetch
-from networks.climax import passes
+from networks.climax import emulator
 from tests.networks import climax_builders as made
 
 
@@ -77,7 +77,7 @@ def only_the_card(path) -> bool:
 
 def test_the_weights_come_beside_their_card_and_load(card, server):
     fetch.main([str(card)])
-    found = passes.load(card.with_suffix(".safetensors")).weights
+    found = emulator.load(card.with_suffix(".safetensors")).weights
     for name, array in made.checkpoint(made.card(made.small_space())).weights.items():
         np.testing.assert_array_equal(found[name], array)
     assert {one.name for one in card.parent.iterdir()} == {"small.toml", "small.safetensors"}

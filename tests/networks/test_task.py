@@ -6,6 +6,7 @@ import pytest
 from contracts.errors import UserError
 from networks import checkpoint as checkpoints
 from networks import train
+from networks.passes import emulator_of
 from networks.training import config, loop
 from tests.networks.training_case import TRAINING, table
 
@@ -125,3 +126,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(squeeze, monkeypatch):
 def test_settings_that_no_kind_knows_are_refused(squeeze, network, said):
     with pytest.raises(UserError, match=said):
         config.load(squeeze("odd", network))
+
+
+def test_weights_that_make_no_forecasts_say_so(squeeze):
+    path = squeeze("still")
+    train.main([str(path)])
+    settings = config.load(path)
+    with pytest.raises(UserError, match="a network of the kind squeeze makes no forecasts"):
+        emulator_of(settings.folder / "still.safetensors", settings.space)

@@ -12,7 +12,8 @@ import torch
 from contracts import times
 from contracts.errors import UserError
 from networks import train
-from networks.climax import passes
+from networks.climax import emulator
+from networks.passes import Passes, emulator_of
 from networks.training import config, loop, validation
 from tests.networks import climax_builders as made
 from tests.networks.climax_builders import START, STEP
@@ -36,7 +37,7 @@ def test_a_small_network_learns_the_waves_and_serves_as_a_model(settings):
         assert forecast < 0.6 * scores["", "", lead, "temperature_500", "persistence"]
 
     # The weights as the forecast command loads them give the forecasts that were scored.
-    members = passes.of(passes.load(path), small.space, [torch.device("cpu")], str(path))
+    members = Passes.of([emulator_of(path, small.space)])
     start = START + 70 * STEP
     first, later = (made.moving_waves(small.space, time) for time in (start, start + STEP))
     ahead = members.step(first[None], times.to_seconds(start))[0]
@@ -153,7 +154,7 @@ def test_a_training_killed_at_any_point_ends_with_the_same_bits(work, settings):
     assert "goes on at phase" in output
     for name in ("curves.csv", "scores.csv"):
         assert (cut.folder / name).read_text() == (whole.folder / name).read_text()
-    weights = [passes.load(one.folder / f"{one.experiment.name}.safetensors").weights for one in (whole, cut)]
+    weights = [emulator.load(one.folder / f"{one.experiment.name}.safetensors").weights for one in (whole, cut)]
     for name, array in weights[0].items():
         np.testing.assert_array_equal(array, weights[1][name])
 
@@ -199,7 +200,7 @@ def test_predicting_the_field_learns_too(settings):
     small = settings("field", epochs=3, more='predicts = "field"')
     train.write_shards(small)
     path = loop.train(small)
-    assert passes.load(path).card.network.predicts == "field"
+    assert emulator.load(path).card.network.predicts == "field"
     rows = table(small.folder / "curves.csv")
     assert float(rows[2]["validation_loss"]) < 0.85 * float(rows[0]["training_loss"])
 

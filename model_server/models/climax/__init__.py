@@ -5,11 +5,12 @@
     options = { checkpoint = "weights/climax.safetensors" }
 
 The state's channels must be fields that the card says the network predicts; what it needs as input beyond them are
-the constant fields that come with the weights.  How members go through the network stands in `networks.climax.passes`;
+the constant fields that come with the weights.  How members go through the network stands in `networks.passes`;
 on GPUs a pass carries as many as the card's memory allows, up to 20, and `at_once` pins the number where bits must be
 those of another machine, or where others fill the card.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,10 +25,12 @@ from model_server.models.base import Batch
 from model_server.models.climax import memory
 from networks import starter
 from networks.checkpoint import Checkpoint
-from networks.climax import passes, stepping
+from networks.climax import emulator, stepping
 from networks.climax.card import ClimaXCard
-from networks.climax.passes import Passes
 from networks.emulator import Precision
+from networks.passes import Passes
+
+log = logging.getLogger(__name__)
 
 
 class Options(Section, frozen=True):
@@ -63,7 +66,7 @@ def create(space: StateSpace, options: Options) -> ClimaXModel:
     devices = _devices(options.device)
     if options.precision == "tf32":
         torch.set_float32_matmul_precision("high")
-    return model_of(passes.load(path), space, devices, str(path), options)
+    return model_of(emulator.load(path), space, devices, str(path), options)
 
 
 def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[torch.device], whose: str,
@@ -72,11 +75,13 @@ def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Seq
     card = checkpoint.card
     on_gpu = devices[0].type == "cuda"
     at_once = options.at_once or (memory.members_of_a_pass(stepping.architecture(card), devices) if on_gpu else 1)
+    emulators = [emulator.emulator(checkpoint, space, whose, options.precision, device) for device in devices]
+    log.info("%s: members to a pass: %d, on %s", card.name, at_once, ", ".join(map(str, devices)))
     return ClimaXModel(
         space=space,
         name=f"climax-{card.name}",
         time_step=timedelta(hours=card.network.lead_hours),
-        passes=passes.of(checkpoint, space, devices, whose, at_once, options.threads, options.precision),
+        passes=Passes.of(emulators, devices, at_once, options.threads),
     )
 
 
