@@ -73,11 +73,11 @@ class Fault:
     users: bool = True  # whether it is one that must be told in a sentence; who is killed says nothing
 
 
-def killed(module: str) -> Fault:
-    """One of the processes of `module`."""
+def killed(*modules: str) -> Fault:
+    """One of the processes of any of the `modules`."""
 
     def strike(run: Run) -> bool:
-        found = run.wait_for(lambda: processes_of(run.made, module))
+        found = run.wait_for(lambda: [process for module in modules for process in processes_of(run.made, module)])
         return bool(found) and _kill(run.rng.choice(found))
 
     return Fault(strike=strike, users=False)
@@ -188,7 +188,7 @@ def fill(disk: Path, leave: int) -> Path:
 
 
 FAULTS = {
-    "rank killed": killed("letkf_mpi.analysis"),
+    "analysis killed": killed("letkf_mpi.analysis", "neural_da.analysis"),
     "model server killed": killed("model_server"),
     "obsproc killed": killed("obsproc"),
     "verify killed": killed("verify scores"),
@@ -348,9 +348,10 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterable[str] = FAULTS) -> Campaign:
+def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterable[str] = FAULTS,
+             analysis: str = "letkf") -> Campaign:
     """Rounds in `folder` until `faults` of these `kinds` have struck or there was trouble."""
-    prepared = experiment.make(folder / "prepared" / "work", TEXT).work
+    prepared = experiment.make(folder / "prepared" / "work", TEXT + experiment.ANALYSES[analysis]).work
     undisturbed = copy(prepared, folder / "undisturbed")
     began = time.monotonic()
     done = undisturbed.run()
@@ -388,12 +389,14 @@ def main() -> None:
     parser.add_argument("--services", action="store_true", help="run with services instead of one process per step")
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="KIND",
                         help=f"only these of: {', '.join(FAULTS)}")
+    parser.add_argument("--analysis", choices=experiment.ANALYSES, default="letkf",
+                        help="which makes the analyses (default: letkf)")
     parser.add_argument("--folder", type=Path, help="where the experiments stay (default: a temporary folder, removed)")
     chosen = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         of_all = campaign(chosen.folder or Path(temporary), chosen.faults, chosen.seed, chosen.services,
-                          chosen.kinds)
+                          chosen.kinds, chosen.analysis)
     print(text(of_all, time.monotonic() - began))
     sys.exit(bool(of_all.trouble))
 

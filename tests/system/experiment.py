@@ -24,6 +24,7 @@ from contracts.programs import GROUP
 from contracts.state import State, StateSpace
 from contracts.static import Static
 from tests.builders import CLIMATE
+from tests.neural_da.case import write_latent
 from verify.config import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -68,6 +69,16 @@ status = false
 figures = false
 """
 SHOWN = TEXT.replace("= false", "= true")  # with all that people look at
+
+ANALYSES = {  # at the end of an experiment file, whose last section is [run]
+    "letkf": "",
+    "three_d_var": """analysis = "neural_da.analysis"
+[neural]
+method = "three_d_var"
+latent = "latent/small.safetensors"
+factor = 10.0
+""",
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,8 @@ def make(work: Path, text: str = TEXT) -> Experiment:
         when = first + member * timedelta(hours=12)
         state.write(work / "climate" / f"{times.name(when)}.nc", smooth_state(space, 1 + member, when))
     static.write(work / "climate" / "static.nc", land_static(space.grid))
+    if "[neural]" in text:
+        write_latent(work / "latent" / "small.safetensors")
     done = made.program("model_server", "initial", str(path))
     assert done.returncode == 0, done.stderr
     return made

@@ -5,10 +5,12 @@ import pytest
 from tests.system import campaign
 
 KINDS = list(campaign.FAULTS)
+OF_THE_ANALYSIS = ["analysis killed", "writer killed in a write", "all killed", "bit flipped", "file size limit"]
 
 
-@pytest.mark.parametrize(("kinds", "services"), [(KINDS[::2], False), (KINDS[1::2], True)])
-def test_whatever_happens_the_experiment_ends_with_the_same_bits(tmp_path, kinds, services):
-    of_all = campaign.campaign(tmp_path, len(kinds), 1, services, kinds)
+@pytest.mark.parametrize(("analysis", "kinds", "services"), [
+    ("letkf", KINDS[::2], False), ("letkf", KINDS[1::2], True), ("three_d_var", OF_THE_ANALYSIS, True)])
+def test_whatever_happens_the_experiment_ends_with_the_same_bits(tmp_path, analysis, kinds, services):
+    of_all = campaign.campaign(tmp_path, len(kinds), 1, services, kinds, analysis)
     assert not of_all.trouble, "\n".join(of_all.trouble)
     assert of_all.struck == len(kinds)

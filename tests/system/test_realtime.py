@@ -120,13 +120,14 @@ def halves(made: Experiment, work: Path) -> tuple[list[bytes], list[bytes]]:
     return sent
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory) -> Experiment:
+@pytest.fixture(scope="module", params=experiment.ANALYSES)
+def played(tmp_path_factory, request) -> Experiment:
     """The experiment after two days with an outage of twelve hours and a half, longer than two cycles."""
     folder, patch = tmp_path_factory.mktemp("realtime"), pytest.MonkeyPatch()
     text = SHOWN.replace('"synthetic"', f'"prepbufr"\nfiles = {FILES}').replace('"research"', '"realtime"')
     end = f"{CYCLES[-1]:%Y-%m-%dT%H:%M:%SZ}"
-    made = experiment.make(folder / "work", text.replace("1989-01-01T06:00:00Z", end) + REALTIME)
+    analysis = "[run]\n" + experiment.ANALYSES[request.param]
+    made = experiment.make(folder / "work", text.replace("1989-01-01T06:00:00Z", end) + REALTIME + analysis)
     with patch.context() as environment:
         environment.setenv("WORK", str(made.work))
         Provider(made, uploads(*halves(made, folder))).start()
