@@ -57,7 +57,10 @@ class Analyst:
 
     @cached_property
     def method(self) -> Method:
-        return self.settings.neural.prepared(self.settings.experiment, self.space)
+        """Raises UserError where its files, or what the experiment leaves it, do not fit."""
+        method = self.settings.neural.prepared(self.settings.experiment, self.space)
+        self.settings.refuse_unmet(method.needs)
+        return method
 
     def at(self, time: datetime, members: np.ndarray | None = None, rest: bool = False) -> None:
         """Make the analysis of `time` and keep its log: of `members` (m,) alone, or of the `rest`, where that is asked.

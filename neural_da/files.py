@@ -10,7 +10,7 @@ import numpy as np
 from contracts import analysis, ensemble, numbers, state
 from contracts.analysis import Writer
 from contracts.config import Experiment
-from contracts.errors import ContractError, UserError
+from contracts.errors import ContractError
 from contracts.paths import Disk, TimeFolder
 from contracts.state import State, StateSpace
 from neural_da.config import Settings
@@ -44,15 +44,9 @@ def read(settings: Settings, space: StateSpace, needs: Needs, time: datetime) ->
 
 def slots(settings: Settings, needs: Needs, time: datetime) -> tuple[timedelta, ...]:
     """Offsets at which the background is to be compared with observations, none where that is done at the analysis
-    time.
-
-    Raises UserError where a method wants slots and there are none.
-    """
-    if not needs.slots:
+    time."""
+    if not needs.slots or settings.slots is None:
         return ()
-    if settings.slots is None:
-        raise UserError(f'[neural] method = "{settings.neural.__struct_config__.tag}" compares observations with the '
-                        "background at slots: add a section [slots], for the model server too")
     return analysis.slots_at(settings.experiment, settings.slots, time)
 
 

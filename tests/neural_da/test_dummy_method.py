@@ -4,6 +4,7 @@ import shutil
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
 from contracts import numbers, observations, state, times
 from contracts.observations import Source
@@ -107,3 +108,13 @@ def test_each_observation_is_compared_with_the_background_of_the_nearer_time(tmp
         assert np.allclose(found.background_mean[rows], H.apply(X).mean(axis=0)[rows], equal_nan=True)
     used = (found.flag == Flag.assimilated) & early
     assert 0 < used.sum() == numbers.read(folder.at(LATER).field("carried"), ["early"], LATER)["early"]
+
+
+@pytest.mark.parametrize(("before", "after", "words"), [
+    ("[slots]\nevery_hours = 3\nwindow_hours = [-3, 0]\n", "", "add a section [slots]"),
+    ("[slots]", "[retention]\nmembers_hours = 0\n[slots]", "2 times before, and [retention] members_hours = 0"),
+])
+def test_what_the_experiment_does_not_leave_it_is_refused_at_the_start(tmp_path, before, after, words):
+    made = case.make(tmp_path, NEURAL.replace(before, after) + "analyses = 2\n")
+    refused = case.program(made.toml, times.name(TIME), path=PACKAGE)
+    assert refused.returncode == 1 and words in refused.stderr and not made.files.analysis.folder.exists()

@@ -17,16 +17,16 @@ class Nudging(MethodSettings, frozen=True, tag="nudging"):
     ago)."""
 
     strength: float = 0.5
+    analyses: int = 1  # of times before
 
     def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
-        return Prepared(self.strength)
+        return Prepared(self.strength, self.analyses)
 
 
 class Prepared:
-    needs = Needs(slots=True, earlier_analyses=1, carried={"times": 0.0, "early": 0.0})
-
-    def __init__(self, strength: float):
+    def __init__(self, strength: float, analyses: int):
         self.strength = strength
+        self.needs = Needs(slots=True, earlier_analyses=analyses, carried={"times": 0.0, "early": 0.0})
 
     def memory(self, nobs: int) -> float:
         return 0.0
