@@ -20,7 +20,7 @@ import numpy as np
 from contracts import config, ensemble, frozen, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse, read_observations
 from contracts.follow import Follower
-from contracts.observations import Departures, Observations
+from contracts.observations import Departures, Observations, Source
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
@@ -89,6 +89,11 @@ class Analyst:
                            Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
                            chosen.is_tempered, chosen.time != "instant")
 
+    def writer(self, time: datetime) -> Writer:
+        """Of the products of a time."""
+        experiment = self.settings.experiment
+        return Writer(experiment.folder.at(time), self.space, time, experiment.name)
+
     def at(self, time: datetime) -> None:
         """Make the analysis of `time` and keep its log; raises UserError where inputs or results do not fit."""
         experiment, world = self.settings.experiment, self.world
@@ -104,15 +109,13 @@ class Analyst:
 def analyse(analyst: Analyst, time: datetime) -> None:
     """All files of the analysis of `time`."""
     world, settings, space, members = analyst.world, analyst.settings, analyst.space, analyst.members
-    experiment = settings.experiment
-    phase, out = Phases(), Writer(experiment.folder.at(time), space, time, experiment.name)
+    phase, out = Phases(), analyst.writer(time)
 
     with NodeMemory(world) as node:
         with phase("read"):
-            table, source = node.shared(read_observations, experiment, time)
+            table, source = node.shared(read_observations, settings.experiment, time)
             expect_memory(analyst, len(table))
-            inflation = node.shared(files.read_inflation, settings, space, time)
-            alpha = node.shared(files.read_alpha, settings, space, time)
+            inflation, alpha = node.shared(files.read_learned, settings, space, time)
             background = read_background(analyst, time)
         with phase("H(x)"):
             H = analyst.operator(table.select(members.mine.of(len(table))))
@@ -141,8 +144,7 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         with phase("H(x)"):
             hxa = members.gather(H.apply(analysis), len(table))
         with phase("write"):
-            final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa))
-            world.at_root(out.last, final, source)
+            final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa), source)
         tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
@@ -205,8 +207,8 @@ def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Colu
 
 
 def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diagnostics,
-          final: Callable[[], Departures]) -> Departures:
-    """All files but the last: members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`."""
+          final: Callable[[], Departures], source: Source) -> Departures:
+    """Members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`, which is written last."""
     world, mine, settings = analyst.world, analyst.members.mine, analyst.settings
 
     def of_this_rank(disk: paths.Disk) -> Departures:
@@ -220,6 +222,7 @@ def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diag
         disk = flushing.enter_context(paths.side_by_side())
         table = world.together(of_this_rank, disk)
         world.together(flushing.close)
+    world.at_root(out.last, table, source)
     return table
 
 

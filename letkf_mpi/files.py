@@ -24,14 +24,10 @@ def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
     return slots_at(settings.experiment, settings.slots, time)
 
 
-def read_inflation(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
-    """(level, column) β for this time: what the time before learned, or the start."""
-    return _carried(_INFLATION, settings.inflation, settings, space, time)
-
-
-def read_alpha(settings: Settings, space: StateSpace, time: datetime) -> np.ndarray:
-    """(level, column) α of relaxation for this time: what the time before learned, or the start."""
-    return _carried(_ALPHA, settings.relaxation, settings, space, time)
+def read_learned(settings: Settings, space: StateSpace, time: datetime) -> tuple[np.ndarray, np.ndarray]:
+    """(level, column) β of inflation and α of relaxation for this time: what the time before learned, or the start."""
+    return (_carried(_INFLATION, settings.inflation, settings, space, time),
+            _carried(_ALPHA, settings.relaxation, settings, space, time))
 
 
 def _carried(name: str, method: Inflation | Relaxation, settings: Settings, space: StateSpace,
