@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts import times
-from model_server import config
-from model_server.forecast import model_of
+from model_server import config, models
 from model_server.models.climax import ClimaXModel
 from networks import card as cards
 from networks import starter, unseen
@@ -27,8 +26,8 @@ def ours(names: Callable[[config.Settings], object]) -> list:
 
 @pytest.mark.parametrize("settings", ours(lambda settings: settings.model.options.get("checkpoint")))
 def test_the_weights_that_an_experiment_names_make_its_model(settings):
-    model = model_of(settings)
-    assert isinstance(model, ClimaXModel) or settings.model.spectral_filter
+    model = models.create(settings.model.name, settings.model.options, settings.space)
+    assert isinstance(model, ClimaXModel)
     assert model.space == settings.space and not settings.experiment.step % model.time_step
 
 
