@@ -126,8 +126,8 @@ def played(tmp_path_factory, request) -> Experiment:
     folder, patch = tmp_path_factory.mktemp("realtime"), pytest.MonkeyPatch()
     text = SHOWN.replace('"synthetic"', f'"prepbufr"\nfiles = {FILES}').replace('"research"', '"realtime"')
     end = f"{CYCLES[-1]:%Y-%m-%dT%H:%M:%SZ}"
-    analysis = "[run]\n" + experiment.ANALYSES[request.param]
-    made = experiment.make(folder / "work", text.replace("1989-01-01T06:00:00Z", end) + REALTIME + analysis)
+    text = text.replace("1989-01-01T06:00:00Z", end) + experiment.ANALYSES[request.param] + REALTIME
+    made = experiment.make(folder / "work", text)
     with patch.context() as environment:
         environment.setenv("WORK", str(made.work))
         Provider(made, uploads(*halves(made, folder))).start()
