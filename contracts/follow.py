@@ -24,10 +24,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
 from contracts import times
-from contracts.config import Experiment
 from contracts.errors import UserError
+
+if TYPE_CHECKING:  # loading it takes longer than many a command takes
+    from contracts.config import Experiment
 
 OFTEN, SELDOM = 0.02, 0.25  # s between two looks
 IN_A_HURRY, SILENT = 10.0, 30.0  # s: how long looks are frequent; when the log says what is missing
@@ -52,7 +55,7 @@ class Follower:
     on one of them and returns to all what came out.
     """
 
-    def __init__(self, experiment: Experiment, name: str, looking: Callable[[Callable[[], bool]], bool] = at_once):
+    def __init__(self, experiment: "Experiment", name: str, looking: Callable[[Callable[[], bool]], bool] = at_once):
         self._looking = looking
         self._stop_file = experiment.folder.stop
         self._log = logging.getLogger(name)

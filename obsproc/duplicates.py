@@ -57,9 +57,9 @@ _ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in 
 def reject_rows(table: Observations) -> Observations:
     """Of the rows that are still good, every repetition of another."""
     rows = np.flatnonzero(table.flag == Flag.passed)
+    rows = rows[_alike(*_same(table.select(rows)))]
     good = table.select(rows)
-    same = (np.where(good.at_surface, 0.0, good.pressure), good.lon, good.lat, good.time, good.quantity, good.type,
-            np.unique(good.station, return_inverse=True)[1])
+    same = _same(good)
     order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
     repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
     for column in same:
@@ -69,9 +69,32 @@ def reject_rows(table: Observations) -> Observations:
     return reject(table, duplicate, Flag.duplicate)
 
 
+def _same(table: Observations) -> tuple[np.ndarray, ...]:
+    """Columns (nobs,) in which repetitions agree."""
+    pressure = np.where(table.at_surface, 0.0, table.pressure)
+    return pressure, table.lon, table.lat, table.time, table.quantity, table.type, table.station
+
+
+def _alike(*columns: np.ndarray) -> np.ndarray:
+    """Rows that perhaps agree with another one in all columns, ascending: one sort of a hash instead of one of all."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        bits = column.view(np.uint64) if column.dtype.kind == "S" else (column + 0.0).astype(np.float64).view(np.uint64)
+        mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    order = np.argsort(mixed, kind="stable")
+    equal = mixed[order][1:] == mixed[order][:-1]
+    alike = np.zeros(len(mixed), dtype=bool)
+    alike[order[1:][equal]] = alike[order[:-1][equal]] = True
+    return np.flatnonzero(alike)
+
+
 def reject_reports(table: Observations) -> Observations:
     """Of the reports that are copies of another one, the less full ones."""
-    rows = np.flatnonzero(np.isin(table.flag, USABLE) & np.isin(table.message_type, list(RULES)))
+    ruled = np.zeros(len(table), dtype=bool)
+    for message_type in RULES:
+        ruled |= table.message_type == message_type
+    rows = np.flatnonzero(np.isin(table.flag, USABLE) & ruled)
     rows = rows[np.argsort(table.report[rows], kind="stable")]
     reports = _reports(table, rows)
     original = np.arange(len(reports.start))
@@ -113,22 +136,22 @@ def _reports(table: Observations, rows: np.ndarray) -> _Reports:
 def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
     """Reports of one named station and message type that are near in time and place, the fuller one first."""
     heads = reports.table
-    names, station = np.unique(heads.station, return_inverse=True)
-    named = np.array([any(letter.isalnum() for letter in name.decode("latin-1")) for name in names], bool)
     kinds = list(RULES)
     kind = np.select([heads.message_type == name for name in kinds], range(len(kinds)), -1)
     seconds, metres = (np.array([rule[i] for rule in RULES.values()])[kind] for i in (0, 1))
-    order = np.lexsort((heads.time, kind, station.ravel()))
-    order = order[named[station.ravel()[order]]]
+    order = np.lexsort((heads.time, kind, heads.station))
+    order = order[heads.station[order] != b""]
     for step in range(1, len(order)):
         a, b = order[:-step], order[step:]
-        soon = (station.ravel()[a] == station.ravel()[b]) & (kind[a] == kind[b])
+        soon = (heads.station[a] == heads.station[b]) & (kind[a] == kind[b])
         soon &= heads.time[b] - heads.time[a] <= seconds[a]
         if not soon.any():
             return
         a, b = a[soon], b[soon]
         near = EARTH_RADIUS * sphere.arc(heads.lat[a], heads.lon[a], heads.lat[b], heads.lon[b]) <= metres[a]
         for one, other in zip(a[near], b[near], strict=True):
+            if not any(letter.isalnum() for letter in heads.station[one].decode("latin-1")):
+                continue
             yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
 
 

@@ -61,7 +61,10 @@ class ErrorTable:
 
     def knows(self, types: np.ndarray) -> np.ndarray:
         """Whether the table speaks of these report types at all."""
-        return np.isin(types, self.types)
+        return self.types[self._row(types)] == types
+
+    def _row(self, types: np.ndarray) -> np.ndarray:
+        return np.clip(np.searchsorted(self.types, types), 0, len(self.types) - 1)
 
     def at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         """Error (n,) for report types (n,) at pressures (n,) in Pa; NaN where not used or not known."""
@@ -69,7 +72,7 @@ class ErrorTable:
                            self.pressure[0], self.pressure[-1])
         above = np.clip(np.searchsorted(self.pressure, pressure, side="right") - 1, 0, len(self.pressure) - 2)
         weight = (pressure - self.pressure[above]) / (self.pressure[above + 1] - self.pressure[above])
-        row = np.clip(np.searchsorted(self.types, types), 0, len(self.types) - 1)
+        row = self._row(types)
         upper, lower = self.error[column][row, above], self.error[column][row, above + 1]
         between = (1.0 - weight) * upper + weight * lower
         exact = np.where(weight == 0.0, upper, np.where(weight == 1.0, lower, between))

@@ -110,9 +110,9 @@ def _levels(reports: Reports, cycle: int | np.ndarray, first_report: int) -> _Le
     is_surface_report = reports.message_type in SURFACE_MESSAGES
     at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
     report = first_report + joined(reports)[owner]
-    found = temperatures.of_levels(reports, report)
-    pressure = columns.get("POB", missing)
-    sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), report, pressure)
+    group = temperatures.groups(report, columns.get("POB", missing))
+    found = temperatures.of_levels(reports, group)
+    sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), group)
     place = placing.of_levels(columns, np.broadcast_to(cycle, reports.subsets)[owner])
     return _Levels(reports.message_type, columns, report, place, at_surface, found, sensible)
 
@@ -122,9 +122,11 @@ def joined(reports: Reports) -> np.ndarray:
     number = np.arange(reports.subsets)
     sequence = reports.header.get("SQN", np.full(reports.subsets, np.nan))
     has = np.flatnonzero(np.isfinite(sequence))
-    key = np.rec.fromarrays([reports.header["SID"][has], sequence[has]])
-    _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    number[has] = has[first[group]]
+    station, sequence = reports.header["SID"][has], sequence[has]
+    order = np.lexsort((sequence, station))  # stable: the first subset of a group comes first
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (station[order][1:] != station[order][:-1]) | (np.diff(sequence[order]) != 0)
+    number[has[order]] = has[order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]]
     return number
 
 

@@ -94,14 +94,25 @@ def monitor(table: Observations, use: Collection[Quantity], humidity_top: float 
 
 def withhold(table: Observations, share: float, message_types: Collection[str], seed: int) -> Observations:
     """Keep a share of the stations of some message types from the analysis."""
-    chosen = np.array([station for station in np.unique(table.station) if _fraction(station, seed) < share],
-                      dtype=table.station.dtype)
-    of_type = np.isin(table.message_type, [kind.encode() for kind in message_types])
-    return reject(table, of_type & np.isin(table.station, chosen), Flag.withheld)
+    rows = np.flatnonzero(_is_one_of(table.message_type, message_types))
+    stations, place = np.unique(table.station[rows], return_inverse=True)
+    chosen = np.array([_fraction(station, seed) < share for station in stations], dtype=bool)
+    withheld = np.zeros(len(table), dtype=bool)
+    withheld[rows] = chosen[place.ravel()]
+    return reject(table, withheld, Flag.withheld)
+
+
+def _is_one_of(texts: np.ndarray, names: Collection[str]) -> np.ndarray:
+    found = np.zeros(len(texts), dtype=bool)
+    for name in names:
+        found |= texts == name.encode()
+    return found
 
 
 def reject(table: Observations, which: np.ndarray, reason: Flag) -> Observations:
     """Give a reason to those rows of `which` that have none yet."""
+    if not which.any():
+        return table
     return table.with_columns(flag=np.where(which & (table.flag == Flag.passed), reason, table.flag))
 
 

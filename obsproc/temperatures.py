@@ -44,15 +44,14 @@ class Temperatures:
     is_virtual: np.ndarray
 
 
-def of_levels(reports: Reports, report: np.ndarray) -> Temperatures:
-    """Sensible temperatures wherever the file can tell them; `report` (nlevel,) numbers the reports."""
+def of_levels(reports: Reports, group: np.ndarray) -> Temperatures:
+    """Sensible temperatures wherever the file can tell them; `group` (nlevel,) as in `groups`."""
     missing = np.full(reports.levels, np.nan)
-    current, error, background, pressure = (
-        reports.level.get(name, missing) for name in ("TOB", "TOE", "TFC", "POB"))
+    current, error, background = (reports.level.get(name, missing) for name in ("TOB", "TOE", "TFC"))
     own = reports.level.get("QOB", missing)
     own_mark = np.where(np.isfinite(own), reports.level.get("QQM", missing), np.nan)
     humidity, humidity_mark, humidity_background = (
-        shared(values, report, pressure) for values in (own, own_mark, reports.level.get("QFC", missing)))
+        shared(values, group) for values in (own, own_mark, reports.level.get("QFC", missing)))
     stack = _stack(reports)
     virtual = stack.is_virtual & np.isfinite(current)
     in_stack = np.isfinite(stack.below)
@@ -69,14 +68,25 @@ def of_levels(reports: Reports, report: np.ndarray) -> Temperatures:
         is_virtual=unknown)
 
 
-def shared(values: np.ndarray, report: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """`values` (nlevel,), missing ones taken from the first level of the same report at the same pressure."""
-    order = np.lexsort((np.isnan(values), pressure, report))  # stable: known values come first in their group
+def groups(report: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """(nlevel,) a number that levels of one report at the same pressure share; without a pressure each stays alone."""
+    order = np.lexsort((pressure, report))
     starts = np.ones(len(order), dtype=bool)
     starts[1:] = (np.diff(report[order]) != 0) | (pressure[order][1:] != pressure[order][:-1])
-    known = np.empty_like(values)
-    known[order] = values[order][np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-    return np.where(np.isnan(values), known, values)
+    group = np.empty(len(order), dtype=int)
+    group[order] = np.cumsum(starts) - 1
+    return group
+
+
+def shared(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """`values` (nlevel,), missing ones taken from the first level of their group that has one."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    known = np.flatnonzero(~missing)[::-1]  # backwards: of several the first is written last
+    of_group = np.full(len(values), np.nan)
+    of_group[group[known]] = values[known]
+    return np.where(missing, of_group[group], values)
 
 
 def _converted(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:

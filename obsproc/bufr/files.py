@@ -17,6 +17,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -53,11 +54,14 @@ class DecodedFile:
     elsewhere: int = 0
 
     def cycles(self, reports: Reports, near: datetime) -> np.ndarray:
-        """(nsubset,) reference time of each subset's message, int64 seconds since 1970; `near` names the century."""
-        seconds = {message.number: times.to_seconds(message.time(near) or near) for message in self.messages}
-        numbers, place = np.unique(reports.message, return_inverse=True)
-        of_number = np.array([seconds.get(int(number), times.to_seconds(near)) for number in numbers], np.int64)
-        return of_number[place.ravel()]
+        """(nsubset,) reference time of each subset's message, int64 seconds since 1970; `near` names the century, and
+        stands for that of messages that are not known."""
+        starts = np.flatnonzero(np.diff(reports.message, prepend=-1))  # subsets of a message stand together
+        known = {message.number: message for message in self.messages}
+        found = [known[number].time(near) or near if (number := int(reports.message[start])) in known else near
+                 for start in starts]
+        return np.repeat(np.array([times.to_seconds(time) for time in found], np.int64),
+                         np.diff(np.append(starts, reports.subsets)))
 
 
 def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_truncated: bool = False, *,
@@ -89,7 +93,7 @@ def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_tr
         within = _within(messages, cycle, window, path, refused)
         reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused)
         parts: dict[str, list[Reports]] = {}
-        for program, group in reader.programs(within, part, wanted):
+        for program, group in reader.programs(within, part, None if wanted is None else frozenset(wanted)):
             parts.setdefault(program.message_type, []).extend(reader.decode(program, group))
         checksum = (digest.result() if digest else sha256(raw)).hexdigest()
     reports = {kind: concatenate(found) for kind, found in parts.items() if found}
@@ -137,6 +141,11 @@ def _raise_or_keep(error: BufrError, refused: list[BufrError] | None) -> None:
     refused.append(error)
 
 
+@lru_cache(64)  # a centre lays its files out alike for years, so a process compiles each layout once
+def _compiled(tables: Tables, descriptors: tuple[int, ...], wanted: frozenset[str] | None) -> Program:
+    return programs.compile_program(tables, descriptors, wanted)
+
+
 @dataclass(frozen=True)
 class _Reader:
     """How one file is read. `refused` collects what is wrong, or is None: then it is raised."""
@@ -148,12 +157,12 @@ class _Reader:
     refused: list[BufrError] | None
 
     def programs(self, messages: Sequence[Message], part: tuple[int, int],
-                 wanted: Collection[str] | None) -> list[tuple[Program, list[Message]]]:
+                 wanted: frozenset[str] | None) -> list[tuple[Program, list[Message]]]:
         """The data messages of a part of the file by the program that reads them."""
         compiled = []
         for tables, group in self._groups(messages, part):
             try:
-                compiled.append((programs.compile_program(tables, group[0].descriptors, wanted), group))
+                compiled.append((_compiled(tables, group[0].descriptors, wanted), group))
             except ValueError as error:  # ProgramError, or operators that make an impossible element
                 for message in group if self.refused is not None else group[:1]:
                     self._refuse(BufrError(self.path, str(error), message.number, message.start), error)

@@ -63,6 +63,9 @@ class Tables:
     elements: dict[int, Element] = field(default_factory=dict)
     sequences: dict[int, Sequence] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash((len(self.elements), len(self.sequences)))  # few tables are compared, and equal ones quickly
+
     def has(self, other: "Tables") -> bool:
         """Whether `other` says nothing new."""
         return other.elements.items() <= self.elements.items() and other.sequences.items() <= self.sequences.items()

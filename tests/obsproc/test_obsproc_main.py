@@ -258,6 +258,15 @@ def test_a_fault_is_one_sentence_and_an_exit_status(arguments):
     assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
+def test_inspect_loads_nothing_that_it_does_not_need(samples):
+    """NetCDF and settings alone would take longer than a file of 100 kB."""
+    file = samples / "prepbufr/fixtures/prepqm89010112_1msg_per_type.prepbufr"
+    code = ("import sys\nfrom obsproc.__main__ import main\nmain(sys.argv[1:])\n"
+            "print([name for name in ('netCDF4', 'msgspec', 'scipy', 'obsoperator') if name in sys.modules])")
+    result = subprocess.run([sys.executable, "-c", code, "inspect", str(file)], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"]])
 def test_help_ends_with_an_example(arguments):
     result = run(*arguments)

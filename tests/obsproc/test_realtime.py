@@ -14,8 +14,8 @@ from contracts import config, observations, times
 from contracts.errors import UserError
 from obsproc import pipeline, realtime
 from obsproc import table as lists
-from obsproc.__main__ import make_one
 from obsproc.config import Settings
+from obsproc.stage import make_one
 
 FIRST, SECOND, THIRD = (datetime(1989, 1, 1, hour, tzinfo=UTC) for hour in (0, 6, 12))
 TEXT = """

@@ -1,0 +1,53 @@
+"""Looks into files: what is in a PREPBUFR file, and what became of each observation.
+
+What is imported inside a function here takes longer to load than `inspect` takes to decode a file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts import program
+from contracts.errors import UserError
+from obsproc import inventory
+from obsproc.bufr import files
+
+
+def look_into(arguments: Sequence[str]) -> None:
+    """Print what is in a PREPBUFR file."""
+    parser = program.parser(
+        "python -m obsproc inspect",
+        "Print messages, subsets and levels of each message type of a PREPBUFR file, and count, sum, minimum and\n"
+        "maximum of the current value of each mnemonic. With --account instead what becomes of each number: a row of\n"
+        "observations.nc, or a coordinate of other rows.",
+        "python -m obsproc inspect prepbufr.gdas.20201101.t12z.nr --json")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a PREPBUFR file")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--account", action="store_true", help="print what becomes of the numbers")
+    parser.add_argument("--strict", action="store_true", help="refuse a file whose last message is cut short")
+    given = parser.parse_args(arguments)
+    if not given.file.is_file():
+        raise UserError(f"{given.file}: no such file")
+    if given.account:
+        from obsproc import accounts, prepbufr
+
+        wanted, tell = prepbufr.WANTED, accounts.of_file
+    else:
+        wanted, tell = inventory.WANTED, inventory.as_json if given.json else inventory.as_text
+    print(tell(files.read_file(given.file, wanted, accept_truncated=not given.strict)))
+
+
+def give_account(arguments: Sequence[str]) -> None:
+    """Print the fates of a table of observations."""
+    parser = program.parser(
+        "python -m obsproc account",
+        "Print how many rows of each message type, report type and quantity met which fate. For observations.nc these\n"
+        "are the fates before the analysis, for departures.nc the final ones. The counts add up to the rows.",
+        "python -m obsproc account work/prepbufr_1989/1989010112/observations.nc")
+    parser.add_argument("file", type=Path, metavar="FILE", help="observations.nc, or departures.nc of an analysis")
+    given = parser.parse_args(arguments)
+    from contracts import observations
+    from obsproc import accounts
+
+    read = observations.read_departures if given.file.name.startswith("departures") else observations.read
+    print(accounts.table(read(given.file)[0], by_type=True))
