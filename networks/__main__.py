@@ -7,7 +7,7 @@ from contracts import program
 from contracts.errors import UserError
 
 COMMANDS = {
-    "train": ("networks.train", "train ClimaX on the states of a nature run or of WeatherBench"),
+    "train": ("networks.train", "train a network on the states of a nature run or of WeatherBench"),
     "skill": ("networks.skill", "score trained weights in a period that they have not seen"),
     "fetch": ("networks.fetch", "the weights of a card from the address that it names"),
     "convert": ("networks.climax.convert", "weights of the public ClimaX code into ours, with their model card"),

@@ -16,7 +16,8 @@ log = logging.getLogger("networks.train")
 def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m networks train",
-        "Train ClimaX on the states that [training] names: shards, curves, scores and weights with their card.\n"
+        "Train the network of [network] on the states that [training] names: shards, curves, scores and weights with\n"
+        "their card.\n"
         "After a kill the same command goes on, through the same numbers.",
         "python -m networks train run/experiments/train_climax.toml",
     )

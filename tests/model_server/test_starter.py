@@ -1,10 +1,12 @@
 """Our experiment files find the weights and the packed states that they name, and these fit them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contracts import times
@@ -13,7 +15,9 @@ from model_server.models.climax import ClimaXModel
 from networks import card as cards
 from networks import starter, unseen
 from networks.checkpoint import card_path
+from networks.climax import emulator
 from networks.data import shards
+from networks.passes import Passes
 
 FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
 
@@ -61,3 +65,30 @@ def test_what_comes_with_the_code_is_small_and_as_its_cards_say():
         assert not card.address  # there is none
         if weights.exists():
             assert (weights.stat().st_size, sha256(weights.read_bytes()).hexdigest()) == (card.bytes, card.sha256)
+
+
+def truth(space) -> np.ndarray:
+    """The states of the packed truth, six hours apart, (time, channel, lat, lon)."""
+    with shards.opened(starter.find("nature_t31", ".h5"), space) as file:
+        seconds = file["time"][:]
+        rows = np.flatnonzero(seconds >= seconds[-1] - 5 * shards.DAY)
+        return file["offset"][:] + file["scale"][:][:, None, None] * file["fields"][rows].astype(np.float32)
+
+
+def test_half_precision_of_the_weights_costs_no_skill():
+    """Weights moved at random by as much as rounding to float16 moves them forecast as well, to a hundredth."""
+    settings = config.load(FOLDER / "twin_climax.toml")
+    checkpoint, states = emulator.load(starter.find("climax_t31", ".safetensors")), truth(settings.space)
+    rng = np.random.default_rng(0)
+    moved = {name: weights + rng.uniform(-0.5, 0.5, weights.shape) * np.spacing(np.abs(weights.astype(np.float16)))
+             for name, weights in checkpoint.weights.items()}
+    errors = []
+    for weights in (checkpoint.weights, {name: array.astype(np.float32) for name, array in moved.items()}):
+        members = Passes.of([emulator.emulator(replace(checkpoint, weights=weights), settings.space, "the weights")])
+        fields = states[0:17:4]
+        for _ in range(4):
+            fields = members.step(fields, 0)
+        squares = (fields - states[4:21:4]).astype(np.float64) ** 2
+        errors.append(np.sqrt((squares * settings.space.grid.area_weights).mean(axis=(0, 2, 3))))
+    np.testing.assert_allclose(errors[1], errors[0], rtol=0.01)  # RMSE of each channel after a day
+    assert (errors[1] != errors[0]).all()
