@@ -35,7 +35,8 @@ class Program:
 
 
 PROGRAMS = {
-    "obsproc": Program("obsproc.config:Settings", ("observations", "thinning", "synthetic"), makes="observations"),
+    "obsproc": Program("obsproc.config:Settings", ("observations", "thinning", "error_inflation", "synthetic"),
+                       makes="observations"),
     "letkf_mpi.analysis": Program(
         "letkf_mpi.config:Settings", ("analysis", "localization", "inflation", "relaxation", "background_check"),
         makes="analysis", free=("analysis.threads",), mpi=True, threads="analysis.threads",

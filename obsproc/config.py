@@ -1,4 +1,5 @@
-"""The sections of the experiment file that this program reads: [observations], [realtime], [thinning], [synthetic]."""
+"""The sections of the experiment file that this program reads: [observations], [realtime], [thinning],
+[error_inflation], [synthetic]."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFl
 from contracts.constants import HECTOPASCAL, HOUR
 from contracts.variables import Quantity
 
+AtLeastOne = Annotated[float, Meta(ge=1.0, le=100.0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 ASSIMILATED = ("u_component_of_wind", "v_component_of_wind", "temperature", "specific_humidity", "surface_pressure",
@@ -105,6 +107,19 @@ class Thinning(config.Section, frozen=True):
         return tuple(level * HECTOPASCAL for level in sorted(set(named)))
 
 
+class ErrorInflation(config.Section, frozen=True):
+    """[error_inflation] Larger errors where observations say less than their number, see `inflation`; all off unless
+    asked for. As GSI: suspect, temperature_above_100_hpa and wind_above_50_hpa = 1.2, repeats and layers = true."""
+
+    suspect: AtLeastOne = 1.0  # factor for rows with mark 3
+    temperature_above_100_hpa: AtLeastOne = 1.0
+    wind_above_50_hpa: AtLeastOne = 1.0
+    repeats: bool = False  # √d for a quantity observed again at the same place
+    repeats_weight: Share = 0.75  # of a repetition `repeats_hours` apart or more; 1 at the same time (GSI: dfact)
+    repeats_hours: PositiveFloat = 3.0  # GSI: dfact1
+    layers: bool = False  # √n for n levels of a sounding in one layer of the analysis
+
+
 class Synthetic(config.Section, frozen=True):
     """[synthetic] Observations drawn from a known truth at a made network of sounding stations.
 
@@ -150,6 +165,7 @@ class Settings(config.Section, frozen=True):
     observations: Observations = Observations()
     realtime: clock.Realtime = clock.Realtime()
     thinning: Thinning = Thinning()
+    error_inflation: ErrorInflation = ErrorInflation()
     synthetic: Synthetic = Synthetic()
 
     def truth(self, time: datetime) -> Path:

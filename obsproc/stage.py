@@ -9,7 +9,7 @@ from contracts import config, frozen, observations, program, times
 from contracts.clock import Clock
 from contracts.errors import UserError
 from contracts.follow import Follower
-from obsproc import accounts, pipeline, realtime, synthetic, thinning
+from obsproc import accounts, inflation, pipeline, realtime, synthetic, thinning
 from obsproc.config import Settings
 
 log = logging.getLogger("obsproc")
@@ -109,6 +109,7 @@ def make_one(settings: Settings, time: datetime, clock: Clock | None) -> None:
     with program.logging_to_file(folder.log("obsproc")):
         table, source = observe(settings, time, clock)
         table = thinning.apply(table, source, settings)
+        table = inflation.apply(table, settings.error_inflation, settings.state.levels_hpa)
         log.info("%d observations of %s, by fate:\n%s", len(table), times.name(time), accounts.table(table))
         observations.write(folder.observations, table, source, settings.experiment.name)
         log.info("wrote %s", folder.observations)
