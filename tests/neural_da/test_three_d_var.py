@@ -1,5 +1,6 @@
 """3D-Var in a latent: for linear H the Kalman filter, and what must change no bit."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from contracts.variables import Quantity
+from networks.latent import patches
 from neural_da.three_d_var import Variational
 from tests.neural_da import made
 
@@ -123,3 +125,30 @@ def test_two_sets_of_the_same_observations_are_one_with_errors_smaller_by_the_ro
     a, b = (np.stack([method.member(of, number, [y[number] for y in of.perturbed(quiet)]).x for number in range(2)])
             for of in (twice, half))
     assert np.allclose(a, b, rtol=1e-6)
+
+
+def unperturbed(of, background: np.ndarray, table) -> np.ndarray:
+    """(channel, lat, lon) the analysis of one member with the observed values as they are."""
+    found = made.method(of).member(made.problem(background[None], made.term(table)), 0, [table.value])
+    return found.x.reshape(made.SPACE.shape)
+
+
+def test_mirrored_background_and_observations_give_the_mirrored_analysis():
+    """With one variance for both halves and H linear on levels."""
+    both = replace(LATENT, variance=tuple(np.tile(b.mean(axis=0), (2, 1)) for b in LATENT.variance))
+    table, background = made.table(), BACKGROUND[0].reshape(made.SPACE.shape)
+    turned = table.quantity == Quantity.v_component_of_wind
+    mirror = table.with_columns(lat=-table.lat, value=np.where(turned, -table.value, table.value))
+    there = unperturbed(both, patches.mirrored(background, made.SPACE).reshape(BACKGROUND[0].shape), mirror)
+    here = unperturbed(both, BACKGROUND[0], table)
+    assert np.abs(here - background).max() > 1
+    assert in_scales((patches.mirrored(there, made.SPACE) - here).reshape(-1)).max() < ROUNDING
+
+
+def test_all_shifted_by_a_patch_give_the_shifted_analysis():
+    table, columns = made.table(), made.PATCH[1]
+    degrees = columns * 360 / made.SPACE.grid.lon.size
+    background = np.roll(BACKGROUND[0].reshape(made.SPACE.shape), columns, -1).reshape(BACKGROUND[0].shape)
+    there = unperturbed(LATENT, background, table.with_columns(lon=(table.lon + degrees) % 360))
+    here = unperturbed(LATENT, BACKGROUND[0], table)
+    assert in_scales((np.roll(there, -columns, -1) - here).reshape(-1)).max() < ROUNDING
