@@ -3,9 +3,7 @@
     f = Σ_nm a_nm Y_nm   ->   Σ_nm σ_n a_nm Y_nm,   n <= N,      σ_n = exp(-α (n/N)^p)
 
 Harmonics up to N pass with σ_n (the exponential filter of spectral methods: Gottlieb & Hesthaven 2001, J. Comput. Appl.
-Math. 128, 83), what lies beyond is taken out.  A quadrature on this grid's rows, which do not stand at Gaussian
-latitudes, is exact for products of degree n + n' < nlat only; the coefficients are therefore those of a least-squares
-fit in each zonal wavenumber m, weighted by area, which is exact for all harmonics up to N < min(nlat, nlon / 2):
+Math. 128, 83), what lies beyond is taken out.  The coefficients are those of a fit (`contracts.harmonics`):
 
     f_m(φ) = Σ_n a_nm P_nm(sin φ),      F_m = P_m diag(σ) P_m⁺      (lat, lat), once for each grid
 
@@ -16,8 +14,8 @@ components (x, y, z) is.  These are filtered, and the part along the sphere is k
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import lpmv
 
+from contracts import harmonics
 from contracts.grid import Grid
 from contracts.state import StateSpace
 
@@ -31,14 +29,8 @@ def response(truncation: int, order: int, strength: float) -> np.ndarray:
 
 def diffusion(grid: Grid, truncation: int) -> np.ndarray:
     """exp(-n(n+1) / N(N+1)), what diffusion leaves of each degree n that the grid tells apart, N the `truncation`."""
-    n = np.arange(most_degrees(grid) + 1)
+    n = np.arange(harmonics.truncation(grid) + 1)
     return np.exp(-n * (n + 1) / (truncation * (truncation + 1)))
-
-
-def most_degrees(grid: Grid) -> int:
-    """The highest degree whose harmonics the grid tells apart."""
-    nlat, nlon = grid.shape
-    return min(nlat, nlon // 2) - 1
 
 
 def operators(grid: Grid, sigma: np.ndarray) -> np.ndarray:
@@ -56,7 +48,7 @@ class Filter:
     @classmethod
     def of(cls, space: StateSpace, sigma: np.ndarray) -> "Filter":
         """With `sigma` (n,) from degree 0 on; raises ValueError where the grid cannot tell its harmonics apart."""
-        most = most_degrees(space.grid)
+        most = harmonics.truncation(space.grid)
         if len(sigma) - 1 > most:
             raise ValueError(f"a truncation of {len(sigma) - 1} is more than the {space.grid} resolves, {most}")
         return cls(space, operators(space.grid, sigma))
@@ -86,12 +78,9 @@ class Filter:
 
 
 def _operator(grid: Grid, m: int, sigma: np.ndarray) -> np.ndarray:
-    """F_m (lat, lat). Each column of P_m has length one, so that no factorial enters."""
-    degrees = np.arange(m, len(sigma))
-    root = np.sqrt(grid.area_weights[:, 0])[:, None]
-    basis = root * lpmv(m, degrees, np.sin(np.deg2rad(grid.lat))[:, None])
-    basis /= np.linalg.norm(basis, axis=0)
-    return (basis * sigma[m:]) @ np.linalg.pinv(basis) * root.T / root
+    """F_m (lat, lat)."""
+    P, _, _ = harmonics.legendre(grid.lat, m, len(sigma) - 1)
+    return (P * sigma[m:]) @ harmonics.fit(P, np.sqrt(grid.area_weights[:, 0]))
 
 
 def _directions(grid: Grid) -> tuple[np.ndarray, np.ndarray]:

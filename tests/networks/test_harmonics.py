@@ -39,6 +39,16 @@ def test_harmonics_up_to_the_truncation_pass_a_pure_truncation_and_those_beyond_
         assert np.linalg.norm(a_filter.scalars(before[None])) < 0.1 * np.linalg.norm(before)
 
 
+@pytest.mark.parametrize(("n", "m"), [(159, 159), (159, 152), (155, 3)])
+def test_the_highest_degrees_of_a_fine_grid_fall_as_the_others_do(n, m):
+    """From m = 151 on factorials are beyond the largest number."""
+    grid = Grid.regular(160, 320)
+    sigma = harmonics.diffusion(grid, 120)
+    a_filter = Filter.of(one_field(grid), sigma)
+    before = harmonic(grid, n, m)
+    np.testing.assert_allclose(a_filter.scalars(before[None])[0], sigma[n] * before, atol=1e-9)
+
+
 def test_a_constant_passes_to_the_last_bit_of_what_files_hold():
     grid = GRIDS[0]
     a_filter = Filter.of(one_field(grid), harmonics.response(21, 16, 2.0))

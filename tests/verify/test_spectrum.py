@@ -5,10 +5,11 @@ import pytest
 from scipy.special import lpmv
 
 from contracts.grid import Grid
+from contracts.harmonics import truncation
 from verify import spectrum
 
 GRID = Grid.regular(32, 64)
-MOST = spectrum.truncation(GRID)
+MOST = truncation(GRID)
 
 
 def harmonic(grid: Grid, n: int, m: int, phase: float = 0.3) -> np.ndarray:

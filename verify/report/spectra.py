@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from contracts import state
+from contracts import harmonics, state
 from contracts.constants import HECTOPASCAL
 from contracts.grid import Grid
 from contracts.paths import EnsembleFolder
@@ -41,7 +41,7 @@ def spectra(material: Material) -> list[str]:
     kinetic = {name: _kinetic(space.grid, found) for name, found in states.items()}
     thermal = {name: _thermal(space.grid, found) for name, found in states.items()}
     where = f"{level / HECTOPASCAL:g} hPa"
-    smallest = 2 * spectrum.truncation(space.grid) // 3
+    smallest = 2 * harmonics.truncation(space.grid) // 3
     header = ["", "units", *states, *(f"{name} /\nclimatology" for name in states if name != "climatology")]
     rows = [_row("kinetic energy", "m2 s-2", kinetic, smallest), _row("temperature", "K2", thermal, smallest)]
     return [
