@@ -9,7 +9,7 @@ from importlib import import_module
 from contracts import program
 
 _COMMANDS = {"inspect": "look.look_into", "account": "look.give_account", "encode": "exchange.encode",
-             "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready"}
+             "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready", "usage": "look.print_usage"}
 
 
 def main(arguments: Sequence[str]) -> None:

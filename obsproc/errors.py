@@ -1,9 +1,10 @@
-"""Observation errors: the provider's where the file has them, otherwise NCEP's error table of the CDAS reanalysis.
+"""Observation errors: the provider's where the file has them, otherwise a table's, NCEP's of the CDAS reanalysis unless
+the experiment names another: "global", that of the GFS, or a user's file in NCEP's layout.
 
 The table gives a standard deviation by report type and pressure, for temperature (K), relative humidity (percent / 10),
 wind component (m/s) and surface pressure (hPa), at 33 pressures from 1100 to 0 hPa; between them it is linear in
 pressure. A blank means that the quantity of that type is not used there. Numbers: NOAA-EMC prepobs,
-`prepobs_errtable.cdas`; `errors_cdas.csv` is our own compact form of them, made by
+`prepobs_errtable.cdas` and `.global`; `errors_cdas.csv` and `errors_global.csv` are our own compact form, made by
 
     python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv
 
@@ -17,13 +18,14 @@ import csv
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert
@@ -35,7 +37,7 @@ WITHOUT_ERROR = -1.0  # of a row that its provider means to have none, where NaN
 ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI
 _SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}
-_COLUMN_OF = {
+COLUMN_OF = {
     Quantity.temperature: "temperature",
     Quantity.temperature_2m: "temperature",
     Quantity.specific_humidity: "relative_humidity",
@@ -79,20 +81,42 @@ class ErrorTable:
         return np.where(self.knows(types), exact, np.nan)
 
 
-@cache
+PACKAGED = ("cdas", "global")
+
+
+@lru_cache(8)
+def named(name: str) -> ErrorTable:
+    """A packaged table, or one in NCEP's layout at a path; raises UserError where it is not that."""
+    if name in PACKAGED:
+        with resources.files("obsproc").joinpath(f"errors_{name}.csv").open() as file:
+            return _table(list(csv.reader(line for line in file if not line.startswith("#"))))
+    try:
+        lines = compact(Path(name).read_text().splitlines(), name).splitlines()
+    except OSError as error:
+        raise UserError(f"{name}: no such error table ({error.strerror}); [observations] errors is one of "
+                        f"{', '.join(PACKAGED)} or a file in the layout of NCEP's prepobs_errtable") from None
+    except (ValueError, KeyError, IndexError, StopIteration) as error:
+        raise UserError(f"{name}: is no error table in the layout of NCEP's prepobs_errtable ({error})") from None
+    return _table(list(csv.reader(line for line in lines if not line.startswith("#"))))
+
+
 def cdas() -> ErrorTable:
-    """The packaged table."""
-    with resources.files("obsproc").joinpath("errors_cdas.csv").open() as file:
-        rows = list(csv.reader(line for line in file if not line.startswith("#")))
+    """The table of the CDAS reanalysis."""
+    return named("cdas")
+
+
+def _table(rows: list[list[str]]) -> ErrorTable:
     pressure = np.array([float(p) for p in rows[0][2:]]) * HECTOPASCAL
     types = np.arange(100, 300)
     error = {column: np.full((len(types), len(pressure)), np.nan) for column in COLUMNS}
     for column, ranges, *values in rows[1:]:
         profile = np.array([float(v) if v else np.nan for v in values]) * _SI[column]
         for kind in _expand(ranges):
-            error[column][kind - types[0]] = profile[::-1]
+            if types[0] <= kind <= types[-1]:
+                error[column][kind - types[0]] = profile[::-1]
     for (column, kind), value in ADDED.items():
-        error[column][kind - types[0]] = value
+        row = error[column][kind - types[0]]
+        row[np.isnan(row)] = value
     return ErrorTable(types, pressure[::-1], error)
 
 
@@ -105,7 +129,7 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable,
     """
     error = table.error.astype(np.float64)
     excluded = np.zeros(len(table), dtype=bool)
-    for quantity, column in _COLUMN_OF.items():
+    for quantity, column in COLUMN_OF.items():
         rows = np.flatnonzero((table.quantity == quantity) & ~np.isfinite(error))
         found = errors.at(column, table.type[rows], table.pressure[rows])
         excluded[rows] = errors.knows(table.type[rows]) & ~np.isfinite(found)
@@ -120,13 +144,14 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable,
     return reject(table, ~np.isfinite(error), Flag.missing_error)
 
 
-def compact(lines: Iterable[str]) -> str:
+def compact(lines: Iterable[str], name: str = "prepobs_errtable.cdas") -> str:
     """NCEP's text table as ours: one line per quantity and distinct profile, with the types that share it.
 
     Input: per type a heading line with its number, then 33 lines p, T, RH, wind, ps, pw. Precipitable water is left
     out, nothing here observes it.
     """
     profiles: dict[int, list[list[float]]] = {}
+    kind = -1
     for line in lines:
         words = line.split()
         if "OBSERVATION" in words:
@@ -144,13 +169,13 @@ def compact(lines: Iterable[str]) -> str:
     head = [
         "# Standard deviations of observation errors by report type and pressure (hPa); blank: not used.",
         "# temperature K, relative_humidity percent/10, wind m/s, surface_pressure hPa.",
-        "# Source of the numbers: NOAA-EMC prepobs, prepobs_errtable.cdas. Made by python -m obsproc.errors.",
+        f"# Source of the numbers: NOAA-EMC prepobs, {name}. Made by python -m obsproc.errors.",
         ",".join(["quantity", "types", *(f"{p:g}" for p in pressure)]),
     ]
-    return "\n".join(head + [f"{column},{_collapse(kinds)},{values}" for (column, values), kinds in shared.items()])
+    return "\n".join(head + [f"{column},{collapse(kinds)},{values}" for (column, values), kinds in shared.items()])
 
 
-def _collapse(kinds: list[int]) -> str:
+def collapse(kinds: list[int]) -> str:
     """[120, 121, 122, 132] -> '120-122 132'."""
     runs: list[list[int]] = []
     for kind in sorted(kinds):
@@ -162,7 +187,7 @@ def _collapse(kinds: list[int]) -> str:
 
 
 def _expand(ranges: str) -> list[int]:
-    """The inverse of `_collapse`."""
+    """The inverse of `collapse`."""
     kinds: list[int] = []
     for run in ranges.split():
         first, _, last = run.partition("-")
@@ -173,4 +198,4 @@ def _expand(ranges: str) -> list[int]:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv")
-    print(compact(Path(sys.argv[1]).read_text().splitlines()))
+    print(compact(Path(sys.argv[1]).read_text().splitlines(), Path(sys.argv[1]).name))

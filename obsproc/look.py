@@ -51,3 +51,20 @@ def give_account(arguments: Sequence[str]) -> None:
 
     read = observations.read_departures if given.file.name.startswith("departures") else observations.read
     print(accounts.table(read(given.file)[0], by_type=True))
+
+
+def print_usage(arguments: Sequence[str]) -> None:
+    """Print which observations are used."""
+    parser = program.parser(
+        "python -m obsproc usage",
+        "Print by report type and quantity what is used and what is monitored where [observations] names no usage\n"
+        "table: a table to begin with, for [observations] usage.",
+        "python -m obsproc usage run/experiments/prepbufr_1989.toml > usage.csv")
+    program.add_experiment(parser)
+    given = parser.parse_args(arguments)
+    from contracts import config
+    from obsproc import errors, usage
+    from obsproc.config import Settings
+
+    chosen = config.load(given.experiment, Settings).observations
+    print(usage.default(errors.named(chosen.errors), chosen.quantities, chosen.error_factors))

@@ -1,6 +1,6 @@
 """From files, PREPBUFR or WMO BUFR or IODA or a user's list, to the table of observations of one analysis time.
 
-    read_file -> candidates -> quality.check, check_humidity, check_station_pressure, monitor -> errors.assign
+    read_file -> candidates -> quality.check, check_humidity, check_station_pressure -> usage -> errors.assign
               -> all types and files together -> duplicates.reject_rows, reject_reports -> quality.withhold
 
 What crowds is thinned afterwards, whatever the source (`thinning`).
@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from contracts import config, observations
+from contracts import config, observations, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import duplicates, errors, guarded, ioda_source, prepbufr, quality
+from obsproc import duplicates, errors, guarded, ioda_source, prepbufr, quality, usage
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
 from obsproc.config import Observations as ObservationSettings
@@ -83,8 +83,12 @@ def judge(candidates: Candidates, chosen: ObservationSettings, time: datetime) -
     if chosen.saturation_limit:
         table = quality.check_humidity(candidates, table, chosen.saturation_limit)
     table = quality.check_station_pressure(table, chosen.sea_level_pressure)
-    table = quality.monitor(table, chosen.quantities, chosen.humidity_below_hpa * HECTOPASCAL)
-    return errors.assign(table, candidates.temperature, errors.cdas(), chosen.error_factors)
+    rules = usage.read(config.file_of(chosen.usage, time)) if chosen.usage else ()
+    table = usage.before_errors(table, candidates.report_time, rules, chosen.quantities, times.to_seconds(time))
+    table = quality.monitor_above(table, chosen.humidity_below_hpa * HECTOPASCAL)
+    name = chosen.errors if chosen.errors in errors.PACKAGED else str(config.file_of(chosen.errors, time))
+    table = errors.assign(table, candidates.temperature, errors.named(name), chosen.error_factors)
+    return usage.after_errors(table, rules)
 
 
 def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:

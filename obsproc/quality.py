@@ -86,10 +86,15 @@ def check_station_pressure(table: Observations, limits: tuple[float, float]) -> 
     return reject(table, wrong, Flag.out_of_range)
 
 
-def monitor(table: Observations, use: Collection[Quantity], humidity_top: float = 0.0) -> Observations:
-    """Quantities not in `use`, and humidities at less than `humidity_top` (Pa), are compared with the model only."""
+def monitor(table: Observations, use: Collection[Quantity]) -> Observations:
+    """Quantities that are not to be assimilated are compared with the model only."""
+    return reject(table, ~np.isin(table.quantity, list(use)), Flag.monitored)
+
+
+def monitor_above(table: Observations, humidity_top: float) -> Observations:
+    """Humidities at less than `humidity_top` (Pa) are compared with the model only."""
     too_high = (table.quantity == Quantity.specific_humidity) & (table.pressure < humidity_top)
-    return reject(table, too_high | ~np.isin(table.quantity, list(use)), Flag.monitored)
+    return reject(table, too_high, Flag.monitored)
 
 
 def withhold(table: Observations, share: float, message_types: Collection[str], seed: int) -> Observations:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
 from obsproc import convert, errors
 from tests.builders import observations
@@ -14,18 +15,21 @@ from tests.builders import observations
 UNIT = {"temperature": 1.0, "relative_humidity": 0.1, "wind": 1.0, "surface_pressure": 100.0}
 
 
-@pytest.fixture(scope="module")
-def ncep(samples) -> dict[int, np.ndarray]:
+def ncep(path) -> dict[int, np.ndarray]:
     """Report type -> its 33 lines p, T, RH, wind, ps, pw as NCEP wrote them."""
-    lines = (samples / "prepbufr/tables/prepobs_errtable.cdas").read_text().splitlines()
+    lines = path.read_text().splitlines()
     heads = [i for i, line in enumerate(lines) if "OBSERVATION TYPE" in line]
     return {int(lines[i][:4]): np.array([line.split() for line in lines[i + 1 : i + 34]], dtype=float) for i in heads}
 
 
-def test_every_number_is_that_of_ncep(ncep):
-    table = errors.cdas()
-    assert set(table.types) == set(ncep)
-    for kind, rows in ncep.items():
+@pytest.mark.parametrize("name", errors.PACKAGED)
+@pytest.mark.parametrize("packaged", [True, False])
+def test_every_number_is_that_of_ncep(samples, name, packaged):
+    """Of the packaged tables, and of the same files given as a user's own."""
+    path = samples / f"prepbufr/tables/prepobs_errtable.{name}"
+    table, theirs = errors.named(name if packaged else str(path)), ncep(path)
+    assert set(table.types) == set(theirs)
+    for kind, rows in theirs.items():
         pressure = rows[:, 0] * 100
         for number, column in enumerate(errors.COLUMNS, start=1):
             if (column, kind) in errors.ADDED:
@@ -35,14 +39,27 @@ def test_every_number_is_that_of_ncep(ncep):
             np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=f"{kind} {column}")
 
 
-def test_the_packaged_file_is_what_its_recipe_makes(samples):
-    lines = (samples / "prepbufr/tables/prepobs_errtable.cdas").read_text().splitlines()
-    assert resources.files("obsproc").joinpath("errors_cdas.csv").read_text() == errors.compact(lines) + "\n"
+@pytest.mark.parametrize("name", errors.PACKAGED)
+def test_the_packaged_file_is_what_its_recipe_makes(samples, name):
+    path = samples / f"prepbufr/tables/prepobs_errtable.{name}"
+    made = errors.compact(path.read_text().splitlines(), path.name) + "\n"
+    assert resources.files("obsproc").joinpath(f"errors_{name}.csv").read_text() == made
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    (None, "no such error table"), ("types,error\n", "is no error table"), ("", "is no error table"),
+    (" 120 OBSERVATION TYPE\n 0.11E+04 one\n", "is no error table")])
+def test_what_is_no_error_table_is_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "errors.txt"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=f"errors.txt: {sentence}"):
+        errors.named(str(path))
 
 
 @given(st.lists(st.integers(100, 299), min_size=1, unique=True))
 def test_ranges_of_types_read_back(kinds):
-    assert errors._expand(errors._collapse(kinds)) == sorted(kinds)
+    assert errors._expand(errors.collapse(kinds)) == sorted(kinds)
 
 
 @given(st.floats(0, 1), st.integers(0, 31))

@@ -84,8 +84,7 @@ def test_without_a_temperature_humidity_is_not_judged_and_other_quantities_never
 
 def test_humidity_high_up_is_monitored():
     table = observations(np.full(4, 1e-5), quantity=[5, 5, 5, 3], pressure=[30_000.0, 29_900.0, 85_000.0, 20_000.0])
-    used = [Quantity.specific_humidity, Quantity.temperature]
-    assert (quality.monitor(table, used, 30_000.0).flag == Flag.monitored).tolist() == [False, True, False, False]
+    assert (quality.monitor_above(table, 30_000.0).flag == Flag.monitored).tolist() == [False, True, False, False]
 
 
 def test_no_humidity_of_the_reanalysis_passes_above_300_hpa_and_no_error_is_larger_than_its_humidity_can_be(samples):
