@@ -89,7 +89,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
         wanted = np.arange(experiment.members) if members is None else members
         if rest:
             wanted = np.flatnonzero(~files.there(out.files, experiment.members))
-        problem = Problem(time, space, given.background, compared.terms(neural.device), wanted, len(table), given.slots,
+        problem = Problem(time, space, given.background, compared.terms(), wanted, len(table), given.slots,
                           given.earlier, given.carried)
         found = method.analyse(problem, Draws(experiment.seed, time, experiment.members))
         found = replace(found, members=check.sane(found.members, given.background[wanted], space,

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from contracts import times
 from contracts.config import Experiment, Positive
-from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import unseen
 from networks.climate import file
@@ -49,8 +48,6 @@ class Climatology(MethodSettings, frozen=True, tag="climatology"):
     precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
 
     def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
-        if self.device != "cpu":
-            raise UserError(f"[neural] device: climatology works on the CPU, got {self.device!r}; leave it out")
         path = experiment.file(self.prior, experiment.start)
         climate = file.read(path, space)
         first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))

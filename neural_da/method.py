@@ -64,8 +64,7 @@ class Method(Protocol):
 class MethodSettings(Section, frozen=True, tag_field="method"):
     """[neural] What the settings of every method share."""
 
-    device: str = "cpu"  # of torch: cpu, cuda, cuda:1, …
-    threads: Positive = 1  # members side by side on a CPU; the bits do not depend on it
+    threads: Positive = 1  # members side by side; the bits do not depend on it
     humidity_below_hpa: NotNegativeFloat = 0.0  # at this pressure and above it (less) q is kept
     max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse

@@ -35,18 +35,18 @@ class Compared:
     offsets: Sequence[timedelta]
     slot: np.ndarray  # (nobs,)
 
-    def terms(self, device: str) -> tuple[Term, ...]:
+    def terms(self) -> tuple[Term, ...]:
         """Those times that have observations to assimilate."""
         chosen = self.guess.table.flag == Flag.assimilated
         rows = [np.flatnonzero(chosen & (self.slot == number)) for number in range(len(self.offsets))]
-        return tuple(self._term(offset, of_it, device)
+        return tuple(self._term(offset, of_it)
                      for offset, of_it in zip(self.offsets, rows, strict=True) if of_it.size)
 
-    def _term(self, offset: timedelta, rows: np.ndarray, device: str) -> Term:
+    def _term(self, offset: timedelta, rows: np.ndarray) -> Term:
         table = self.guess.table.select(rows)
         variance = table.error.astype(np.float64) ** 2
-        return Term(offset, table, rows, tensors.on(self.forward.select(rows), device, torch.float64),
-                    torch.tensor(table.value, device=device), torch.tensor(variance, device=device))
+        return Term(offset, table, rows, tensors.on(self.forward.select(rows)), torch.tensor(table.value),
+                    torch.tensor(variance))
 
     def final(self, analysis: np.ndarray) -> Departures:
         """The rows of `departures.nc`, from the analysis (k, channel, column)."""

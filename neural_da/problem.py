@@ -119,5 +119,5 @@ class Problem:
     def perturbed(self, errors: np.ndarray) -> list[np.ndarray]:
         """y + sigma eps (m, n) of each term, of the members to be analysed; `errors` (k, rows of the table)."""
         eps = errors[self.members]
-        return [term.value.cpu().numpy() + np.sqrt(term.variance.cpu().numpy()) * eps[:, term.row]
+        return [term.value.numpy() + np.sqrt(term.variance.numpy()) * eps[:, term.row]
                 for term in self.terms]

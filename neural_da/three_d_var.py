@@ -49,7 +49,7 @@ class ThreeDVar(MethodSettings, frozen=True, tag="three_d_var"):
 
     def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
         latent = card.read(experiment.file(self.latent, experiment.start), space, experiment)
-        return Prepared(self, Operator.of(latent, self.device, getattr(torch, self.precision)))
+        return Prepared(self, Operator.of(latent, dtype=getattr(torch, self.precision)))
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Prepared:
 
     def member(self, problem: Problem, number: int, y: Sequence[np.ndarray]) -> "Minimised":
         """The analysis of member `number` with its own observed values `y` (n,) of each term."""
-        background = torch.tensor(problem.background[number], dtype=torch.float64, device=self.settings.device)
-        variational = Variational(problem, self.latent, self.deviation, background,
-                                  [torch.tensor(values, device=self.settings.device) for values in y])
+        background = torch.tensor(problem.background[number], dtype=torch.float64)
+        values = [torch.tensor(each) for each in y]
+        variational = Variational(problem, self.latent, self.deviation, background, values)
         zeta, iterations = torch.zeros_like(self.deviation), 0
         before = variational.cost(zeta)
         for _ in range(self.settings.steps):

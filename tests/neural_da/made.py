@@ -40,7 +40,7 @@ def method(of: eof.Eof | None = None, **settings) -> Prepared:
     """In double precision, to convergence, where nothing else is asked for."""
     settings = {"precision": "float64", "tolerance": 1e-10, "iterations": 1000, "latent": "none"} | settings
     chosen = ThreeDVar(**settings)
-    return Prepared(chosen, Operator.of(of or latent(), chosen.device, getattr(torch, chosen.precision)))
+    return Prepared(chosen, Operator.of(of or latent(), dtype=getattr(torch, chosen.precision)))
 
 
 def ensemble(members: int = 4) -> np.ndarray:
