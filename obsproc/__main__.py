@@ -9,7 +9,8 @@ from importlib import import_module
 from contracts import program
 
 _COMMANDS = {"inspect": "look.look_into", "account": "look.give_account", "encode": "exchange.encode",
-             "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready", "usage": "look.print_usage"}
+             "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready", "usage": "look.print_usage",
+             "table": "look.write_table"}
 
 
 def main(arguments: Sequence[str]) -> None:

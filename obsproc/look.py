@@ -68,3 +68,36 @@ def print_usage(arguments: Sequence[str]) -> None:
 
     chosen = config.load(given.experiment, Settings).observations
     print(usage.default(errors.named(chosen.errors), chosen.quantities, chosen.error_factors))
+
+
+def write_table(arguments: Sequence[str]) -> None:
+    """Write what a PREPBUFR file says as a Parquet file."""
+    parser = program.parser(
+        "python -m obsproc table",
+        "Write the levels of a PREPBUFR file as a Parquet table: a row per level, a column per mnemonic, current\n"
+        "values in the units of the file; or, with --events, every value of one stack. pip install .[table] brings\n"
+        "what it takes. From Python: obsproc.open_prepbufr.",
+        "python -m obsproc table prepbufr.gdas.20201101.t12z.nr observations.parquet --type ADPUPA")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a PREPBUFR file")
+    parser.add_argument("out", type=Path, metavar="OUT.parquet", help="the file to write")
+    parser.add_argument("--type", action="append", default=[], metavar="TYPE", help="a message type; all if not given")
+    parser.add_argument("--events", metavar="STACK", help="such as T__EVENT, of the one message type given")
+    parser.add_argument("--names", choices=("mnemonics", "words"), default="mnemonics", help="what columns are called")
+    given = parser.parse_args(arguments)
+    if not given.file.is_file():
+        raise UserError(f"{given.file}: no such file")
+    if given.events and len(given.type) != 1:
+        parser.error("--events needs one --type")
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(f"table needs pyarrow ({error}); install it with: pip install .[table]") from None
+    from contracts import paths
+    from obsproc.opened import open_prepbufr
+
+    opened = open_prepbufr(given.file, given.type)
+    table = (pyarrow.table(opened.events(given.type[0], given.events)) if given.events
+             else opened.arrow(names=given.names))
+    with paths.atomic(given.out) as partial:
+        parquet.write_table(table, partial)
