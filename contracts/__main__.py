@@ -1,17 +1,19 @@
 """`python -m contracts EXPERIMENT.toml`: what the corridor, a shell script, needs to know of an experiment.
 
 Prints lines that a POSIX shell can evaluate, checks the names of all sections, and with `--freeze CODE` keeps the
-experiment file as it was run in the experiment's folder, with the version of the code (`frozen`).  With `--disk`,
-`--check` or `--redo` it does that instead; the last belongs to `run/cycle.sh`, which lets nothing else run meanwhile.
+experiment file as it was run in the experiment's folder, with the version of the code (`frozen`), once every program
+has found its settings valid (`validation`).  With `--validate`, `--disk`, `--check` or `--redo` it does that instead;
+the last belongs to `run/cycle.sh`, which lets nothing else run meanwhile.
 """
 
+import argparse
 import os
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, times
+from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, times, validation
 from contracts.errors import UserError
 from contracts.retention import Retention
 
@@ -30,8 +32,9 @@ def main(arguments: Sequence[str]) -> None:
                             'eval "$(python -m contracts run/experiments/twin_speedy.toml)"')
     program.add_experiment(parser)
     parser.add_argument("--freeze", metavar="CODE",
-                        help="keep the file in the experiment's folder, as run with this code")
+                        help="keep the file in the experiment's folder, as run with this code, once it is valid")
     instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--validate", action="store_true", help="let every program look at its settings")
     instead.add_argument("--disk", action="store_true",
                          help="say how much room the experiment needs, fail if it is not there")
     instead.add_argument("--check", action="store_true", help="read every file of the experiment, name damaged ones")
@@ -41,19 +44,29 @@ def main(arguments: Sequence[str]) -> None:
     chosen = parser.parse_args(arguments)
     text = base.complete(chosen.experiment)
     settings = config.decode(text, Settings, str(chosen.experiment))
-    if chosen.disk:
+    document = tomllib.loads(text)
+    if chosen.validate:
+        looked = validation.validate(chosen.experiment, document, settings.run)
+        print(f"{chosen.experiment}: valid for {', '.join(looked)}")
+    elif chosen.disk:
         print(retention.check_disk(settings.experiment, settings.retention))
-        return
-    if chosen.check:
+    elif chosen.check:
         print(check.check(settings.experiment))
-        return
-    if chosen.redo is not None:
+    elif chosen.redo is not None:
         print(_redo(settings.experiment, chosen.redo))
-        return
+    else:
+        _tell(settings, document, text, chosen)
+
+
+def _tell(settings: Settings, document: Mapping[str, Any], text: str, chosen: argparse.Namespace) -> None:
+    """Print what a shell evaluates; keep the file before, where that is asked for."""
+    variables = shell_variables(settings, document)
     if chosen.freeze is not None:
         version = f"{netcdf.version()}, {chosen.freeze}"
-        frozen.freeze(text, settings.experiment.folder.settings, version)
-    for name, value in shell_variables(settings, tomllib.loads(text)).items():
+        if not frozen.is_kept(text, settings.experiment, version):
+            validation.validate(chosen.experiment, document, settings.run)
+            frozen.freeze(text, settings.experiment, settings.run, version)
+    for name, value in variables.items():
         print(f"{name}={shlex.quote(value)}")
 
 
@@ -61,7 +74,7 @@ def _redo(experiment: config.Experiment, words: Sequence[str]) -> str:
     if not words:
         return redo.finish(experiment)
     if len(words) != 2:
-        raise UserError(f"--redo: expected a stage, one of {', '.join(redo.STAGES)}, and a time such as 2016010106, "
+        raise UserError(f"--redo: expected a stage, one of {', '.join(stages.STAGES)}, and a time such as 2016010106, "
                         f"got {' '.join(words)!r}")
     return redo.redo(experiment, words[0], times.parse(words[1]))
 
@@ -79,8 +92,8 @@ def shell_variables(settings: Settings, document: Mapping[str, Any]) -> dict[str
         "MEMBERS": str(experiment.members),
         "STEP_HOURS": str(experiment.step_hours),
         "MODE": experiment.mode,
-        "STAGES": " ".join(stages.NAMES),
-        **{stage.name.upper(): stage.command(run) for stage in stages.STAGES},
+        "STAGES": " ".join(stages.STAGES),
+        **{stage.name.upper(): stage.command(run) for stage in stages.STAGES.values()},
         **dict(_started(run, ranks, document)),
         "RANKS": ranks,
         "MACHINE": os.environ.get("MACHINE") or run.machine,

@@ -1,34 +1,41 @@
 """The experiment file as it was begun: a resumed run has the same bits only with the same settings.
 
 `experiment.toml` in the experiment's folder is the file as it was run, under a line for each version of the code
-that ran it.  What no state depends on may change, and when observations are waited for.
+that ran it.  A setting may change where no state depends on it, by the word of the programs that read it, and until
+the first file is there that depends on it.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from contracts import base, paths
-from contracts.config import Experiment
+from contracts import base, paths, redo, stages, times
+from contracts.config import MOVED, Experiment
 from contracts.errors import UserError
+from contracts.stages import Run
 
 _VERSION_LINE = "# run with "
-_MAY_CHANGE = {"experiment": {"end", "mode", "work"}, "nature": {"end"}, "model": {"batch"}, "analysis": {"threads"}}
-_SECTIONS_MAY_CHANGE = {"realtime", "retention", "run", "verify"}
 
 
-def freeze(text: str, path: Path, version: str) -> None:
-    """Keep the experiment file `text` at `path` under a line for each version of the code that ran it.
+def is_kept(text: str, experiment: Experiment, version: str) -> bool:
+    """Whether `freeze` would change nothing."""
+    kept = _kept(experiment)
+    return bool(kept) and kept == _frozen(text, kept, version)
 
-    Raises UserError where the file kept there has other settings that decide the states.
+
+def freeze(text: str, experiment: Experiment, run: Run, version: str) -> None:
+    """Keep the experiment file `text` in the experiment's folder under a line for each version of the code that ran it.
+
+    Raises UserError where the file kept there has another setting on which a file that is there depends.
     """
-    kept = path.read_text() if path.exists() else ""
-    refuse_change(kept, text, path.parent)
-    versions = [line for line in kept.splitlines() if line.startswith(_VERSION_LINE)]
-    line = f"{_VERSION_LINE}{version}"
-    frozen = "\n".join([*versions, *([line] if line not in versions else []), "", text.strip(), ""])
+    kept = _kept(experiment)
+    for setting, stage in _differences(kept, text, run):
+        if made := _first_file(experiment, stage):
+            raise UserError(f"{setting}, and {made} depends on it; {_instead(experiment)}")
+    frozen = _frozen(text, kept, version)
     if frozen != kept:
-        with paths.atomic(path) as partial:
+        with paths.atomic(experiment.folder.settings) as partial:
             partial.write_text(frozen)
 
 
@@ -37,24 +44,60 @@ def refuse_other(file: Path, experiment: Experiment) -> None:
 
     For services, which work on an experiment for days: `run/cycle.sh` freezes, they look.
     """
-    kept = experiment.folder.settings
-    if kept.exists():
-        refuse_change(kept.read_text(), base.complete(file), kept.parent)
+    text = base.complete(file)
+    for setting, _ in _differences(_kept(experiment), text, stages.run_of(text, str(file))):
+        raise UserError(f"{setting}; {_instead(experiment)}")
 
 
-def refuse_change(begun: str, asked: str, folder: Path) -> None:
-    """Raises UserError that names the first setting in which two experiment files differ, if one was begun."""
-    difference = _first_difference(tomllib.loads(begun), tomllib.loads(asked)) if begun else None
-    if difference:
-        raise UserError(f"{difference}; give the experiment another name, or remove {folder} to begin it anew")
+def _kept(experiment: Experiment) -> str:
+    path = experiment.folder.settings
+    return path.read_text() if path.exists() else ""
 
 
-def _first_difference(begun: Mapping, asked: Mapping) -> str | None:
-    """A sentence about the first setting that differs between the two documents."""
-    for section in sorted({*begun, *asked} - _SECTIONS_MAY_CHANGE):
-        old, new = begun.get(section, {}), asked.get(section, {})
-        for name in sorted({*old, *new} - _MAY_CHANGE.get(section, set())):
+def _frozen(text: str, kept: str, version: str) -> str:
+    versions = [line for line in kept.splitlines() if line.startswith(_VERSION_LINE)]
+    line = f"{_VERSION_LINE}{version}"
+    return "\n".join([*versions, *([line] if line not in versions else []), "", text.strip(), ""])
+
+
+def _instead(experiment: Experiment) -> str:
+    folder = experiment.folder.folder
+    return f"give the experiment another name, or remove {folder} to begin it anew"
+
+
+def _differences(begun: str, asked: str, run: Run) -> Iterator[tuple[str, str]]:
+    """A sentence about each setting that differs between two experiment files, with each stage that depends on it."""
+    before, now = _document(begun or asked), _document(asked)
+    for section in sorted({*before, *now}):
+        old, new = before.get(section, {}), now.get(section, {})
+        for name in sorted({*old, *new}):
             if old.get(name) != new.get(name):
-                was, now = (repr(table[name]) if name in table else "its default" for table in (old, new))
-                return f"[{section}] {name}: this experiment was begun with {was}, the file now says {now}"
-    return None
+                was, says = (repr(table[name]) if name in table else "its default" for table in (old, new))
+                sentence = f"[{section}] {name}: this experiment was begun with {was}, the file now says {says}"
+                yield from ((sentence, stage) for stage in stages.depending_on(section, name, run))
+
+
+def _document(text: str) -> dict[str, Any]:
+    """By section the settings of an experiment file, those that moved at their new place."""
+    document = tomllib.loads(text)
+    for (section, name), (new_section, new_name) in MOVED.items():
+        if name in document.get(section, {}):
+            document.setdefault(new_section, {})[new_name] = document[section].pop(name)
+    return document
+
+
+def _first_file(experiment: Experiment, stage: str) -> Path | None:
+    """A file that `stage` has made at any time, whatever the experiment's times are now."""
+    folder = experiment.folder.folder
+    if stage == stages.INITIAL:
+        return next(folder.glob("*/background/*.nc"), None)
+    there = sorted(times.parse(path.name) for path in folder.glob("[0-9]" * 10))
+    found = (file for time in there for path in redo.products(experiment, stage, time) for file in _files(path))
+    return next(found, None)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from path.rglob("*.nc")
+    elif path.exists():
+        yield path

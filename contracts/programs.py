@@ -14,9 +14,12 @@ reads it where an experiment file has a section that none of ours knows.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "contracts.programs"
 
@@ -39,13 +42,15 @@ PROGRAMS = {
                        makes="observations"),
     "letkf_mpi.analysis": Program(
         "letkf_mpi.config:Settings", ("analysis", "localization", "inflation", "relaxation", "background_check"),
-        makes="analysis", free=("analysis.threads",), mpi=True, threads="analysis.threads",
+        makes="analysis", free=("analysis.threads", "analysis.memory_gb"), mpi=True, threads="analysis.threads",
         carries=("inflation.nc", "relaxation_alpha.nc")),
     "neural_da.analysis": Program(
         "neural_da.config:Settings", ("neural", "background_check"), makes="analysis",
         free=("neural.threads", "neural.memory_gb"), threads="neural.threads", carries=("carried.nc",)),
-    "model_server.forecast": Program("model_server.config:load", ("model",), makes="forecast", free=("model.batch",)),
-    "model_server initial": Program("model_server.config:load", ("nature", "initial"), free=("nature.end",)),
+    "model_server.forecast": Program("model_server.validation:validate", ("model",), makes="forecast",
+                                     free=("model.batch",)),
+    "model_server initial": Program("model_server.validation:validate", ("model", "nature", "initial"), makes="initial",
+                                    free=("model.batch", "nature.end")),
     "networks train": Program("networks.training.config:load", ("network", "training")),
     "networks climate": Program("networks.climate.config:load", ("climate",)),
     "networks latent": Program("networks.latent.config:load", ("latent",)),
@@ -68,7 +73,9 @@ def named(name: str, makes: str) -> Program:
 
 def every() -> dict[str, Program]:
     """All programs by name: ours and those of installed packages."""
-    return PROGRAMS | {point.name: _loaded(point) for point in entry_points(group=GROUP)}
+    from importlib import metadata  # here, because it takes longer to import than all else that stands in this module
+
+    return PROGRAMS | {point.name: _loaded(point) for point in metadata.entry_points(group=GROUP)}
 
 
 def sections(asked: Iterable[str] = ()) -> tuple[str, ...]:
@@ -85,7 +92,7 @@ def _sections(programs: Iterable[Program]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*SHARED, *(section for program in programs for section in program.sections)]))
 
 
-def _loaded(point: EntryPoint) -> Program:
+def _loaded(point: "EntryPoint") -> Program:
     try:
         return point.load()
     except Exception as error:  # whatever a package does when it is imported

@@ -1,11 +1,8 @@
 """One step again, and all that depends on it: which files each stage makes, and in which order they go.
 
-    observations ─> analysis ─> forecast ─> the analysis of the next time ─> …
-                       └──────> verify
-
-Who redoes a stage of a time removes its files there and those of every stage that depends on it, up to the end of the
-experiment; `run/cycle.sh` then makes what is missing, as after a kill.  Observations of later times depend on nothing
-and stay.  Extended forecasts go with the analysis that they started from; they are made again by hand.
+Who redoes a stage of a time removes its files there and those of every stage that depends on it (`stages`), up to the
+end of the experiment; `run/cycle.sh` then makes what is missing, as after a kill.  Observations of later times depend
+on nothing and stay.  Extended forecasts go with the analysis that they started from; they are made again by hand.
 
 What was made last is removed first, of each product the file that says it is complete, so that a removal that was
 killed leaves an experiment that was interrupted earlier.  What it was about stands in the file `.redo` meanwhile, and
@@ -17,13 +14,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from contracts import paths, times
+from contracts import paths, stages, times
 from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder, TimeFolder
-
-STAGES = ("observations", "analysis", "forecast", "verify")
-_SAME_TIME = {"observations": STAGES, "analysis": STAGES[1:], "forecast": ("forecast",), "verify": ("verify",)}
+from contracts.stages import STAGES
 
 
 def redo(experiment: Experiment, stage: str, time: datetime) -> str:
@@ -55,12 +50,8 @@ def _under_way(experiment: Experiment) -> Path:
 
 def removed(experiment: Experiment, stage: str, time: datetime) -> Iterator[Path]:
     """Files and folders that go when `stage` of `time` is redone, in that order."""
-    later = [] if stage == "verify" else [each for each in experiment.times() if each > time]
-    for each in reversed(later):
-        for name in reversed(STAGES[1:]):
-            yield from products(experiment, name, each)
-    for name in reversed(_SAME_TIME[stage]):
-        yield from products(experiment, name, time)
+    for each, name in reversed(list(stages.dependents(stage, time, experiment.times()))):
+        yield from products(experiment, name, each)
 
 
 def products(experiment: Experiment, stage: str, time: datetime) -> list[Path]:

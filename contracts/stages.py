@@ -6,8 +6,9 @@
 The corridor reads it by `python -m contracts EXPERIMENT.toml`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from contracts import config, programs
@@ -30,37 +31,72 @@ class Run(config.Section, frozen=True):
     figures: bool = True  # drawn when its last cycle is finished
 
 
+class _OfRun(config.Section, frozen=True):
+    run: Run = Run()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of every cycle."""
 
     name: str
-    words: tuple[str, ...]  # that follow `python -m`; the first, its program, is that of [run] where this names one
+    words: tuple[str, ...] = ()  # that follow `python -m`, its program first; none where [run] names that
     needs: tuple[str, ...] = ()  # stages of the same time that made what it begins with
     needs_before: tuple[str, ...] = ()  # stages of the time before
 
     def program(self, run: Run) -> str:
         """The name of its program."""
-        return getattr(run, self.name) if self.name in LAUNCHED else self.words[0]
+        return self.words[0] if self.words else getattr(run, self.name)
 
     def command(self, run: Run) -> str:
         """The words that follow `python -m`, before the experiment file and a time or `--follow`."""
         return " ".join([self.program(run), *self.words[1:]])
 
 
-STAGES = (
+STAGES = {stage.name: stage for stage in (
     Stage("observations", ("obsproc", "--wait")),  # for what is still to come, in real time
-    Stage("analysis", ("letkf_mpi.analysis",), needs=("observations",), needs_before=("forecast",)),
-    Stage("forecast", ("model_server.forecast",), needs=("analysis",)),
+    Stage("analysis", needs=("observations",), needs_before=("forecast",)),
+    Stage("forecast", needs=("analysis",)),
     Stage("verify", ("verify", "scores"), needs=("analysis",)),
-)
-NAMES = tuple(stage.name for stage in STAGES)
-LAUNCHED = ("analysis", "forecast")  # named by [run], started with the words of the machine; the others stay beside it
+)}
+INITIAL = "initial"  # what comes before them: the first background
+# Those whose program [run] names; it is started with the words of the machine, the others beside the script.
+LAUNCHED = tuple(stage.name for stage in STAGES.values() if not stage.words)
 
 
 def program_of(stage: str, run: Run) -> Program:
-    """What is known of the program of one of LAUNCHED; raises UserError where [run] names none."""
-    return programs.named(getattr(run, stage), stage)
+    """What is known of the program of a stage; raises UserError where [run] names none."""
+    return programs.named(STAGES[stage].program(run), stage)
+
+
+def run_of(text: str, where: str) -> Run:
+    """The section [run] of an experiment file; `where` names it in errors."""
+    return config.decode(text, _OfRun, where).run
+
+
+def dependents(stage: str, time: datetime, all_times: Sequence[datetime]) -> Iterator[tuple[datetime, str]]:
+    """`stage` of `time` and every stage of this and later times that stands on it, in the order of their making."""
+    before: set[str] = set()
+    for each in all_times:
+        here = {stage} if each == time else set()
+        for other in STAGES.values():
+            if not here.isdisjoint(other.needs) or not before.isdisjoint(other.needs_before):
+                here.add(other.name)
+        yield from ((each, name) for name in STAGES if name in here)
+        before = here
+
+
+def depending_on(section: str, name: str, run: Run) -> list[str]:
+    """Stages whose states depend on a setting of the experiment file, INITIAL among them."""
+    if (section, name) in [("run", stage) for stage in LAUNCHED]:
+        return [name]
+    setting = {section, f"{section}.{name}"}
+    if section in programs.SHARED:
+        return [] if setting & set(programs.SHARED_FREE) else [INITIAL, *STAGES]
+    made_by = {INITIAL: programs.PROGRAMS["model_server initial"],
+               **{name: program_of(name, run) for name in STAGES}}
+    return [stage for stage, program in made_by.items()
+            if section in program.sections and setting.isdisjoint(program.free)]
 
 
 def threads(program: Program, document: Mapping[str, Any]) -> int | None:

@@ -110,6 +110,7 @@ class Settings(config.Section, frozen=True):
         """Members handed to the model at once; no result depends on it."""
         return self.model.batch or memory.members_that_fit(self.space.shape)
 
+
 def load(path: Path) -> Settings:
     """The experiment file; raises UserError with the place of what is wrong."""
     return config.load(path, Settings)

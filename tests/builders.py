@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
 from contracts.grid import Grid
 from contracts.observations import Observations
+from contracts.programs import GROUP
 from contracts.state import State, StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
@@ -68,3 +70,16 @@ def observations(value, quantity=Quantity.temperature, lat=0.0, lon=0.0, pressur
     ) | columns
     full = {name: np.broadcast_to(np.asarray(values), value.shape).copy() for name, values in plain.items()}
     return Observations(value=value, **full)
+
+
+def lay_package(folder: Path, name: str, described: str) -> None:
+    """What tells of the program `name` as of one that is installed, where `folder` is on the path.
+
+    `described` are the lines of a module `…_program` that say PROGRAM.
+    """
+    module = f"{name.replace('.', '_')}_program"
+    (folder / f"{module}.py").write_text(f"from contracts.programs import PROGRAMS, Program\n{described}\n")
+    metadata = folder / f"{module}-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}:PROGRAM\n")

@@ -28,12 +28,12 @@ import msgspec
 from contracts import clock, observations, paths, times
 from contracts.errors import ContractError
 from contracts.paths import TimeFolder
+from contracts.stages import STAGES
 from contracts.variables import Flag, Quantity
 from verify import score_file
 from verify.config import Settings
 
 CONTRACT = "status/1"
-STAGES = ("observations", "analysis", "forecast", "verify")
 SHOWN = 20  # cycles in status.json
 BEGUN = "# begun "  # run/services.sh writes such a line above the words of each run
 
@@ -231,9 +231,8 @@ def _needs(stage: str, before: Found, products: Found) -> list[float | None]:
     """When that was there which a stage begins with; observations are made one time after the other."""
     if stage == "observations":
         return [before["observations"], *([before["verify"]] if before["verify"] else [])]
-    if stage == "analysis":
-        return [products["observations"], before["forecast"]]
-    return [products["analysis"]]
+    made = STAGES[stage]
+    return [*(products[name] for name in made.needs), *(before[name] for name in made.needs_before)]
 
 
 @lru_cache(maxsize=10_000)

@@ -9,6 +9,8 @@ returns a `ForecastModel`.  Another package brings its own by an entry point, in
 """
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -30,17 +32,9 @@ MODELS = {
 
 def create(name: str, options: dict[str, Any], space: StateSpace, section: str = "model") -> ForecastModel:
     """The model `name` in `space`; raises UserError on an unknown name, option or a library not installed."""
-    try:
+    with _installed(name):
         module = _module(name)
         model = module.create(space, _options(module, name, options, section))
-    except ModuleNotFoundError as error:
-        missing = str(error.name)
-        if missing.split(".")[0] == "model_server":
-            raise  # a fault of ours, not of the installation
-        raise UserError(
-            f"the model {name} needs the package {missing}, which is not installed; install the extra that "
-            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax"
-        ) from None
     if model.history not in (1, 2):
         raise UserError(f"the model {name} needs {model.history} states to begin a step; the cycle carries at most two")
     return model
@@ -52,6 +46,26 @@ def create_nature(name: str, options: dict[str, Any], space: StateSpace, section
     if not isinstance(model, NatureModel):
         raise UserError(f"[{section}] model = {name!r} cannot begin a run of its own; choose speedy")
     return model
+
+
+def check(name: str, options: dict[str, Any], section: str) -> None:
+    """Raises UserError where `create` would for the name, the options or a library that is not installed."""
+    with _installed(name):
+        _options(_module(name), name, options, section)
+
+
+@contextmanager
+def _installed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = str(error.name)
+        if missing.split(".")[0] == "model_server":
+            raise  # a fault of ours, not of the installation
+        raise UserError(
+            f"the model {name} needs the package {missing}, which is not installed; install the extra that "
+            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax"
+        ) from None
 
 
 def _module(name: str) -> ModuleType:

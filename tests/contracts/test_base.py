@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import base, config, frozen
+from contracts import base, config, frozen, validation
 from contracts.__main__ import Settings
 from contracts.errors import UserError
 
@@ -53,19 +53,23 @@ def test_a_base_may_have_a_base_in_another_folder(above):
     assert (settings.experiment.name, settings.run.ranks) == ("above", 5)
 
 
-def test_what_is_frozen_is_the_whole_and_a_changed_base_is_noticed(above):
-    kept = above.parent / "kept.toml"
-    frozen.freeze(base.complete(above), kept, "code")
+def test_what_is_frozen_is_the_whole_and_a_changed_base_is_noticed(above, monkeypatch):
+    monkeypatch.setenv("WORK", str(above.parent))
+    settings = config.load(above, Settings)
+    kept = settings.experiment.folder.settings
+    frozen.freeze(base.complete(above), settings.experiment, settings.run, "code")
     assert tomllib.loads(kept.read_text()) == tomllib.loads(base.complete(above))
     (above.parent / "below.toml").write_text(BELOW.replace('"letkf"', '"other"'))
     with pytest.raises(UserError, match=r"\[analysis\] solver"):
-        frozen.freeze(base.complete(above), kept, "code")
+        frozen.refuse_other(above, settings.experiment)
 
 
 @pytest.mark.parametrize("path", sorted((CHECKOUT / "run" / "experiments").rglob("*.toml")), ids=lambda p: p.stem)
-def test_every_experiment_of_ours_can_be_read(path):
+def test_every_experiment_of_ours_is_valid(path):
     whole = tomllib.loads(base.complete(path))
-    assert config.load(path, Settings).experiment.name == whole["experiment"]["name"]
+    settings = config.load(path, Settings)
+    assert settings.experiment.name == whole["experiment"]["name"]
+    assert validation.validate(path, whole, settings.run)
 
 
 @pytest.mark.parametrize(("text", "words"), [

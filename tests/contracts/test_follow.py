@@ -10,6 +10,7 @@ import pytest
 
 from contracts import follow, frozen
 from contracts.errors import UserError
+from contracts.stages import Run
 from tests.builders import TIME
 from tests.contracts.case import TEXT, experiment_of
 
@@ -146,7 +147,7 @@ def test_a_service_with_other_settings_than_the_experiment_was_begun_with_is_ref
     monkeypatch.setenv("WORK", str(tmp_path))
     experiment, file = experiment_of(tmp_path), tmp_path / "short.toml"
     frozen.refuse_other(file, experiment)  # nothing was begun
-    frozen.freeze(TEXT, experiment.folder.settings, "code")
+    frozen.freeze(TEXT, experiment, Run(), "code")
     frozen.refuse_other(file, experiment)
     file.write_text(TEXT.replace("1.1", "1.2"))
     with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says 1.2"):

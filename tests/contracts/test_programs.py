@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import msgspec
@@ -10,27 +10,17 @@ import pytest
 
 from contracts import config, launcher, programs, stages
 from contracts.errors import UserError
-from contracts.programs import GROUP, PROGRAMS, SHARED
+from contracts.programs import PROGRAMS, SHARED
 from contracts.stages import STAGES
+from tests.builders import lay_package
 
 HEAD = '[experiment]\nname = "twin"\nstart = 1989-01-01T06:00:00Z\nend = 1989-01-01T18:00:00Z\n'
-DESCRIBED = """
-from contracts.programs import Program
-PROGRAM = Program("mine.config:Settings", ("mine",), makes="analysis", threads="mine.threads", carries=("memory.nc",))
-"""
+NAME = "mine.analysis"
+DESCRIBED = 'PROGRAM = Program("mine.config:Settings", ("mine",), makes="analysis", carries=("memory.nc",))'
 
 
 class Settings(config.Section):
     experiment: config.Experiment
-
-
-def install(folder: Path, described: str = DESCRIBED) -> None:
-    """A package on the path with a program `mine.analysis`."""
-    (folder / "described.py").write_text(described)
-    metadata = folder / "mine-1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\nmine.analysis = described:PROGRAM\n")
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def package(tmp_path, monkeypatch):
     """A folder on the path, from which nothing stays imported."""
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    sys.modules.pop("described", None)
+    sys.modules.pop("mine_analysis_program", None)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -52,15 +42,15 @@ def test_a_program_registers_all_sections_that_it_reads(name):
 
 
 def test_the_programs_of_the_stages_are_known():
-    assert [stage.program(stages.Run()) for stage in STAGES] == [
+    assert [stage.program(stages.Run()) for stage in STAGES.values()] == [
         "obsproc", "letkf_mpi.analysis", "model_server.forecast", "verify"]
-    assert all(stage.program(stages.Run()) in PROGRAMS for stage in STAGES)
+    assert all(stage.program(stages.Run()) in PROGRAMS for stage in STAGES.values())
 
 
 def test_a_section_of_a_package_is_known_once_it_is_installed(package):
     with pytest.raises(UserError, match=r"e.toml: unknown section 'mine'; known: experiment, grid, .*verify$"):
         config.decode(HEAD + "[mine]\n", Settings, "e.toml")
-    install(package)
+    lay_package(package, NAME, DESCRIBED)
     assert config.decode(HEAD + "[mine]\n", Settings, "e.toml").experiment.name == "twin"
     with pytest.raises(UserError, match=r"e.toml: unknown section 'mein'; known: .*verify, mine$"):
         config.decode(HEAD + "[mein]\n", Settings, "e.toml")
@@ -68,7 +58,7 @@ def test_a_section_of_a_package_is_known_once_it_is_installed(package):
 
 
 def test_an_unknown_program_is_refused_with_those_that_there_are(package):
-    install(package)
+    lay_package(package, NAME, DESCRIBED)
     for name in ("mine", "verify"):
         with pytest.raises(UserError, match=rf"^\[run\] analysis: there is no program '{name}'; known: "
                                             r"letkf_mpi.analysis, .*mine.analysis; a package brings another by"):
@@ -76,13 +66,13 @@ def test_an_unknown_program_is_refused_with_those_that_there_are(package):
 
 
 def test_a_package_that_cannot_be_imported_is_named(package):
-    install(package, "import nowhere")
+    lay_package(package, NAME, "import nowhere")
     with pytest.raises(UserError, match="the program mine.analysis cannot be looked at .No module named 'nowhere'"):
         stages.program_of("analysis", stages.Run(analysis="mine.analysis"))
 
 
 def test_our_sections_are_known_without_a_look_at_other_packages(monkeypatch):
-    monkeypatch.setattr(programs, "entry_points", None)
+    monkeypatch.setattr(metadata, "entry_points", None)
     assert config.decode(HEAD + "[localization]\nhorizontal_km = 600.0\n", Settings, "e.toml")
 
 

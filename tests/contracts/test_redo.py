@@ -10,7 +10,7 @@ from contracts import __main__ as shell
 from contracts import redo, times
 from contracts.config import Experiment
 from contracts.errors import UserError
-from contracts.redo import STAGES
+from contracts.stages import STAGES
 
 START, STEP, MEMBERS = datetime(1990, 1, 31, tzinfo=UTC), timedelta(hours=6), 2
 TIMES = [START + n * STEP for n in range(4)]

@@ -8,7 +8,8 @@ import pytest
 from contracts import __main__ as shell
 from contracts import config, frozen
 from contracts.errors import UserError
-from tests.contracts.case import TEXT, written
+from contracts.stages import Run
+from tests.contracts.case import TEXT, experiment_of, written
 
 
 def test_a_shell_reads_what_the_file_says(tmp_path, monkeypatch, capsys):
@@ -43,22 +44,27 @@ def test_an_unknown_section_is_refused(tmp_path):
         config.load(written(tmp_path, TEXT.replace("[inflation]", "[inflaton]")), shell.Settings)
 
 
-def test_the_frozen_file_is_the_file_under_its_versions(tmp_path):
-    path = tmp_path / "kept" / "experiment.toml"
-    frozen.freeze(TEXT, path, "code 1")
-    frozen.freeze(TEXT, path, "code 1")
-    frozen.freeze(TEXT, path, "code 2")
-    assert path.read_text() == f"# run with code 1\n# run with code 2\n\n{TEXT.strip()}\n"
+def test_the_frozen_file_is_the_file_under_its_versions(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    experiment = experiment_of(tmp_path)
+    for version, known in (("code 1", False), ("code 1", True), ("code 2", False)):
+        assert frozen.is_kept(TEXT, experiment, version) == known
+        frozen.freeze(TEXT, experiment, Run(), version)
+    assert experiment.folder.settings.read_text() == f"# run with code 1\n# run with code 2\n\n{TEXT.strip()}\n"
 
 
-def test_an_experiment_goes_on_only_as_it_was_begun(tmp_path):
-    path = tmp_path / "experiment.toml"
-    frozen.freeze(TEXT, path, "code")
-    with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says 1.2"):
-        frozen.freeze(TEXT.replace("1.1", "1.2"), path, "code")
+def test_an_experiment_goes_on_only_as_it_was_begun(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    experiment = experiment_of(tmp_path)
+    frozen.freeze(TEXT, experiment, Run(), "code")
+    made = experiment.folder.at(experiment.start).departures
+    made.parent.mkdir()
+    made.touch()
+    with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says 1.2, and .* dep"):
+        frozen.freeze(TEXT.replace("1.1", "1.2"), experiment, Run(), "code")
     with pytest.raises(UserError, match=r"\[inflation\] factor: .* begun with 1.1, the file now says its default"):
-        frozen.freeze(TEXT.replace("factor = 1.1", ""), path, "code")
+        frozen.freeze(TEXT.replace("factor = 1.1", ""), experiment, Run(), "code")
     longer = TEXT.replace("1989-01-02", "1989-01-09") + "[run]\nranks = 5\n[retention]\nmembers_hours = 6\n"
     longer += "[model]\nbatch = 4\n[analysis]\nthreads = 2\n"
-    frozen.freeze(longer, path, "code")
-    assert longer.strip() in path.read_text()
+    frozen.freeze(longer, experiment, Run(), "code")
+    assert longer.strip() in experiment.folder.settings.read_text()

@@ -20,10 +20,9 @@ import numpy as np
 
 from contracts import config, state, static, times
 from contracts.grid import Grid
-from contracts.programs import GROUP
 from contracts.state import State, StateSpace
 from contracts.static import Static
-from tests.builders import CLIMATE
+from tests.builders import CLIMATE, lay_package
 from tests.neural_da.case import write_latent
 from verify.config import Settings
 
@@ -188,16 +187,7 @@ def bring(made: Experiment, name: str, code: str,
     """Lay a package into the work folder, found with PYTHONPATH, whose program `name` makes the analysis."""
     (made.work / f"{name}.py").write_text(code)
     lay_package(made.work, name, described)
-    made.path.write_text(f'{made.path.read_text()}analysis = "{name}"\n')
-
-
-def lay_package(folder: Path, name: str, described: str) -> None:
-    """What tells of a program `name` as of one that is installed; `described` is a module that says `PROGRAM`."""
-    (folder / f"{name}_program.py").write_text(f"from contracts.programs import PROGRAMS, Program\n{described}\n")
-    metadata = folder / f"{name}-1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {name}_program:PROGRAM\n")
+    made.path.write_text(made.path.read_text().replace("[run]\n", f'[run]\nanalysis = "{name}"\n'))
 
 
 def processes_of(made: Experiment, module: str = "") -> list[int]:

@@ -141,12 +141,30 @@ def test_a_changed_setting_is_refused_when_resuming(fresh, finished):
     assert "[relaxation] alpha: this experiment was begun with 0.1, the file now says 0.6" in done.stderr
 
 
-def test_an_unknown_setting_stops_at_the_first_step(fresh):
-    fresh.path.write_text(fresh.path.read_text().replace("alpha = 0.1", "alfa = 0.5"))
+def test_a_typo_is_told_before_anything_is_made_and_its_correction_is_taken(fresh, finished):
+    shutil.rmtree(fresh.folder)
+    right = fresh.path.read_text()
+    fresh.path.write_text(right.replace('"rtpp"', '"RTPP"'))
+    for script in ("prepare.sh", "cycle.sh"):
+        done = fresh.run(script)
+        assert done.returncode == 1
+        assert "[relaxation] method: expected one of none, rtpp, rtps" in done.stderr and "'RTPP'" in done.stderr
+        assert not fresh.folder.exists()
+    fresh.path.write_text(right)
+    done = fresh.run("prepare.sh")
+    assert done.returncode == 0, done.stderr
+    resumes_to_the_same(fresh, finished)
+
+
+def test_a_setting_with_which_a_stage_failed_may_be_corrected(fresh, finished):
+    """It has made nothing yet; observations are there, and do not depend on it."""
+    right = fresh.path.read_text()
+    fresh.path.write_text(right + "[analysis]\nleast_spread = 0.99\n")
     done = fresh.run()
-    assert done.returncode != 0
-    assert "alfa" in done.stderr
-    assert not (fresh.folder / TIMES[0] / "analysis").exists()
+    assert done.returncode == 1 and "collapsed from" in done.stderr
+    assert (fresh.folder / TIMES[0] / "observations.nc").exists()
+    fresh.path.write_text(right)
+    resumes_to_the_same(fresh, finished)
 
 
 def never_finished(path: Path) -> None:

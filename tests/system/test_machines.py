@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests import builders
-from tests.system.experiment import CHECKOUT, START, lay_package
+from tests.system.experiment import CHECKOUT, START
 
 SHOW = 'source "$1"; load_experiment "$2"; "${LAUNCH_ANALYSIS[@]}" analysis; "${LAUNCH_FORECAST[@]}" forecast'
 
@@ -68,7 +68,7 @@ IN_TWO_PARTS = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "64", "SLURM_HET_SIZE
     ("local", {"MPIEXEC": "mpiexec"}, "analysis "),
 ])
 def test_an_analysis_that_is_no_mpi_program_is_started_once(launchers, tmp_path, machine, variables, expected):
-    lay_package(tmp_path, "once", 'PROGRAM = Program("once:Settings", makes="analysis")')
+    builders.lay_package(tmp_path, "once", 'PROGRAM = Program("letkf_mpi.config:Settings", makes="analysis")')
     done = words(launchers, tmp_path, '[run]\nanalysis = "once"\n', MACHINE=machine, RANKS="32",
                  PYTHONPATH=str(tmp_path), **variables)
     assert done.stdout.splitlines()[0] == expected, done.stderr

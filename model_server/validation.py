@@ -1,0 +1,16 @@
+"""All that can be wrong with the settings of forecasts and nature runs, before anything is made with them."""
+
+from pathlib import Path
+
+from contracts.nature import Nature
+from model_server import models
+from model_server.config import Settings, load
+
+
+def validate(path: Path) -> Settings:
+    """The experiment file; raises UserError where it is wrong, a model's own options or libraries too."""
+    settings = load(path)
+    models.check(settings.model.name, settings.model.options, "model")
+    if settings.nature != Nature() and not settings.nature.packed:
+        models.check(settings.nature.model, settings.nature.options, "nature")
+    return settings
