@@ -2,49 +2,27 @@
 observations left in the analysis, are taken out before they grow."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import cast
 
 import numpy as np
 
 from contracts.errors import UserError
-from contracts.state import StateSpace
 from model_server.config import SpectralFilter
+from model_server.models.around import Around
 from model_server.models.base import Batch, ForecastModel
 from networks import harmonics
 from networks.harmonics import Filter
 
 
 @dataclass(frozen=True)
-class Filtered:
+class Filtered(Around):
     """`model`, whose fields, or whose change of the fields, are filtered after each step.
 
     A model that keeps a state of its own takes the filter up as it does an analysis: by the increment of its fields.
     """
 
-    model: ForecastModel
     filter: Filter
     only_change: bool
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def space(self) -> StateSpace:
-        return self.model.space
-
-    @property
-    def time_step(self) -> timedelta:
-        return self.model.time_step
-
-    @property
-    def history(self) -> int:
-        return self.model.history
-
-    @property
-    def keeps_restart(self) -> bool:
-        return self.model.keeps_restart
 
     def step(self, batch: Batch) -> Batch:
         """One member after the other, so that its bits do not depend on its neighbours."""

@@ -14,7 +14,7 @@ negative is zero.
 import json
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -25,8 +25,8 @@ from contracts import humidity, paths, times
 from contracts.config import Experiment
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from contracts.state import StateSpace
 from model_server.config import Model, ResidualNoise
+from model_server.models.around import Around
 from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart
 from networks.data.shards import Series, ShardFolder
 from networks.season import YEAR
@@ -87,33 +87,19 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class Noisy:
+class Noisy(Around):
     """`model`, to whose fields errors of its own are added after each step.
 
     A model that keeps a state of its own takes them up as it does an analysis: by the increment of its fields.
     """
 
-    model: ForecastModel
     segments: Segments
     settings: ResidualNoise
     humid: np.ndarray  # (channel,) bool
-    keeps_restart: bool = True
 
     @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def space(self) -> StateSpace:
-        return self.model.space
-
-    @property
-    def time_step(self) -> timedelta:
-        return self.model.time_step
-
-    @property
-    def history(self) -> int:
-        return self.model.history
+    def keeps_restart(self) -> bool:
+        return True  # where each member stands in its segment
 
     def step(self, batch: Batch) -> Batch:
         later = self.model.step(replace(batch, restart=tuple(map(self._own, batch.restart))))

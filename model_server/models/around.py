@@ -1,0 +1,34 @@
+"""A forecast model around another one, which it is in all but its step."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from contracts.state import StateSpace
+from model_server.models.base import ForecastModel
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the `model` inside says of itself; who stands around it adds `step`."""
+
+    model: ForecastModel
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def space(self) -> StateSpace:
+        return self.model.space
+
+    @property
+    def time_step(self) -> timedelta:
+        return self.model.time_step
+
+    @property
+    def history(self) -> int:
+        return self.model.history
+
+    @property
+    def keeps_restart(self) -> bool:
+        return self.model.keeps_restart
