@@ -168,6 +168,9 @@ def import_file(path: Path, time: datetime | None = None) -> tuple[Observations,
     Raises UserError naming the file and what is missing.
     """
     path = Path(path)
+    from obsproc import hdf5  # here, because h5py takes long to load
+
+    hdf5.refuse_elsewhere(path)
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_mask(False)

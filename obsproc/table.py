@@ -103,6 +103,9 @@ def _from_csv(path: Path, data: bytes) -> dict[str, np.ndarray]:
 
 
 def _from_netcdf(path: Path) -> dict[str, np.ndarray]:
+    from obsproc import hdf5  # here, because h5py takes long to load
+
+    hdf5.refuse_elsewhere(path)
     try:
         with netCDF4.Dataset(path) as dataset:
             names = [name for name in dataset.variables if name not in IGNORED]

@@ -91,7 +91,7 @@ def test_a_file_of_ours_as_a_source_gives_the_rows_that_were_still_good(real, tm
 
 def test_a_group_that_contains_itself_is_one_sentence(samples):
     path = samples / "cases/hostile/hdf5_link_to_itself.nc"
-    with pytest.raises(UserError, match=r"hdf5_link_to_itself.nc: (cannot be read|is no readable IODA file)"):
+    with pytest.raises(UserError, match="hdf5_link_to_itself.nc: /loop is a group that contains itself"):
         read(path)
 
 
