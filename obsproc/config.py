@@ -83,7 +83,8 @@ class Observations(config.Section, frozen=True):
 
 
 class Thinning(config.Section, frozen=True):
-    """[thinning] Fewer observations where they crowd; nothing is thinned unless `method` says so.
+    """[thinning] Fewer observations where they crowd. Soundings of high resolution keep `sounding_levels`; nothing else
+    is thinned unless `method` says so.
 
     "density" keeps at most `limit` observations of a quantity within `horizontal_km` of one another in each layer; a
     layer reaches `vertical_ln_p` up and down. Scales and limit: Takeshima et al. (2025), arXiv 2512.14444. Layers:
@@ -92,6 +93,7 @@ class Thinning(config.Section, frozen=True):
     """
 
     method: Literal["none", "density", "superob"] = "none"
+    sounding_levels: NotNegative = 200  # most levels of a quantity in a sounding, see `soundings`; 0: all
     message_types: tuple[str, ...] = ()  # to be thinned; none named: all
     horizontal_km: Annotated[float, Meta(gt=0, le=20000)] = 500.0  # radius
     vertical_ln_p: PositiveFloat = 0.1

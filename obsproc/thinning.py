@@ -25,7 +25,7 @@ from contracts import sphere, times
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations, Source
 from contracts.variables import Flag, Quantity
-from obsproc import superob
+from obsproc import soundings, superob
 from obsproc.config import Settings, Thinning
 from obsproc.quality import reject
 
@@ -38,6 +38,8 @@ KILOMETRE = 1000.0  # m
 def apply(table: Observations, source: Source, settings: Settings) -> Observations:
     """The table thinned as [thinning] says."""
     chosen = settings.thinning
+    if chosen.sounding_levels:
+        table = soundings.thin(table, chosen.sounding_levels)
     if chosen.method == "density":
         return density(table, source, chosen, np.array(chosen.layers(settings.state)))
     if chosen.method == "superob":
