@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contracts import base, paths, redo, stages, times
+from contracts import base, paths, stages, times
 from contracts.config import MOVED, Experiment
 from contracts.errors import UserError
 from contracts.stages import Run
@@ -92,7 +92,7 @@ def _first_file(experiment: Experiment, stage: str) -> Path | None:
     if stage == stages.INITIAL:
         return next(folder.glob("*/background/*.nc"), None)
     there = sorted(times.parse(path.name) for path in folder.glob("[0-9]" * 10))
-    found = (file for time in there for path in redo.products(experiment, stage, time) for file in _files(path))
+    found = (file for time in there for path in stages.products(experiment, stage, time) for file in _files(path))
     return next(found, None)
 
 

@@ -1,4 +1,4 @@
-"""One step again, and all that depends on it: which files each stage makes, and in which order they go.
+"""One step again, and all that depends on it: which files go, and in which order.
 
 Who redoes a stage of a time removes its files there and those of every stage that depends on it (`stages`), up to the
 end of the experiment; `run/cycle.sh` then makes what is missing, as after a kill.  Observations of later times depend
@@ -17,7 +17,7 @@ from pathlib import Path
 from contracts import paths, stages, times
 from contracts.config import Experiment
 from contracts.errors import UserError
-from contracts.paths import EnsembleFolder, TimeFolder
+from contracts.paths import EnsembleFolder
 from contracts.stages import STAGES
 
 
@@ -51,29 +51,7 @@ def _under_way(experiment: Experiment) -> Path:
 def removed(experiment: Experiment, stage: str, time: datetime) -> Iterator[Path]:
     """Files and folders that go when `stage` of `time` is redone, in that order."""
     for each, name in reversed(list(stages.dependents(stage, time, experiment.times()))):
-        yield from products(experiment, name, each)
-
-
-def products(experiment: Experiment, stage: str, time: datetime) -> list[Path]:
-    """What `stage` of `time` has made, first the file that says that it is complete; folders stand for all in them."""
-    here = experiment.folder.at(time)
-    if stage == "observations":
-        return [here.observations]
-    if stage == "analysis":
-        return [here.departures, *_ensemble(here.analysis), *_fields(here), here.folder / "forecast"]
-    if stage == "forecast":
-        return _ensemble(experiment.folder.at(time + experiment.step).background)
-    return [here.scores]
-
-
-def _ensemble(ensemble: EnsembleFolder) -> list[Path]:
-    return [ensemble.spread, ensemble.mean, ensemble.tidied, ensemble.folder]
-
-
-def _fields(here: TimeFolder) -> list[Path]:
-    """Inflation and the diagnostic fields of the analysis: what is left when the named files are taken away."""
-    named = {here.observations, here.departures, here.scores}
-    return [path for path in sorted(here.folder.glob("*.nc")) if path not in named]
+        yield from stages.products(experiment, name, each)
 
 
 def _remove(path: Path) -> int:

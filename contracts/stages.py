@@ -1,4 +1,4 @@
-"""The stages of a cycle: what each begins with, which program makes it and how that is started.
+"""The stages of a cycle: what each begins with, what it makes, and by which program.
 
     observations ─> analysis ─> forecast ─> the analysis of the next time ─> …
                        └──────> verify
@@ -9,10 +9,12 @@ The corridor reads it by `python -m contracts EXPERIMENT.toml`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from contracts import config, programs
-from contracts.config import NotNegative, Positive
+from contracts.config import Experiment, NotNegative, Positive
+from contracts.paths import EnsembleFolder, TimeFolder
 from contracts.programs import Program
 
 
@@ -84,6 +86,28 @@ def dependents(stage: str, time: datetime, all_times: Sequence[datetime]) -> Ite
                 here.add(other.name)
         yield from ((each, name) for name in STAGES if name in here)
         before = here
+
+
+def products(experiment: Experiment, stage: str, time: datetime) -> list[Path]:
+    """What `stage` of `time` has made, first the file that says that it is complete; folders stand for all in them."""
+    here = experiment.folder.at(time)
+    if stage == "observations":
+        return [here.observations]
+    if stage == "analysis":
+        return [here.departures, *_ensemble(here.analysis), *_fields(here), here.folder / "forecast"]
+    if stage == "forecast":
+        return _ensemble(experiment.folder.at(time + experiment.step).background)
+    return [here.scores]
+
+
+def _ensemble(ensemble: EnsembleFolder) -> list[Path]:
+    return [ensemble.spread, ensemble.mean, ensemble.tidied, ensemble.folder]
+
+
+def _fields(here: TimeFolder) -> list[Path]:
+    """Inflation and the diagnostic fields of the analysis: what is left when the named files are taken away."""
+    named = {here.observations, here.departures, here.scores}
+    return [path for path in sorted(here.folder.glob("*.nc")) if path not in named]
 
 
 def depending_on(section: str, name: str, run: Run) -> list[str]:
