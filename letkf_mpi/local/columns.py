@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from contracts import progress
 from contracts.grid import Grid
 from letkf_mpi.config import Settings
 from letkf_mpi.local import tiles
@@ -21,7 +22,6 @@ from letkf_mpi.ranks.parallel import World
 from obsoperator.departures import Used
 
 log = logging.getLogger(__name__)
-_SECONDS_BETWEEN_REPORTS = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,10 @@ class Columns:
             here = slice(ends[number] - self.tiles[number].size, ends[number])
             _put(change(self.tiles[number], here), self.X, told, here)
 
-        reported = start
         with ThreadPoolExecutor(self.threads) as pool:  # not used for one thread: handing over costs more than a tile
-            each = map if self.threads == 1 else pool.map
-            for number, _ in enumerate(each(change_one, range(len(self.tiles)))):
-                now = clock.monotonic()
-                if now - reported > _SECONDS_BETWEEN_REPORTS:
-                    left = (now - start) / (number + 1) * (len(self.tiles) - number - 1)
-                    log.info("local analyses: %d of %d tiles of this rank, %.0f s left", number + 1, len(self.tiles),
-                             left)
-                    reported = now
+            changed = (map if self.threads == 1 else pool.map)(change_one, range(len(self.tiles)))
+            for _ in progress.reported(self.tiles, "local analyses, tiles of this rank", log):
+                next(changed)
         self.seconds += clock.monotonic() - start
         return told
 
