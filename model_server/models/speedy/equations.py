@@ -57,7 +57,7 @@ def build(truncation: int, step_hours: int = STEP_HOURS) -> Equations:
     terrain, forcing = _boundary(coords)
     model = _model(coords, terrain)
     surface, surface_tree = jax.tree.flatten(forcing)
-    functions = _functions(model, surface_tree, step_hours)
+    functions = _Functions(model, surface_tree, step_hours)
 
     state, _ = model.bootstrap_state()
     shift = coords.horizontal.to_modal(jnp.full(coords.horizontal.nodal_shape, MEAN_PRESSURE_START))
@@ -67,7 +67,7 @@ def build(truncation: int, step_hours: int = STEP_HOURS) -> Equations:
     increments = {"u": nodal, "v": nodal, "temperature": nodal, "humidity": nodal, "log_pressure": nodal[0]}
     horizontal = coords.horizontal
     return Equations(
-        functions=functions,
+        functions={name: getattr(functions, name) for name in ("advance", "diagnose", "add", "settle")},
         examples={
             "advance": (start, *clock, surface),
             "diagnose": (start, *clock, surface),
@@ -123,47 +123,36 @@ def _native(state: Any, model: Any) -> Native:
     }
 
 
-def _functions(model: Any, surface_tree: Any, step_hours: int) -> dict[str, Any]:
-    import jax_datetime
-    from dinosaur.primitive_equations import State
-    from dinosaur.spherical_harmonic import uv_nodal_to_vor_div_modal
-    from jcm.date import DateData
-    from jcm.physics_interface import compute_physics_step_gridpoint, verify_state
+@dataclass(frozen=True)
+class _Functions:
+    """The functions of one model; `surface` is the list of leaves of the tree of its boundary data."""
 
-    horizontal = model.coords.horizontal
-    constants = model.dycore.constants
+    model: Any
+    surface_tree: Any
+    step_hours: int
 
-    def state_of(native):
-        return State(
-            vorticity=native["vorticity"],
-            divergence=native["divergence"],
-            temperature_variation=native["temperature"],
-            log_surface_pressure=native["log_pressure"],
-            tracers={"specific_humidity": native["humidity"]},
-            sim_time=jnp.float32(0),
-        )
-
-    def date_of(days, seconds):
-        return jax_datetime.Datetime(jax_datetime.Timedelta(days=days, seconds=seconds))
-
-    def advance(native, days, seconds, surface):
+    def advance(self, native: Native, days: Any, seconds: Any, surface: list) -> Native:
         """`step_hours` from the time `days`, `seconds` since 1970."""
-        run, _ = model.run_from_state_with_carry(
-            state_of(native),
-            jax.tree.unflatten(surface_tree, surface),
-            save_interval=step_hours / 24,
-            total_time=step_hours / 24,
-            initial_physics_state=model.initial_physics_carry(),
-            initial_time=date_of(days, seconds),
+        run, _ = self.model.run_from_state_with_carry(
+            _state_of(native),
+            jax.tree.unflatten(self.surface_tree, surface),
+            save_interval=self.step_hours / 24,
+            total_time=self.step_hours / 24,
+            initial_physics_state=self.model.initial_physics_carry(),
+            initial_time=_date_of(days, seconds),
             initial_step=jnp.int32(0),
         )
-        return _native(run.dynamics, model)
+        return _native(run.dynamics, self.model)
 
-    def diagnose(native, days, seconds, surface):
+    def diagnose(self, native: Native, days: Any, seconds: Any, surface: list) -> dict[str, Any]:
         """Fields on the Gaussian grid: winds, temperature, humidity, geopotential; ps in Pa; 10 m and 2 m."""
-        date = DateData(date_of(days, seconds), jnp.int32(0), int(TIME_STEP_MINUTES * 60))
-        forcing = jax.tree.unflatten(surface_tree, surface).select(date)
-        fields = verify_state(model.dycore.to_physics_state(state_of(native)))
+        from jcm.date import DateData
+        from jcm.physics_interface import compute_physics_step_gridpoint, verify_state
+
+        model = self.model
+        date = DateData(_date_of(days, seconds), jnp.int32(0), int(TIME_STEP_MINUTES * 60))
+        forcing = jax.tree.unflatten(self.surface_tree, surface).select(date)
+        fields = verify_state(model.dycore.to_physics_state(_state_of(native)))
         _, carry = compute_physics_step_gridpoint(
             fields, forcing, model.terrain, model.initial_physics_carry(),
             physics=model.physics, time_step=TIME_STEP_MINUTES * 60,
@@ -175,14 +164,17 @@ def _functions(model: Any, surface_tree: Any, step_hours: int) -> dict[str, Any]
             "temperature": fields.temperature,
             "humidity": fields.specific_humidity,
             "geopotential": fields.geopotential,
-            "surface_pressure": fields.normalized_surface_pressure * constants.p0,
+            "surface_pressure": fields.normalized_surface_pressure * model.dycore.constants.p0,
             "u10": near_surface.u0,
             "v10": near_surface.v0,
             "t2": near_surface.t0,
         }
 
-    def add(native, increments):
+    def add(self, native: Native, increments: dict[str, Any]) -> Native:
         """The state plus gridpoint increments; humidity does not fall below zero; zero changes no bit."""
+        from dinosaur.spherical_harmonic import uv_nodal_to_vor_div_modal
+
+        horizontal = self.model.coords.horizontal
         vorticity, divergence = uv_nodal_to_vor_div_modal(horizontal, increments["u"], increments["v"])
         humidity = horizontal.to_nodal(native["humidity"])
         moister = jnp.maximum(humidity + increments["humidity"], 0.0) - jnp.maximum(humidity, 0.0)
@@ -194,15 +186,34 @@ def _functions(model: Any, surface_tree: Any, step_hours: int) -> dict[str, Any]
             "log_pressure": native["log_pressure"] + horizontal.to_modal(increments["log_pressure"])[None],
         }
 
-    def settle(native):
+    def settle(self, native: Native) -> Native:
         """A state that stood on another orography, moved hydrostatically to this model's: Δln ps = -g Δz/(R T)."""
-        own = model.dycore.primitive.orography
+        horizontal, constants = self.model.coords.horizontal, self.model.dycore.constants
+        own = self.model.dycore.primitive.orography
         rise = horizontal.to_nodal(own - native["orography"][0])
-        lowest = model.dycore.to_physics_state(state_of(native)).temperature[-1]
+        lowest = self.model.dycore.to_physics_state(_state_of(native)).temperature[-1]
         thinner = -constants.grav * rise / (constants.rd * lowest)
         return native | {
             "log_pressure": native["log_pressure"] + horizontal.to_modal(thinner)[None],
             "orography": own[None].astype(jnp.float32),
         }
 
-    return {"advance": advance, "diagnose": diagnose, "add": add, "settle": settle}
+
+def _state_of(native: Native) -> Any:
+    """The dynamical core's state from plain arrays."""
+    from dinosaur.primitive_equations import State
+
+    return State(
+        vorticity=native["vorticity"],
+        divergence=native["divergence"],
+        temperature_variation=native["temperature"],
+        log_surface_pressure=native["log_pressure"],
+        tracers={"specific_humidity": native["humidity"]},
+        sim_time=jnp.float32(0),
+    )
+
+
+def _date_of(days: Any, seconds: Any) -> Any:
+    import jax_datetime
+
+    return jax_datetime.Datetime(jax_datetime.Timedelta(days=days, seconds=seconds))
