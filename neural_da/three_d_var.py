@@ -66,10 +66,12 @@ class Prepared:
         return self.settings.factor * self.latent.variance.sqrt()
 
     def memory(self, nobs: int) -> float:
-        """Seven latent vectors, three states and H' twice for each member in hand; the basis is small."""
-        number, in_double = self.deviation.element_size(), 8
-        member = 7 * number * self.latent.size + 3 * in_double * self.latent.mean.numel() + 2 * 24 * 32 * nobs
-        return float(self.settings.threads * member + 2 * in_double * nobs)
+        """The bases; of each member in hand seven latent vectors, six states and H' with its numbers by row and
+        entry."""
+        number, state = self.latent.mean.element_size(), 8 * self.latent.mean.numel()
+        basis = number * sum(P.numel() for grid in self.latent.grids for P in grid.basis)
+        member = 7 * number * self.latent.size + 6 * state + 2 * 24 * 12 * nobs
+        return float(basis + self.settings.threads * member)
 
     def analyse(self, problem: Problem, draws: Draws) -> Analysed:
         """All members asked for, `threads` of them side by side; without observations their backgrounds, to the bit."""

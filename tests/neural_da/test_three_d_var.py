@@ -152,3 +152,19 @@ def test_all_shifted_by_a_patch_give_the_shifted_analysis():
     there = unperturbed(LATENT, background, table.with_columns(lon=(table.lon + degrees) % 360))
     here = unperturbed(LATENT, BACKGROUND[0], table)
     assert in_scales((np.roll(there, -columns, -1) - here).reshape(-1)).max() < ROUNDING
+
+
+def test_the_covariance_of_many_members_is_that_of_the_posterior():
+    """(B⁻¹ + Hᵀ R⁻¹ H)⁻¹ = (I − K H) B of members drawn from N(x, B), where it is observed; seeded."""
+    table, members, factor = made.table(), 300, 2.0
+    term, B, rng = made.term(table), made.covariance(LATENT, factor), np.random.default_rng(8)
+    maps = made.method(LATENT, factor=factor)
+    noise = torch.tensor(rng.standard_normal((members, maps.latent.size)))
+    spread = maps.latent.increment(noise, maps.deviation).numpy().reshape(members, *BACKGROUND.shape[1:])
+    H, R = made.matrix(term), np.diag(term.variance.numpy())
+    of_background = H @ B @ H.T
+    posterior = of_background - of_background @ np.linalg.inv(of_background + R) @ of_background
+    found = analysed(term, (BACKGROUND[0] + spread).astype(np.float32), tolerance=1e-4, factor=factor)
+    ratio = (made.flat(found) @ H.T).var(axis=0, ddof=1) / np.diag(posterior)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.05) and ratio.min() > 0.75 and ratio.max() < 1.3
+    assert (np.diag(posterior) < 0.9 * np.diag(of_background)).any()
