@@ -80,7 +80,7 @@ class Observations:
                 values = np.full(length, values)
             if values.shape != (length,):
                 raise ValueError(f"column {column.name} must have shape ({length},), got {values.shape}")
-            object.__setattr__(self, column.name, values.astype(column.metadata["dtype"], copy=False))
+            object.__setattr__(self, column.name, _fitted(column.name, values, column.metadata["dtype"]))
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -102,6 +102,18 @@ class Observations:
         """Rows by fate; the counts add up to the number of rows."""
         codes, numbers = np.unique(self.flag, return_counts=True)
         return {Flag(int(code)): int(number) for code, number in zip(codes, numbers, strict=True)}
+
+
+def _fitted(name: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values as `dtype`; raises ValueError where integers would become others."""
+    if dtype.kind != "i" or values.dtype == dtype:
+        return values.astype(dtype, copy=False)
+    with np.errstate(invalid="ignore"):
+        fitted = values.astype(dtype)
+    if (other := fitted != values).any():
+        raise ValueError(f"column {name} must hold whole numbers of {8 * dtype.itemsize} bits, got "
+                         f"{values[other][0]} in row {int(np.argmax(other))}")
+    return fitted
 
 
 @dataclass(frozen=True)

@@ -248,8 +248,11 @@ def _read_variable(path: Path, file: netCDF4.Dataset, name: str, quantity: Quant
     columns |= {column: _of_location(path, file, column, n) for column in OF_LOCATION if column != "time"}
     columns |= {column: _text(file, text, n) for column, text in TEXTS.items()}
     columns["flag"] = np.where(np.isin(columns["flag"], list(Flag)), columns["flag"], Flag.passed)
-    return Observations(quantity=np.full(n, quantity), time=_time(path, file["MetaData"]["dateTime"]),
-                        **columns | {"lon": convert.longitude(columns["lon"])})
+    try:
+        return Observations(quantity=np.full(n, quantity), time=_time(path, file["MetaData"]["dateTime"]),
+                            **columns | {"lon": convert.longitude(columns["lon"])})
+    except ValueError as error:
+        raise UserError(f"{path}: {name}: {error}") from None
 
 
 def _of_variable(path: Path, file: netCDF4.Dataset, name: str, quantity: Quantity, column: _Column,

@@ -184,7 +184,7 @@ def _check(path: Path, numbers: dict[str, np.ndarray], texts: dict[str, np.ndarr
     refuse(np.abs(numbers["lon"]) > 360, "lon", numbers["lon"], "-180 to 360")
     refuse(numbers["pressure"] <= 0, "pressure", numbers["pressure"], "more than 0 Pa")
     refuse(numbers["error"] <= 0, "error", numbers["error"], "more than 0, or none")
-    for name, low, high in (("type", 0, 999), ("quality", -1, 15)):
+    for name, low, high in (("type", 0, 999), ("quality", -1, 15), ("report", -1, 2**31 - 1)):
         refuse(~((numbers[name] >= low) & (numbers[name] <= high)), name, numbers[name], f"{low} to {high}")
     for name in INTEGERS:
         refuse(numbers[name] != np.rint(numbers[name]), name, numbers[name], "a whole number")

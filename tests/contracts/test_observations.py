@@ -38,6 +38,23 @@ def test_no_other_column_may_be_left_out_and_none_be_a_number():
         table.with_columns(count=[1, 2, 3])
 
 
+@pytest.mark.parametrize(("column", "number"), [("type", 70_000), ("quality", 200), ("report", 2**31), ("count", 1e12),
+                                                ("type", 120.5), ("quality", np.nan), ("time", 1e30)])
+def test_a_number_that_its_column_cannot_hold_is_refused_not_changed(column, number):
+    with pytest.raises(ValueError, match=f"column {column} must hold whole numbers of .* in row 1"):
+        builders.observations([1.0, 2.0], **{column: np.array([1.0, number])})
+
+
+def test_a_file_with_such_a_number_is_one_sentence(tmp_path):
+    path = tmp_path / "observations.nc"
+    observations.write(path, builders.observations([1.0, 2.0]), SOURCE)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.renameVariable("type", "narrow")
+        dataset.createVariable("type", "i4", ("obs",))[:] = [120, 70_000]
+    with pytest.raises(ContractError, match="observations.nc: column type must hold whole numbers of 16 bits"):
+        observations.read(path)
+
+
 def without(path, name):
     """A written file as one before the column was."""
     observations.write(path, builders.observations([1.0, 2.0], count=[2, 3]), SOURCE)

@@ -73,6 +73,15 @@ def test_a_virtual_temperature_is_converted_with_the_humidity_beside_it(cases):
     np.testing.assert_allclose(np.sort(temperature.error), np.sort([1.0, *(expected / [290.0, 280.0])]), rtol=1e-6)
 
 
+def test_a_number_that_its_column_cannot_hold_is_one_sentence(cases, tmp_path):
+    changed = tmp_path / "wide.nc"
+    changed.write_bytes((cases / "ioda_marks.nc").read_bytes())
+    with netCDF4.Dataset(changed, "a") as file:
+        file["ObsType/airTemperature"][0] = 70_000
+    with pytest.raises(UserError, match="wide.nc: airTemperature: column type must hold whole numbers of 16 bits"):
+        read(changed)
+
+
 def test_importing_a_file_of_others_judges_it_too(cases, tmp_path):
     main(["ioda", "import", str(cases / "ioda_marks.nc"), str(tmp_path / "in.nc")])
     table, source = observations.read(tmp_path / "in.nc")

@@ -105,6 +105,7 @@ ROW = "temperature,250,0,0,1989-01-01,50000,,120,A,1"
     (HEADER + ROW.replace(",250,", ",,"), "has value nan, expected a number; leave the row out"),
     (HEADER + ROW.replace(",250,", ",2_5_3,"), "line 2: column value is '2_5_3', expected a number"),
     (HEADER + ROW.replace("50000,,120", "50000,,120.5"), "line 2: column type is '120.5', expected a whole number"),
+    (HEADER.replace("station", "report") + ROW.replace(",A,", ",3000000000,"), "has report 3000000000.0, expected"),
     (HEADER.replace("error", "value") + ROW, "column 'value' stands there twice"),
     (HEADER + ROW.replace(",A,", ',"A,'), "a quote is not closed|has 9 cells"),
 ])
