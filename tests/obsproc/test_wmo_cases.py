@@ -5,14 +5,15 @@ import time as clock
 from collections.abc import Mapping
 
 import eccodes
+import msgspec
 import numpy as np
 import pytest
 
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import wmo
-from tests.obsproc.cases import MODERN, observed
+from obsproc import pipeline, wmo
+from tests.obsproc.cases import MODERN, observed, settings
 from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
 
 
@@ -177,6 +178,14 @@ def test_a_file_that_kills_the_library_is_one_sentence(samples, name, sentence):
     with pytest.raises(UserError, match=f"{name}: cannot be read, .*{sentence}"):
         observed(samples / "cases/hostile" / name, source='"wmo"')
     assert clock.monotonic() - began < 120
+
+
+def test_in_real_time_the_stage_goes_on_without_such_a_file(samples, caplog):
+    chosen = settings(samples / "cases/hostile/wmo_segv.bufr", source='"wmo"')
+    now = msgspec.structs.replace(chosen, experiment=msgspec.structs.replace(chosen.experiment, mode="realtime"))
+    found, source = pipeline.observe(now, MODERN)
+    assert len(found) == 0 and [delivery.fate for delivery in source.deliveries] == ["refused"]
+    assert "wmo_segv.bufr: cannot be read" in caplog.text and "going on without it" in caplog.text
 
 
 def test_what_a_reader_logs_in_its_own_process_is_logged_here(cases, caplog):
