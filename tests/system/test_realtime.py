@@ -124,7 +124,8 @@ def halves(made: Experiment, work: Path) -> tuple[list[bytes], list[bytes]]:
 def played(tmp_path_factory, request) -> Experiment:
     """The experiment after two days with an outage of twelve hours and a half, longer than two cycles."""
     folder, patch = tmp_path_factory.mktemp("realtime"), pytest.MonkeyPatch()
-    text = SHOWN.replace('"synthetic"', f'"prepbufr"\nfiles = {FILES}').replace('"research"', '"realtime"')
+    files = f'"prepbufr"\nfiles = {FILES}\nsaturation_limit = 0'  # humidity of the truth knows nothing of temperature
+    text = SHOWN.replace('"synthetic"', files).replace('"research"', '"realtime"')
     end = f"{CYCLES[-1]:%Y-%m-%dT%H:%M:%SZ}"
     text = text.replace("1989-01-01T06:00:00Z", end) + experiment.ANALYSES[request.param] + REALTIME
     made = experiment.make(folder / "work", text)
