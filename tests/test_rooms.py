@@ -1,4 +1,4 @@
-"""No file of any room needs, round some corners, itself."""
+"""No file of any room needs, round some corners, itself; and all of a room is installed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,3 +42,9 @@ def test_no_files_import_one_another_in_a_circle(room):
     graph = grimp.build_graph(room, cache_dir=None)
     imports = [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
     assert circles(pair for pair in imports if not only_compiled(graph, *pair)) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_folder_of_code_is_a_package_and_so_part_of_what_is_installed(room):
+    folders = {path.parent for path in (CHECKOUT / room).rglob("*.py")}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
