@@ -14,7 +14,7 @@ negative is zero.
 import json
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -121,14 +121,16 @@ class Noisy(Around):
 
     def _places(self, batch: Batch) -> list[Where]:
         """Where each member stands in this step; who begins or has done a segment is given another."""
-        near = self.segments.near(batch.time, self.settings.season_days)
+        blend, days = self.segments.blend, self.settings.season_days
+        into_the_day = blend * self.time_step % timedelta(days=1)
+        near, blended = (self.segments.near(time, days) for time in (batch.time, batch.time - into_the_day))
         places = []
         for random, kept in zip(batch.generators(NOISE_STREAM), batch.restart, strict=True):
-            drawn = int(random.choice(near))
-            if not kept or WHERE not in kept:
-                places.append(Where(drawn, drawn, self.segments.blend))
+            if not kept or WHERE not in kept:  # the steps of blending count as done, so its hour is that of their end
+                drawn = int(random.choice(blended))
+                places.append(Where(drawn, drawn, blend))
                 continue
-            where = Where(*map(int, kept[WHERE]))
+            drawn, where = int(random.choice(near)), Where(*map(int, kept[WHERE]))
             places.append(Where(where.present, drawn, 0) if where.step == self.segments.length else where)
         return places
 

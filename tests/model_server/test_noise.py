@@ -119,6 +119,8 @@ def test_noise_is_consecutive_residuals_that_fade_into_others_of_the_season_and_
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     assert places[:, :, 2].min() == 1 and places[:, :, 2].max() == LENGTH
     assert (places[0, :, 2] == BLEND + 1).all()  # an experiment begins within segments
+    assert {times.from_seconds(int(begun) + BLEND * int(STEP.total_seconds())).hour for begun in places[0, :, 1]} \
+        == {START.hour}
     for number, member in zip(*np.nonzero(places[:, :, 2] == 1), strict=True):
         (fading, present, _), when = places[number, member], START + int(number) * STEP
         assert fading == places[number - 1, member, 1]  # the segment that was there
