@@ -1,12 +1,15 @@
 """ClimaX as a task of forecasting: fresh or given weights, the card that they will have, and what Muon is for."""
 
+from datetime import datetime
 from pathlib import Path
 
 import torch
 
 from contracts import netcdf, times
 from contracts.errors import UserError
+from networks import card as cards
 from networks.card import Card, GridCard
+from networks.checkpoint import card_path
 from networks.climax import emulator, stepping
 from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
@@ -50,8 +53,14 @@ def card_of(settings: Settings, sizes: Sizes, known: Statistics) -> Card[ClimaXC
         about=f"trained by python -m networks train, {netcdf.version()}, on {training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
         command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=(*settings.periods, settings.validation),
+        seen=tuple(dict.fromkeys((*seen_before(settings), *settings.periods, settings.validation))),
     )
+
+
+def seen_before(settings: Settings) -> tuple[tuple[datetime, datetime], ...]:
+    """Times that the weights to begin with have seen, which the trained ones then have too."""
+    begin = settings.begin
+    return () if begin is None else cards.read(card_path(begin), begin).seen
 
 
 def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:

@@ -1,6 +1,7 @@
 """A network that gives what damping takes: what is carried on of an anomaly, the card, and training with it."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,8 @@ import torch
 
 from contracts.errors import UserError
 from contracts.grid import Grid
+from networks import card, harmonics, train
 from networks import checkpoint as checkpoints
-from networks import harmonics, train
 from networks.checkpoint import Checkpoint
 from networks.climax.card import Damping
 from networks.climax.stepping import Damped, Stepping
@@ -148,6 +149,16 @@ def test_a_training_begins_with_the_weights_it_is_told(settings):
     assert set(begun) == set(weights)
     for name, tensor in begun.items():
         np.testing.assert_array_equal(tensor.numpy(), weights[name])
+
+
+def test_what_the_weights_to_begin_with_have_seen_the_trained_ones_have_seen(settings):
+    first = trained(settings("first"))
+    place = checkpoints.card_path(first)
+    before = card.read(place, first)
+    earlier = (datetime(1980, 1, 1, tzinfo=UTC), datetime(1980, 12, 31, tzinfo=UTC))
+    place.write_text(card.to_toml(msgspec.structs.replace(before, seen=(earlier, *before.seen))))
+    trainer = loop.prepared(settings("second", more=f'begin = "{first}"\n'))
+    assert trainer.task.card.seen == (earlier, *before.seen)
 
 
 def test_weights_of_another_network_are_refused_to_begin_with(settings):
