@@ -1,5 +1,6 @@
 """What is trained or fitted must not have seen what it is tried on."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,3 +18,15 @@ def refuse_overlap(path: Path, first: datetime, last: datetime, experiment: Expe
             f"{times.name(start)} to {times.name(end)}: scores in times that it has seen mean nothing; name one of "
             "other years, or run other times"
         )
+
+
+def refuse_seen(path: Path, seen: Sequence[tuple[datetime, datetime]], first: datetime, last: datetime) -> None:
+    """Raises UserError where the weights at `path` have `seen` times within `first` … `last`, whose errors are asked
+    for."""
+    for began, ended in seen:
+        if began <= last and first <= ended:
+            raise UserError(
+                f"{path}: has seen states of {times.name(began)} to {times.name(ended)}, and errors of its forecasts "
+                f"from {times.name(first)} to {times.name(last)} are asked for: in times that it has seen they are too "
+                "small; name other years"
+            )

@@ -33,7 +33,7 @@ class Latent(Section, frozen=True):
 
     file: str  # in the work folder, such as "latent/eof.safetensors"; the card stands beside it
     natures: tuple[str, ...]  # folders of nature runs in the work folder, whose states are forecast and verified with
-    fit: Period  # of years that the network has not seen
+    fit: Period  # of years that the network has not seen; others are refused
     check: Period | None = None  # other years: what is lost of their errors is told
     kind: Literal["eof"] = "eof"
     checkpoint: str = "climax_t31"  # a name that comes with the code, or weights.safetensors beside their card

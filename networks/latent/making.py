@@ -13,7 +13,7 @@ from contracts import netcdf, progress
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from networks import card as cards
-from networks import passes, starter
+from networks import passes, starter, unseen
 from networks.checkpoint import card_path
 from networks.data.sources import NatureSource
 from networks.latent import card, config, eof, errors
@@ -32,6 +32,7 @@ def make(path: Path) -> Eof:
     chosen, space = settings.latent, settings.space
     weights = starter.find(chosen.checkpoint, ".safetensors")
     card_of_weights, emulator = cards.read(card_path(weights), weights), passes.emulator_of(weights, space)
+    unseen.refuse_seen(weights, card_of_weights.seen, *chosen.fit.whole)
     step, every = passes.Passes.of([emulator]).step, emulator.step
     scale = np.array([card_of_weights.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
     try:

@@ -117,6 +117,15 @@ def test_a_latent_is_refused_by_an_experiment_whose_times_it_has_seen(fitted):
             card.read(path, space, experiment(f"{start}T00:00:00Z", f"{end}T00:00:00Z"))
 
 
+def test_errors_in_times_that_the_network_has_seen_are_refused(tmp_path):
+    of = climax_builders.card(climax_builders.small_space(), seen=((START - STEP, START + STEP),))
+    checkpoints.write(tmp_path / "small.safetensors", climax_builders.checkpoint(of))
+    (tmp_path / "latent.toml").write_text(LATENT.format(work=tmp_path))
+    with pytest.raises(UserError, match="has seen states of 1989123118 to 1990010106.*1990010100 to 1990010400"):
+        making.make(tmp_path / "latent.toml")
+    assert not (tmp_path / "latent").exists()
+
+
 def test_a_latent_of_other_states_is_refused(fitted):
     space = climax_builders.small_space()
     with pytest.raises(UserError, match="was fitted for channels"):
