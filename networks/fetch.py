@@ -91,8 +91,8 @@ def _go_on(stream: BinaryIO, card: Card) -> None:
                 stream.truncate(0)
                 there = 0
             _refuse_length(answer, there, card)
-            while piece := answer.read(PIECE):
-                stream.write(piece)
+            while there <= card.bytes and (piece := answer.read(PIECE)):  # more than that is another file
+                there += stream.write(piece)
         stream.flush()
     except HTTPError as error:
         raise UserError(f"{card.address}: {error.code} {error.reason}; check the address in the card") from None

@@ -1,5 +1,6 @@
 """Weights from an address: whole, in pieces after breaks, and never others than those of the card."""
 
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -16,7 +17,7 @@ from tests.networks import climax_builders as made
 
 
 class Server(ThreadingHTTPServer):
-    """Gives `content` at every path but /nothing; breaks off after `most` bytes of an answer."""
+    """Gives `content` at every path but /nothing; breaks off after `most` bytes of an answer; /endless has no end."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -36,6 +37,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/nothing":
             self.send_error(404)
             return
+        if self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):
+                while True:
+                    self.wfile.write(bytes(fetch.PIECE))
         first = int(asked.removeprefix("bytes=").rstrip("-")) if self.server.parts else 0
         rest = self.server.content[first:]
         self.send_response(206 if first else 200)
@@ -118,6 +125,13 @@ def test_a_file_of_another_length_is_refused_before_it_comes(card, server):
     with pytest.raises(UserError, match=r"expected (\d+) bytes, as the card says, got \d+"):
         fetch.fetch(card)
     assert only_the_card(card)
+
+
+def test_a_file_without_an_end_is_left(card, server):
+    change(card, address=server.address.replace("small.safetensors", "endless"))
+    with pytest.raises(UserError, match="expected weights of sha256 .*thrown away"):
+        fetch.fetch(card)
+    assert [one.name for one in card.parent.iterdir()] == ["small.toml"]
 
 
 @pytest.mark.parametrize(("fields", "said"), [
