@@ -94,10 +94,10 @@ def residuals(settings: config.Settings) -> None:
     source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), bare,
                             filtered_as(settings, bare))
     step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)
-    _refuse_missing(source, wanted)
     held, note = noise.contents(source.model, settings.model, asked), noise.Note(folder)
     note.refuse_other(held)
     if not note.is_complete:
+        _refuse_missing(source, wanted)
         note.write(held, complete=False)
         shards.write(source, ShardFolder(folder), wanted, DAYS, STORAGE)
         note.write(held, complete=True)

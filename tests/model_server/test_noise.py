@@ -217,6 +217,14 @@ def test_what_does_not_fit_is_refused_in_a_sentence(noisy, work, tmp_path, chang
         advance(model, Batch(when, np.zeros((1, *SPACE.shape), np.float32), (None,), (1,), 1))
 
 
+def test_a_complete_archive_needs_no_states_any_more(noisy, work, monkeypatch, caplog):
+    settings = noisy()
+    monkeypatch.setattr(NatureFolder, "state", lambda self, time: work / "gone.nc")
+    with caplog.at_level("INFO"):
+        residuals(settings)
+    assert "60 residuals of persistence" in caplog.text
+
+
 def test_an_archive_of_states_that_are_not_there_or_of_no_noise_is_refused(noisy, tmp_path, work):
     noisy()
     path, whole = tmp_path / "e.toml", (tmp_path / "e.toml").read_text()
