@@ -19,7 +19,6 @@ from contracts.config import NotNegative, Section
 FOLDER = ".restart"  # hidden, beside the states: what is kept for the model alone
 
 
-
 class Nature(Section, frozen=True):
     """[nature] The run that is the truth of a twin experiment and the climate of an initial ensemble."""
 

@@ -32,7 +32,6 @@ BEFORE = "climax-card/1"
 OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood beside [network] before
 
 
-
 class GridCard(Section, frozen=True):
     """[grid] As in an experiment; `latitude` says which way rows run inside the network."""
 

@@ -11,7 +11,6 @@ LAND_SEA_MASK, OROGRAPHY, LATITUDE = "land_sea_mask", "orography", "latitude"
 CONSTANTS = (LAND_SEA_MASK, OROGRAPHY, LATITUDE)  # 0 … 1, m, degrees north: inputs that do not change in time
 
 
-
 class Moments(Section, frozen=True):
     """Of one field, in its own units; `tendency_std` is that of its change over the model's step."""
 

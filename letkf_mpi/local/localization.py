@@ -48,7 +48,6 @@ TAPERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"gaussian": gaussian, "
 
 
 
-
 class Localization(Section, frozen=True):
     """[localization] Lengths and shape of the taper."""
 

@@ -50,7 +50,7 @@ class Correlation:
     def astype(self, dtype: type) -> "Correlation":
         """The same in the precision of the real `dtype`."""
         return replace(self, modes=self.modes.astype(np.result_type(dtype, np.complex64)),
-                       variance=self.variance.astype(dtype), rest=self.rest.astype(dtype))  # fmt: skip
+                       variance=self.variance.astype(dtype), rest=self.rest.astype(dtype))
 
     def apply(self, function: Function, fields: np.ndarray) -> np.ndarray:
         """f(C) times each of `fields` (..., channel, lat, lon), in their precision.

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.state import StateSpace
 from networks.latent.eof import Eof
 from networks.latent.patches import Band
 
@@ -111,10 +110,3 @@ class Operator:
     def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
         """The adjoint of `increment`: gradient by the state (..., channel * column) -> by zeta (..., size)."""
         return deviation * self.project(self.scale * gradient) / sqrt(len(self.grids))
-
-
-def refuse_other_space(latent: Eof, space: StateSpace, whose: str) -> None:
-    """Raises ValueError where the latent was fitted for states of another space."""
-    if latent.space != space:
-        raise ValueError(f"{whose}: was fitted for states of {latent.space}, and the experiment has {space}; fit one "
-                         "for it: python -m networks latent")

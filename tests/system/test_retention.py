@@ -28,7 +28,7 @@ def only_members_went(made, whole) -> None:
     gone = {f"{TIMES[0]}/analysis/m{number:04d}.nc" for number in range(1, MEMBERS + 1)}
     assert all_of_it.keys() - kept.keys() == gone
     for file in kept:
-        assert all(kept[file][name].tobytes() == all_of_it[file][name].tobytes() for name in kept[file]), file
+        assert all(kept[file][name].tobytes() == all_of_it[file][name].tobytes() for name in all_of_it[file]), file
 
 
 def test_a_tidied_experiment_still_has_what_it_and_its_free_ensemble_begin_with(prepared, tidied, tmp_path):
