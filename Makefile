@@ -1,6 +1,7 @@
 # make demo   set up what it needs (no JAX), then run the twin experiment with ClimaX and print its scores
 # make test   set up, with Cylc and, as root on Debian, Slurm, then pass all tests
 # make cylc   Cylc for run/cylc.sh, in .venv/cylc
+# make campaign  what takes too long for every test run: faults by the hundred, ten million decodings of broken messages
 # make check  style, import rules, types
 # make bench  benchmarks (ratios, never pass or fail)
 
@@ -11,7 +12,7 @@ BIN    := $(VENV)/bin
 # What decides an environment: one that has changed sets up again.
 DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/kernel/_lanes*.[ch])
 
-.PHONY: setup demo test check bench clean cylc slurm
+.PHONY: setup demo test campaign check bench clean cylc slurm
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.complete
@@ -48,6 +49,15 @@ slurm:
 
 test: setup cylc slurm
 	$(BIN)/python -m pytest -q
+
+FAULTS ?= 50
+SEED   ?= 1
+
+campaign: setup
+	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED)
+	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services
+	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services --analysis three_d_var
+	$(MAKE) -C tests/fuzz drive PYTHON=$(abspath $(BIN))/python RUNS=10000000 SEED=$(SEED)
 
 check: setup
 	$(BIN)/ruff check .
