@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.mpi.launcher import CHECKOUT
 
 HEAVY = ("torch", "jax", "xarray", "pandas", "eccodes", "matplotlib")
@@ -26,9 +28,10 @@ def test_everything_but_the_program_works_without_mpi():
     assert "mpi4py" not in loaded
 
 
-def test_a_rank_computes_with_one_thread_whatever_the_environment_says():
+@pytest.mark.parametrize("imported", ["letkf_mpi.solvers", "neural_da.draws"])
+def test_an_analysis_sums_with_one_thread_whatever_the_environment_says(imported):
     """Sums that BLAS shares among threads depend on their number; OpenBLAS starts its threads when it is loaded."""
-    count = "import letkf_mpi.solvers, numpy, os; numpy.ones((500, 500)) @ numpy.ones((500, 500)); " \
+    count = f"import {imported}, numpy, os; numpy.ones((500, 500)) @ numpy.ones((500, 500)); " \
             "print(len(os.listdir('/proc/self/task')))"
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", count], env=environment, capture_output=True, text=True, timeout=60)
