@@ -148,7 +148,7 @@ def refuse_diverged(space: StateSpace, least: np.ndarray, most: np.ndarray, befo
                             f"to {high:g} {units}: it has diverged; nothing was written")
         if after[i] < least_spread * before[i]:
             raise UserError(f"the spread of {channel.name} collapsed from {before[i]:.3g} to {after[i]:.3g} {units}; "
-                            "nothing was written; check the observation errors and [relaxation]")
+                            "nothing was written; check the observation errors, and of the LETKF [relaxation]")
 
 
 @dataclass(frozen=True)
