@@ -43,6 +43,10 @@ class NatureSource:
     def read(self, times: Sequence[datetime]) -> np.ndarray:
         return np.stack([state.read(self._path(time), self.space, time).data for time in times])
 
+    def missing(self, times: Sequence[datetime]) -> list[Path]:
+        """Files of the states at these times that are not there."""
+        return [path for path in map(self._path, times) if not path.exists()]
+
     def _path(self, time: datetime) -> Path:
         """In the first folder that holds it; where none does, the reader names the file that is missing."""
         paths = [folder.state(time) for folder in self.folders]

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ def make(path: Path) -> Eof:
     step, every = passes.Passes.of([emulator]).step, emulator.step
     scale = np.array([card_of_weights.normalization[channel.name].tendency_std or np.nan for channel in space.channels])
     try:
+        for period in filter(None, (chosen.fit, chosen.check)):
+            refuse_missing(settings, period, every)
         latent = fit(settings, step, every, scale)
         floor = lost(settings, step, every, latent) if chosen.check else {}
     except ValueError as error:
@@ -86,11 +88,30 @@ def lost(settings: Settings, step: Step, every: timedelta, latent: Eof) -> dict[
 def errors_of(settings: Settings, period: Period, step: Step,
               every: timedelta) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each error (channel, lat, lon) of the period with the truth at its end, with progress in the log."""
+    source = source_of(settings)
+    groups = progress.reported(errors.groups(begins(settings, period, every)), f"groups of {errors.AT_ONCE} forecasts",
+                               log)
+    return errors.forecast_errors(lambda time: source.read([time])[0], step, groups, every, settings.latent.lead)
+
+
+def refuse_missing(settings: Settings, period: Period, every: timedelta) -> None:
+    """Raises UserError where states of the period are not there, and ValueError where it has too few forecasts."""
+    wanted = [time for begin in begins(settings, period, every) for time in (begin, begin + settings.latent.lead)]
+    if missing := source_of(settings).missing(wanted):
+        raise UserError(f"{missing[0]}: no such file; {len(missing)} of {len(wanted)} states that [latent] asks for "
+                        "are missing (python -m model_server nature makes them)")
+
+
+def begins(settings: Settings, period: Period, every: timedelta) -> list[datetime]:
+    """When the forecasts of the period begin; ValueError where the network's step `every` does not divide their lead,
+    or where there are too few."""
     chosen = settings.latent
     if chosen.lead % every:
         raise ValueError(f"lead_hours = {chosen.lead_hours} is no multiple of the network's step of "
                          f"{every / timedelta(hours=1):g} h")
-    source = NatureSource(settings.space, tuple(NatureFolder(settings.in_work(name)) for name in chosen.natures))
-    begin = errors.starts(*period.whole, chosen.lead, settings.experiment.step, period.errors)
-    groups = progress.reported(errors.groups(begin), f"groups of {errors.AT_ONCE} forecasts", log)
-    return errors.forecast_errors(lambda time: source.read([time])[0], step, groups, every, chosen.lead)
+    return errors.starts(*period.whole, chosen.lead, settings.experiment.step, period.errors)
+
+
+def source_of(settings: Settings) -> NatureSource:
+    """The nature runs whose states are forecast and verified with."""
+    return NatureSource(settings.space, tuple(NatureFolder(settings.in_work(name)) for name in settings.latent.natures))

@@ -126,6 +126,16 @@ def test_errors_in_times_that_the_network_has_seen_are_refused(tmp_path):
     assert not (tmp_path / "latent").exists()
 
 
+def test_states_that_are_not_there_are_told_before_anything_is_forecast(fitted, tmp_path, monkeypatch):
+    """Those of the check too, which comes last."""
+    work = fitted[0]
+    monkeypatch.setattr(errors, "forecast_errors", None)
+    text = LATENT.format(work=work).replace("last = 1990-01-06", "last = 1990-01-07")
+    (tmp_path / "latent.toml").write_text(text)
+    with pytest.raises(UserError, match=r"1990010\d{3}.nc: no such file; \d of 6 states that \[latent\] asks for"):
+        making.make(tmp_path / "latent.toml")
+
+
 def test_a_latent_of_other_states_is_refused(fitted):
     space = climax_builders.small_space()
     with pytest.raises(UserError, match="was fitted for channels"):
