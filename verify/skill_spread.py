@@ -84,6 +84,9 @@ def main(arguments: Sequence[str]) -> None:
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"--channels: the states have no {', '.join(unknown)}; they have {', '.join(sorted(known))}")
     found = collect(settings, space)
+    if unknown := [str(lead) for lead in chosen.leads or () if lead not in found]:
+        raise UserError(f"--leads: there are no forecasts of {', '.join(unknown)} h; there are those of "
+                        f"{', '.join(map(str, found))} h")
     path = settings.experiment.folder.folder / "skill_spread.nc"
     write(path, settings, space, found)
     print(text(space, found, names, chosen.leads))

@@ -99,6 +99,11 @@ def test_the_command_prints_the_leads_asked_for_and_writes_all(made, tmp_path, c
         np.testing.assert_allclose(dataset["rank_share"][:].sum(axis=-1), 1)
 
 
+def test_a_lead_that_there_is_none_of_is_refused(made, tmp_path):
+    with pytest.raises(UserError, match="--leads: there are no forecasts of 7 h; there are those of 6, 12 h"):
+        skill_spread.main([str(tmp_path / "far.toml"), "--leads", "6", "7"])
+
+
 def test_forecasts_without_truth_or_members_are_passed_over_and_none_at_all_is_said(made, tmp_path, caplog):
     settings, space, _ = made
     (tmp_path / "truth" / "1989010200.nc").unlink()  # of the second start, 12 h later
