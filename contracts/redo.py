@@ -55,8 +55,10 @@ def removed(experiment: Experiment, stage: str, time: datetime) -> Iterator[Path
 
 
 def _remove(path: Path) -> int:
-    """Number of files removed."""
-    if not path.is_dir():
+    """Number of files removed; what is a link to another experiment goes, what it leads to stays (`run/early.sh`)."""
+    if path.parent.is_symlink():
+        return 0
+    if path.is_symlink() or not path.is_dir():
         there = path.exists()
         path.unlink(missing_ok=True)
         return int(there)

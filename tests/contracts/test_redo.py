@@ -87,6 +87,16 @@ class Killed(BaseException):
     pass
 
 
+def test_what_links_lead_to_in_another_experiment_stays(experiment, tmp_path):
+    """As `run/early.sh` leaves them."""
+    background = experiment.folder.at(TIMES[3]).background.folder
+    other = background.rename(tmp_path / "of another")
+    background.symlink_to(other)
+    before = sorted(other.iterdir())
+    redo.redo(experiment, "analysis", TIMES[2])
+    assert not background.is_symlink() and sorted(other.iterdir()) == before != []
+
+
 def killed_after(count: int, monkeypatch) -> None:
     """Let the removal die when that many files or folders were gone over."""
     left, remove = iter(range(count)), redo._remove
