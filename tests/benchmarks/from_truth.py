@@ -21,8 +21,8 @@ from verify.config import Settings
 
 def main(arguments: Sequence[str]) -> None:
     parser = program.parser("python -m tests.benchmarks.from_truth", __doc__ or "",
-                            "python -m tests.benchmarks.from_truth run/experiments/generative/from_truth.toml "
-                            "--starts 1992011500 --steps 20")
+                            "python -m tests.benchmarks.from_truth run/experiments/generative/from_truth_residuals.toml"
+                            " --starts 1992011500 --steps 20")
     program.add_experiment(parser)
     parser.add_argument("--starts", nargs="+", type=times.parse, required=True, metavar="TIME")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="model steps")

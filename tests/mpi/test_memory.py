@@ -13,7 +13,6 @@ from tests.mpi.launcher import mpirun
 
 PROGRAM = ("-m", "letkf_mpi.analysis")
 MEMBERS, NLAT, NLON = 30, 160, 320
-_MB = 1e6
 
 
 @pytest.fixture(scope="module")
