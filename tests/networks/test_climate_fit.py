@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from contracts import times
-from contracts.grid import Grid
 from networks import season
 from networks.climate import fit
 from tests.networks import climates
@@ -69,7 +68,6 @@ def test_the_rest_is_what_unseen_states_have_outside_the_modes():
         np.random.default_rng(4).standard_normal((40, 3, 16, 16)))
     z /= z.std()
     found = fit.correlation(z.astype(np.float32), 20)
-    true = climates.climate(climates.space(16, 16), modes=2, rest=0.2)
     spectra = np.fft.rfft(z.reshape(40, 48, 16), norm="ortho")
     for k in (0, 8):
         half = np.linalg.eigh(spectra[:20, :, k].T @ spectra[:20, :, k].conj())[1][:, -20:]
@@ -77,7 +75,6 @@ def test_the_rest_is_what_unseen_states_have_outside_the_modes():
         np.testing.assert_allclose(found.rest[k], 0.75 * (np.abs(left) ** 2).sum() / 20 / (48 - 20), rtol=1e-3)
         own = np.linalg.eigvalsh(spectra[..., k].T @ spectra[..., k].conj() / 40)[:-20].mean()
         assert found.rest[k] > 2 * own
-    assert true.correlation.rest[0] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("poles", [False, True])
@@ -106,8 +103,7 @@ def test_geopotential_keeps_its_digits():
     where = climates.space()
     seconds = days(200)
     made = np.float32(2e5) + 10 * (states(climates.climate(where), seconds) - 280)
-    found, variance = fit.fit(where, made.copy(), seconds, 3)
+    _, variance = fit.fit(where, made.copy(), seconds, 3)
     exact = made.astype(np.float64).reshape(200, -1)
     left = exact - season.basis(seconds, 3) @ np.linalg.lstsq(season.basis(seconds, 3), exact, rcond=None)[0]
     np.testing.assert_allclose(variance.ravel(), left.var(axis=0), rtol=1e-3)
-    assert Grid.regular(4, 8) == where.grid

@@ -65,8 +65,9 @@ def test_members_in_parts_and_threads_have_the_same_bits_and_fit_the_observation
 def test_all_members_that_are_there_already_are_left_alone(tmp_path):
     of = experiment(tmp_path)
     analysis.main([str(of.toml), NOW, "--members", "1:4"])
+    before = {path: path.stat().st_mtime_ns for path in of.files.analysis.members(4)}
     analysis.main([str(of.toml), NOW, "--rest"])
-    assert of.files.departures.exists()
+    assert of.files.departures.exists() and {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_without_observations_real_time_draws_from_the_climate(tmp_path):
