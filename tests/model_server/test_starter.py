@@ -13,8 +13,7 @@ from contracts import times
 from model_server import config, models
 from model_server.models.climax import ClimaXModel
 from networks import card as cards
-from networks import starter, unseen
-from networks.checkpoint import card_path
+from networks import starter
 from networks.climax import emulator
 from networks.data import shards
 from networks.passes import Passes
@@ -33,15 +32,6 @@ def test_the_weights_that_an_experiment_names_make_its_model(settings):
     model = models.create(settings.model.name, settings.model.options, settings.space)
     assert isinstance(model, ClimaXModel)
     assert model.space == settings.space and not settings.experiment.step % model.time_step
-
-
-@pytest.mark.parametrize("settings", ours(lambda settings: settings.model.name == "climax"))
-def test_no_experiment_tries_weights_in_times_that_they_have_seen(settings):
-    weights = starter.find(settings.model.options.get("checkpoint", "climax_t31"), ".safetensors")
-    card = cards.read(card_path(weights), weights)
-    assert card.seen
-    for first, last in card.seen:
-        unseen.refuse_overlap(weights, first, last, settings.experiment)
 
 
 @pytest.mark.parametrize("settings", ours(lambda settings: settings.nature.packed))
