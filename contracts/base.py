@@ -34,8 +34,9 @@ def complete(path: Path, depth: int = 0) -> str:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: is not valid TOML: {error}") from None
     loose = [name for name, value in document.items() if name != KEY and not isinstance(value, dict)]
-    if loose and (KEY in document or depth):
-        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; put {KEY} first and all else in sections")
+    if loose:
+        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; only {KEY} may, above the first section: put "
+                        "all else below the name of its section, such as [experiment]")
     if KEY not in document:
         return text
     if depth == _DEPTH:

@@ -76,6 +76,7 @@ def test_every_experiment_of_ours_is_valid(path):
     ('base = "nowhere.toml"', "no experiment file can be read there"),
     ('base = "above.toml"', "do they name one another"),
     ('base = "below.toml"\nmembers = 3', "members: stands in no section"),
+    ("analysis = 3\n" + BELOW.replace("[analysis]", "[other]"), "analysis: stands in no section; only base may"),
     ('base = "loose.toml"', "loose.toml: run: stands in no section"),
 ])
 def test_a_base_that_is_none_is_refused(above, text, words):
