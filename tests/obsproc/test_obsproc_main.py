@@ -81,6 +81,15 @@ def test_what_passed_can_be_assimilated_as_it_is(real):
     assert np.isfinite(np.where(at_surface, passed.elevation, passed.pressure)).all()
 
 
+def test_repetitions_in_a_real_cycle_are_flagged(real):
+    """Levels that a sounding gives in two categories, bulletins sent again, stations that came in two codes."""
+    path, product = real
+    main([path, CYCLE])
+    table, _ = observations.read(product)
+    again = table.select(table.flag == Flag.duplicate)
+    assert len(again) == 568 and set(again.message_type) == {b"ADPUPA", b"ADPSFC"}
+
+
 def test_withheld_stations_give_nothing_to_the_analysis(real):
     path, product = real
     main([path, CYCLE])
