@@ -35,8 +35,8 @@ def complete(path: Path, depth: int = 0) -> str:
         raise UserError(f"{path}: is not valid TOML: {error}") from None
     loose = [name for name, value in document.items() if name != KEY and not isinstance(value, dict)]
     if loose:
-        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; only {KEY} may, above the first section: put "
-                        "all else below the name of its section, such as [experiment]")
+        raise UserError(f"{path}: {', '.join(loose)}: stands in no section; only {KEY} may, above the first section: "
+                        "put all else below the name of its section, such as [experiment]")
     if KEY not in document:
         return text
     if depth == _DEPTH:

@@ -82,12 +82,12 @@ def test_what_passed_can_be_assimilated_as_it_is(real):
 
 
 def test_repetitions_in_a_real_cycle_are_flagged(real):
-    """Levels that a sounding gives in two categories, bulletins sent again, stations that came in two codes."""
+    """Levels that a sounding gives in two categories, bulletins sent again, balloons and stations in two codes."""
     path, product = real
     main([path, CYCLE])
     table, _ = observations.read(product)
     again = table.select(table.flag == Flag.duplicate)
-    assert len(again) == 568 and set(again.message_type) == {b"ADPUPA", b"ADPSFC"}
+    assert len(again) == 568 and set(again.message_type) == {b"ADPUPA", b"ADPSFC", b"SFCSHP"}
 
 
 def test_withheld_stations_give_nothing_to_the_analysis(real):
