@@ -2,7 +2,8 @@
 
 from contracts.errors import UserError
 from model_server import config, models
-from model_server.models.base import ForecastModel
+from model_server.models.base import ForecastModel, seen_by
+from networks.unseen import refuse_overlap
 
 
 def model_of(settings: config.Settings) -> ForecastModel:
@@ -15,7 +16,9 @@ def model_of(settings: config.Settings) -> ForecastModel:
 
 
 def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:
-    """`model` with the filter and the noise of [model]."""
+    """`model` with the filter and the noise of [model]; raises UserError where it has seen times of the experiment."""
+    for first, last in seen_by(model):
+        refuse_overlap(model.name, first, last, settings.experiment)
     model, chosen = filtered_as(settings, model), settings.model.noise
     if isinstance(chosen, config.NoNoise):
         return model

@@ -9,7 +9,7 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 
 
-def refuse_overlap(path: Path, first: datetime, last: datetime, experiment: Experiment) -> None:
+def refuse_overlap(path: Path | str, first: datetime, last: datetime, experiment: Experiment) -> None:
     """Raises UserError where the experiment has times within `first` … `last`, from which `path` was made."""
     start, end = (time.astimezone(UTC) for time in (experiment.start, experiment.end))
     if first <= end and start <= last:
@@ -20,7 +20,7 @@ def refuse_overlap(path: Path, first: datetime, last: datetime, experiment: Expe
         )
 
 
-def refuse_seen(path: Path, seen: Sequence[tuple[datetime, datetime]], first: datetime, last: datetime) -> None:
+def refuse_seen(path: Path | str, seen: Sequence[tuple[datetime, datetime]], first: datetime, last: datetime) -> None:
     """Raises UserError where the weights at `path` have `seen` times within `first` … `last`, whose errors are asked
     for."""
     for began, ended in seen:

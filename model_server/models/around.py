@@ -1,10 +1,10 @@
 """A forecast model around another one, which it is in all but its step."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from contracts.state import StateSpace
-from model_server.models.base import ForecastModel
+from model_server.models.base import ForecastModel, seen_by
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,7 @@ class Around:
     @property
     def keeps_restart(self) -> bool:
         return self.model.keeps_restart
+
+    @property
+    def seen(self) -> tuple[tuple[datetime, datetime], ...]:
+        return seen_by(self.model)

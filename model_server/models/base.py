@@ -72,6 +72,11 @@ class ForecastModel(Protocol):
         ...
 
 
+def seen_by(model: ForecastModel) -> tuple[tuple[datetime, datetime], ...]:
+    """First and last times, in UTC, of the states that `model` was made from; none where it does not say `seen`."""
+    return getattr(model, "seen", ())
+
+
 @runtime_checkable
 class NatureModel(ForecastModel, Protocol):
     """A model that can also begin a run of its own, which needs a climate that does not drift."""

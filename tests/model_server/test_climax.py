@@ -2,19 +2,19 @@
 
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import torch
 
-from contracts import state
+from contracts import state, times
 from contracts.errors import UserError
 from contracts.state import State, StateSpace
 from model_server import models
-from model_server.forecast import forecast
+from model_server.forecast import forecast, model_of
 from model_server.models import climax
-from model_server.models.base import Batch
+from model_server.models.base import Batch, seen_by
 from model_server.models.climax import memory
 from networks import checkpoint as checkpoints
 from networks.climax import collapsed, stepping
@@ -170,6 +170,26 @@ def test_the_forecast_command_steps_every_member_with_the_weights_of_a_file(expe
     expected = stepped(climax.model_of(made.checkpoint(card), where, [CPU], "", climax.Options()), data)
     for path, member in zip(folder.at(later).background.members(3), expected, strict=True):
         np.testing.assert_array_equal(state.read(path, where, later).data, member)
+
+
+@pytest.mark.parametrize(("first", "last", "refused"), [
+    ("1988-01-01T00", "1989-01-01T00", False), ("1988-01-01T00", "1989-01-01T06", True),
+    ("1989-01-01T12", "1989-01-01T12", True), ("1989-01-01T18", "1990-01-01T00", True),
+    ("1989-01-02T00", "1990-01-01T00", False),
+])
+@pytest.mark.parametrize("more", ["", "spectral_filter = { truncation = 1 }\n"])
+def test_an_experiment_in_times_that_its_weights_have_seen_is_refused(experiment, tmp_path, first, last, refused, more):
+    seen = tuple(datetime.fromisoformat(f"{time}:00:00+00:00") for time in (first, last))
+    elsewhere = (datetime(1980, 1, 1, tzinfo=UTC), datetime(1980, 12, 31, tzinfo=UTC))
+    card = made.card(made.small_space(), seen=(elsewhere, seen))
+    checkpoints.write(tmp_path / "small.safetensors", made.checkpoint(card))
+    settings = experiment(EXPERIMENT.format(checkpoint=tmp_path / "small.safetensors") + more)
+    if not refused:
+        assert seen_by(model_of(settings)) == card.seen
+        return
+    told = f"climax-small.*states of {times.name(seen[0])} to {times.name(seen[1])}.*runs from 1989010106 to 1989010118"
+    with pytest.raises(UserError, match=told):
+        model_of(settings)
 
 
 @pytest.mark.parametrize("command", ["forecast", "serve", "nature"])

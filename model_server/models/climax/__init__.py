@@ -13,7 +13,7 @@ those of another machine, or where others fill the card.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import torch
 
@@ -51,6 +51,7 @@ class ClimaXModel:
     name: str
     time_step: timedelta
     passes: Passes
+    seen: tuple[tuple[datetime, datetime], ...] = ()  # as the card says
     history: int = 1
     keeps_restart: bool = False
 
@@ -82,6 +83,7 @@ def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Seq
         name=f"climax-{card.name}",
         time_step=timedelta(hours=card.network.lead_hours),
         passes=Passes.of(emulators, devices, at_once, options.threads),
+        seen=card.seen,
     )
 
 
