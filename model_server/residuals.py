@@ -22,10 +22,10 @@ from model_server import config, initial, models
 from model_server.chosen import filtered_as
 from model_server.config import ResidualNoise
 from model_server.models import noise
-from model_server.models.base import ForecastModel, advance, begun
+from model_server.models.base import ForecastModel, advance, begun, seen_by
 from networks.data import shards
 from networks.data.shards import Series, ShardFolder
-from networks.unseen import refuse_overlap
+from networks.unseen import refuse_overlap, refuse_seen
 
 log = logging.getLogger("model_server.residuals")
 DAYS = 10  # in a file
@@ -83,7 +83,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def residuals(settings: config.Settings) -> None:
-    """Write the residuals that are not there yet; raises UserError where states of the nature run are missing."""
+    """Write the residuals that are not there yet; raises UserError where states of the nature run are missing,
+    or where the model has seen them."""
     asked = settings.model.noise
     if not isinstance(asked, ResidualNoise):
         raise UserError('[model.noise] method = "none" needs no residuals: set method = "residuals" and its settings')
@@ -91,6 +92,7 @@ def residuals(settings: config.Settings) -> None:
     folder = settings.experiment.in_work(asked.archive)
     refuse_overlap(folder, first, last, settings.experiment)
     bare = models.create(settings.model.name, settings.model.options, settings.space)
+    refuse_seen(bare.name, seen_by(bare), first, last)
     source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), bare,
                             filtered_as(settings, bare))
     step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)

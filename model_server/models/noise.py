@@ -27,10 +27,10 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from model_server.config import Model, ResidualNoise
 from model_server.models.around import Around
-from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart
+from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart, seen_by
 from networks.data.shards import Series, ShardFolder
 from networks.season import YEAR
-from networks.unseen import refuse_overlap
+from networks.unseen import refuse_overlap, refuse_seen
 
 log = logging.getLogger("model_server.noise")
 WHERE = "__noise__"  # in a restart
@@ -149,7 +149,8 @@ def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tupl
 def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experiment: Experiment) -> ForecastModel:
     """The `chosen` model with the noise of `settings`.
 
-    Raises UserError where there is none, or one of another model or of times of the experiment.
+    Raises UserError where there is none, or one of another model, of times of the experiment, or of times
+    that the model has seen.
     """
     folder = experiment.in_work(settings.archive)
     note = Note(folder)
@@ -158,6 +159,7 @@ def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experime
                         "EXPERIMENT.toml makes it")
     note.refuse_other(contents(model, chosen, settings))
     refuse_overlap(folder, *settings.period, experiment)
+    refuse_seen(model.name, seen_by(model), *settings.period)
     series = Series(ShardFolder(folder), model.space, memory_bytes=0)
     step = int(model.time_step.total_seconds())
     index = series.starts(*settings.period, step, settings.segment_steps + settings.blend_steps - 1)

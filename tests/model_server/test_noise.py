@@ -217,6 +217,20 @@ def test_what_does_not_fit_is_refused_in_a_sentence(noisy, work, tmp_path, chang
         advance(model, Batch(when, np.zeros((1, *SPACE.shape), np.float32), (None,), (1,), 1))
 
 
+def test_errors_in_times_that_the_model_has_seen_are_neither_made_nor_added(noisy, monkeypatch):
+    settings = noisy()
+    beside = ((FIRST - 2 * STEP, FIRST - STEP), (LAST + STEP, LAST + STEP))
+    monkeypatch.setattr(Persistence, "seen", beside, raising=False)
+    residuals(settings)
+    model_of(settings)
+    for seen in ((FIRST - STEP, FIRST), (LAST, LAST + STEP)):
+        monkeypatch.setattr(Persistence, "seen", (seen,))
+        told = f"has seen states of {times.name(seen[0])} to {times.name(seen[1])}.*from 1985122400 to 1986010800"
+        for refused in (residuals, model_of):
+            with pytest.raises(UserError, match=told):
+                refused(settings)
+
+
 def test_a_complete_archive_needs_no_states_any_more(noisy, work, monkeypatch, caplog):
     settings = noisy()
     monkeypatch.setattr(NatureFolder, "state", lambda self, time: work / "gone.nc")
