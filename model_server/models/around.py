@@ -1,7 +1,9 @@
 """A forecast model around another one, which it is in all but its step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from contracts.state import StateSpace
 from model_server.models.base import ForecastModel, seen_by
@@ -36,3 +38,7 @@ class Around:
     @property
     def seen(self) -> tuple[tuple[datetime, datetime], ...]:
         return seen_by(self.model)
+
+    @property
+    def identity(self) -> Mapping[str, Any] | None:
+        return getattr(self.model, "identity", None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,6 +75,15 @@ class ForecastModel(Protocol):
 def seen_by(model: ForecastModel) -> tuple[tuple[datetime, datetime], ...]:
     """First and last times, in UTC, of the states that `model` was made from; none where it does not say `seen`."""
     return getattr(model, "seen", ())
+
+
+def identity_of(model: ForecastModel, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the steps of `model` follow from beside its name and filter, such as its weights.
+
+    The `options` that it was made with where it does not say `identity`.
+    """
+    said = getattr(model, "identity", None)
+    return options if said is None else said
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from model_server.config import Model, ResidualNoise
 from model_server.models.around import Around
-from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart, seen_by
+from model_server.models.base import NOISE_STREAM, Batch, ForecastModel, Restart, identity_of, seen_by
 from networks.data.shards import Series, ShardFolder
 from networks.season import YEAR
 from networks.unseen import refuse_overlap, refuse_seen
@@ -170,7 +170,8 @@ def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experime
 def contents(model: ForecastModel, chosen: Model, settings: ResidualNoise) -> dict[str, object]:
     """What an archive holds: whose residuals, over what, from where."""
     first, last = settings.period
-    return {"model": model.name, "spectral_filter": msgspec.to_builtins(chosen.spectral_filter),
+    return {"model": model.name, "identity": msgspec.to_builtins(identity_of(model, chosen.options)),
+            "spectral_filter": msgspec.to_builtins(chosen.spectral_filter),
             "step_hours": model.time_step.total_seconds() / HOUR, "nature": settings.nature,
             "first": times.name(first), "last": times.name(last)}
 
@@ -194,7 +195,8 @@ class Note:
             partial.write_text(json.dumps({**held, "complete": complete}, indent=1) + "\n")
 
     def refuse_other(self, asked: dict[str, object]) -> None:
-        """Raises UserError where something else than `asked` is held there."""
+        """Raises UserError where something else than `asked` is held there; what a note of before does not tell counts
+        as agreeing."""
         found = {**asked, **self._read()}
         for name, value in asked.items():
             if found[name] != value:

@@ -14,7 +14,7 @@ from contracts.state import State, StateSpace
 from model_server import models
 from model_server.forecast import forecast, model_of
 from model_server.models import climax
-from model_server.models.base import Batch, seen_by
+from model_server.models.base import Batch, identity_of, seen_by
 from model_server.models.climax import memory
 from networks import checkpoint as checkpoints
 from networks.climax import collapsed, stepping
@@ -190,6 +190,19 @@ def test_an_experiment_in_times_that_its_weights_have_seen_is_refused(experiment
     told = f"climax-small.*states of {times.name(seen[0])} to {times.name(seen[1])}.*runs from 1989010106 to 1989010118"
     with pytest.raises(UserError, match=told):
         model_of(settings)
+
+
+def test_a_model_is_known_by_its_weights_and_precision_not_by_where_they_lie(tmp_path):
+    where = made.small_space()
+
+    def identity(name: str, seed: int = 0, **options: object):
+        checkpoints.write(tmp_path / name, made.checkpoint(made.card(where), seed))
+        options |= {"checkpoint": str(tmp_path / name)}
+        return identity_of(models.create("climax", options, where), options)
+
+    first = identity("a.safetensors")
+    assert identity("b.safetensors", at_once=2, device="cpu") == first
+    assert identity("a.safetensors", seed=1) != first != identity("b.safetensors", precision="bfloat16")
 
 
 @pytest.mark.parametrize("command", ["forecast", "serve", "nature"])

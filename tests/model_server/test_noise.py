@@ -1,5 +1,6 @@
 """Model error with memory: the archive by its definition, segments one after the other, and the laws of any noise."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -215,6 +216,28 @@ def test_what_does_not_fit_is_refused_in_a_sentence(noisy, work, tmp_path, chang
         model = model_of(settings)
         when = settings.experiment.times()[0]
         advance(model, Batch(when, np.zeros((1, *SPACE.shape), np.float32), (None,), (1,), 1))
+
+
+def test_residuals_of_other_options_or_weights_of_the_same_name_are_refused_and_a_note_of_before_is_read(
+        noisy, work, tmp_path, monkeypatch):
+    noisy("inertia")
+    path = tmp_path / "e.toml"
+    settings, text = config.load(path), path.read_text()
+    path.write_text(text.replace("batch = 4", "batch = 4\noptions = { share = 0.25 }"))
+    with pytest.raises(UserError, match=r"holds residuals with identity = {}, asked for {'share': 0.25}"):
+        model_of(config.load(path))
+    with pytest.raises(UserError, match=r"holds residuals with identity = {}, asked for {'share': 0.25}"):
+        residuals(config.load(path))
+    monkeypatch.setattr(type(model_of(settings).model), "identity", {"weights": "abc"}, raising=False)
+    with pytest.raises(UserError, match=r"holds residuals with identity = {}, asked for {'weights': 'abc'}"):
+        model_of(settings)
+    note = noise.Note(work / "inertia").path
+    held = json.loads(note.read_text())
+    try:
+        note.write_text(json.dumps({name: value for name, value in held.items() if name != "identity"}))
+        model_of(settings)
+    finally:
+        note.write_text(json.dumps(held))
 
 
 def test_errors_in_times_that_the_model_has_seen_are_neither_made_nor_added(noisy, monkeypatch):

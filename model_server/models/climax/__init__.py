@@ -11,7 +11,7 @@ those of another machine, or where others fill the card.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,6 +52,7 @@ class ClimaXModel:
     time_step: timedelta
     passes: Passes
     seen: tuple[tuple[datetime, datetime], ...] = ()  # as the card says
+    identity: Mapping[str, str] | None = None  # the weights and what they are multiplied in
     history: int = 1
     keeps_restart: bool = False
 
@@ -84,6 +85,7 @@ def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Seq
         time_step=timedelta(hours=card.network.lead_hours),
         passes=Passes.of(emulators, devices, at_once, options.threads),
         seen=card.seen,
+        identity={"weights": card.sha256, "precision": options.precision},
     )
 
 
