@@ -14,7 +14,8 @@ negative is zero.
 import json
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -121,18 +122,31 @@ class Noisy(Around):
 
     def _places(self, batch: Batch) -> list[Where]:
         """Where each member stands in this step; who begins or has done a segment is given another."""
-        blend, days = self.segments.blend, self.settings.season_days
-        into_the_day = blend * self.time_step % timedelta(days=1)
-        near, blended = (self.segments.near(time, days) for time in (batch.time, batch.time - into_the_day))
+        near = cache(self._near)
         places = []
         for random, kept in zip(batch.generators(NOISE_STREAM), batch.restart, strict=True):
             if not kept or WHERE not in kept:  # the steps of blending count as done, so its hour is that of their end
-                drawn = int(random.choice(blended))
-                places.append(Where(drawn, drawn, blend))
+                drawn = int(random.choice(near(batch.time - self._into_the_day)))
+                places.append(Where(drawn, drawn, self.segments.blend))
                 continue
-            drawn, where = int(random.choice(near)), Where(*map(int, kept[WHERE]))
-            places.append(Where(where.present, drawn, 0) if where.step == self.segments.length else where)
+            where = Where(*map(int, kept[WHERE]))
+            if where.step == self.segments.length:
+                where = Where(where.present, int(random.choice(near(batch.time))), 0)
+            places.append(where)
         return places
+
+    def refuse_gaps(self, first: datetime, last: datetime) -> None:
+        """Raises UserError where a member could begin no segment at some step from `first` to `last`."""
+        for time in times.every(first, last, self.time_step):
+            for begin in dict.fromkeys((time, time - self._into_the_day)):
+                self._near(begin)
+
+    def _near(self, time: datetime) -> np.ndarray:
+        return self.segments.near(time, self.settings.season_days)
+
+    @property
+    def _into_the_day(self) -> timedelta:
+        return self.segments.blend * self.time_step % timedelta(days=1)
 
 
 def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tuple[np.ndarray, int]:
@@ -149,8 +163,8 @@ def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tupl
 def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experiment: Experiment) -> ForecastModel:
     """The `chosen` model with the noise of `settings`.
 
-    Raises UserError where there is none, or one of another model, of times of the experiment, or of times
-    that the model has seen.
+    Raises UserError where there is none, or one of another model, of times of the experiment, of times
+    that the model has seen, or without segments for some step of the experiment.
     """
     folder = experiment.in_work(settings.archive)
     note = Note(folder)
@@ -164,7 +178,9 @@ def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experime
     step = int(model.time_step.total_seconds())
     index = series.starts(*settings.period, step, settings.segment_steps + settings.blend_steps - 1)
     segments = Segments(series, series.seconds[index[:, 0]], index, settings.blend_steps)
-    return cast(ForecastModel, Noisy(model, segments, settings, humidity.humid(model.space)))
+    noisy = Noisy(model, segments, settings, humidity.humid(model.space))
+    noisy.refuse_gaps(experiment.start.astimezone(UTC), experiment.end.astimezone(UTC))
+    return cast(ForecastModel, noisy)
 
 
 def contents(model: ForecastModel, chosen: Model, settings: ResidualNoise) -> dict[str, object]:

@@ -218,6 +218,39 @@ def test_what_does_not_fit_is_refused_in_a_sentence(noisy, work, tmp_path, chang
         advance(model, Batch(when, np.zeros((1, *SPACE.shape), np.float32), (None,), (1,), 1))
 
 
+def test_a_gap_in_the_archive_is_told_before_the_experiment_that_comes_to_it_begins(noisy, tmp_path):
+    noisy()
+    path = tmp_path / "e.toml"
+    whole = path.read_text()
+    for end, said in (("1989-01-08T00", None), ("1989-01-20T00", "no 6 residuals one after the other that begin at")):
+        path.write_text(whole.replace("end = 1989-01-01T12", f"end = {end}"))
+        if said is None:
+            model_of(config.load(path))
+            continue
+        with pytest.raises(UserError, match=said):
+            model_of(config.load(path))
+
+
+def test_a_member_within_its_segment_needs_no_other_whoever_is_beside_it(noisy, work):
+    """In June the archive has no segment; a draw follows from (seed, time, member) alone."""
+    model, summer = model_of(noisy()), datetime(1989, 6, 1, tzinfo=UTC)
+    begin = model.segments.begin
+
+    def places(when: datetime, *done: int, numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
+        kept = tuple({noise.WHERE: np.array([begin[0], begin[number], steps], np.int64)}
+                     for number, steps in zip(numbers, done, strict=True))
+        batch = Batch(when, np.zeros((len(done), *SPACE.shape), np.float32), kept, numbers, 1)
+        return [tuple(restart[noise.WHERE]) for restart in advance(model, batch).restart]
+
+    assert places(summer, 1, LENGTH - 1, numbers=(1, 2)) == [(begin[0], begin[1], 2), (begin[0], begin[2], LENGTH)]
+    with pytest.raises(UserError, match="of the season of 1989060100"):
+        places(summer, 1, LENGTH, numbers=(1, 2))
+    alone = places(START, LENGTH, numbers=(2,))
+    assert places(START, 1, LENGTH, LENGTH, numbers=(1, 2, 3))[1:2] == alone
+    random = Batch(START, np.zeros((1, 1)), (None,), (2,), 1).generators(NOISE_STREAM)[0]
+    assert alone == [(begin[2], random.choice(model.segments.near(START, DAYS)), 1)]
+
+
 def test_residuals_of_other_options_or_weights_of_the_same_name_are_refused_and_a_note_of_before_is_read(
         noisy, work, tmp_path, monkeypatch):
     noisy("inertia")
