@@ -49,6 +49,7 @@ load_experiment() {
     local machine=$CHECKOUT/run/machines/$MACHINE.sh
     [[ $MACHINE == */* ]] && machine=$MACHINE
     [[ -f $machine ]] || die "no machine file $machine: expected one of $(cd "$CHECKOUT/run/machines" && echo *.sh)"
+    unset -f launch  # of an experiment that was loaded before: its machine may be another
     # shellcheck source=/dev/null
     source "$machine"
     declare -F launch >/dev/null || die "$machine: defines no function launch; run/README.md says what it is asked for"

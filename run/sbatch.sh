@@ -6,6 +6,8 @@
 #     sbatch -p cpu -N 2 -n 128 : -p gpu -n 1 --gpus=1 --time=04:00:00 run/sbatch.sh EXPERIMENT.toml
 #
 # The second line asks for two parts (a heterogeneous job): the analysis has the first, the forecast the second.
+# Each task is a rank of the analysis and is asked for with one processor here.  An experiment with `[analysis] threads`
+# = N above 1 needs N of each: -c N, or `#SBATCH --cpus-per-task=N` below, in the analysis' part where there are two.
 # --prepare makes the nature run and the first ensemble before.  Three minutes before its time is over (USR1) the job
 # finishes the steps in hand and goes back into the queue; then, and after the failure of a node, it goes on where it
 # stopped, with the same bits.  scancel ends it for good; submitted again it goes on.
