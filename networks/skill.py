@@ -7,10 +7,15 @@ global mean of a field leaves the range between the 1st and the 99th percentile 
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
 from contracts import program
 from contracts.errors import UserError
+from networks import card as cards
+from networks.checkpoint import card_path
 from networks.training import config
+from networks.unseen import refuse_seen
 
 log = logging.getLogger("networks.skill")
 
@@ -33,8 +38,16 @@ def main(arguments: Sequence[str]) -> None:
     if settings.test is None:
         raise UserError(f"{options.experiment}: [training] names no test_start and test_end; add a period that is in "
                         "neither training nor validation")
+    refuse_seen(settings.weights, seen_by(settings.weights), *settings.test)
     try:
         from networks.training import skill
     except ModuleNotFoundError as error:
         raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
     print(skill.report(settings, options.free_days))
+
+
+def seen_by(weights: Path) -> tuple[tuple[datetime, datetime], ...]:
+    """Times that finished weights, and those that they began with, have seen; UserError where there are no weights."""
+    if not weights.exists():
+        raise UserError(f"{weights}: no such file; python -m networks train, with the same experiment file, makes it")
+    return cards.read(card_path(weights), weights).seen

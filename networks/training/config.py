@@ -162,6 +162,11 @@ class Settings(config.Section, frozen=True):
         """Where the training keeps itself, its curves and its weights."""
         return self.experiment.folder.folder / "training"
 
+    @property
+    def weights(self) -> Path:
+        """The best weights so far, their card beside them."""
+        return self.folder / f"{self.experiment.name}.safetensors"
+
 
 def _utc(**when: datetime) -> None:
     for name, time in when.items():

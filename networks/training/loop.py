@@ -46,7 +46,7 @@ def train(settings: Settings) -> Path:
     """Train to the end from wherever it stands; returns the path of the weights."""
     trainer = prepared(settings)
     training = fresh(trainer)
-    where, weights = settings.folder / "state.pt", settings.folder / f"{settings.experiment.name}.safetensors"
+    where, weights = settings.folder / "state.pt", settings.weights
     if state.resume(where, training, settings):
         log.info("%s: goes on at phase %d epoch %d step %d", where, training.place.phase + 1,
                  training.place.epoch + 1, training.place.step)

@@ -50,8 +50,7 @@ def report(settings: Settings, free_days: int) -> str:
         raise UserError(f"[state] has no {' and no '.join(sorted(missing))}, whose global means tell how far the free "
                         "run drifts; score weights of a state that has them")
     data = loop.data_of(settings)
-    path = settings.folder / f"{settings.experiment.name}.safetensors"
-    step = passes.steps_of(passes.emulator_of(path, settings.space))
+    step = passes.steps_of(passes.emulator_of(settings.weights, settings.space))
     assert settings.test is not None
     test = validation.of(data.series, settings, data.statistics, settings.test)
     scores = [*test.scores(step, CPU), *test.references()]

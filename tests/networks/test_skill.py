@@ -1,10 +1,14 @@
 """Skill of finished weights: the test period apart, drift against its definition, the command from its door."""
 
+from datetime import datetime
+
+import msgspec
 import numpy as np
 import pytest
 
+from contracts import times
 from contracts.errors import UserError
-from networks import skill, train
+from networks import card, skill, train
 from networks.training import config, loop, validation
 from networks.training import skill as scored
 from networks.training.skill import FreeRun
@@ -81,6 +85,34 @@ def test_the_table_names_what_is_below_persistence():
     scores = [Score(6, "temperature_500", kind, rmse, acc)
               for kind, rmse, acc in (("forecast", 0.3, 0.9), ("persistence", 1.0, 0.5), ("climatology", 2.0, 0.0))]
     assert scored.table(scores)[-1] == "| temperature_500 | 6 | 0.3 | 1 | 2 | 70% | 0.900 |"
+
+
+@pytest.mark.parametrize(("first", "last", "refused"), [
+    ("1990-01-01T00", "1990-01-12T00", True), ("1990-01-16T18", "1990-01-20T00", True),
+    ("1990-01-01T00", "1990-01-11T18", False), ("1990-01-17T00", "1990-02-01T00", False),
+])
+def test_a_test_in_times_that_the_first_weights_have_seen_is_refused(trained, monkeypatch, first, last, refused):
+    """The card of weights that were trained on names them."""
+    seen = tuple(datetime.fromisoformat(f"{time}:00:00+00:00") for time in (first, last))
+    settings = config.load(trained)
+    place = settings.weights.with_suffix(".toml")
+    before = place.read_text()
+    place.write_text(card.to_toml(msgspec.structs.replace(card.read(place, place), seen=(seen,))))
+    monkeypatch.setattr(loop, "data_of", lambda settings: pytest.fail("read shards"))
+    try:
+        told = f"small.safetensors: has seen states of {times.name(seen[0])}.*from 1990011200 to 1990011618"
+        with pytest.raises(UserError if refused else pytest.fail.Exception, match=told if refused else "read shards"):
+            skill.main([str(trained)])
+    finally:
+        place.write_text(before)
+
+
+def test_weights_that_are_not_there_are_told_before_any_shard_is_read(trained, monkeypatch):
+    other = trained.with_name("never.toml")
+    other.write_text(trained.read_text().replace('name = "small"', 'name = "never"'))
+    monkeypatch.setattr(loop, "data_of", lambda settings: pytest.fail("read shards"))
+    with pytest.raises(UserError, match=r"never.safetensors: no such file; python -m networks train"):
+        skill.main([str(other)])
 
 
 def test_an_experiment_without_a_test_period_is_refused(trained):
