@@ -95,14 +95,15 @@ def main(arguments: Sequence[str]) -> None:
 
 def collect(settings: Settings, space: StateSpace) -> dict[int, Skill]:
     """By lead in hours, over all times; raises UserError where there is no truth or no forecast with members."""
-    if not settings.verify.truth:
-        raise UserError("[verify] truth: skill and spread need one, such as \"nature/%Y%m%d%H.nc\"")
+    pattern = settings.verify.truth
+    if not pattern:
+        raise UserError('[verify] truth names none, and error and ranks need one; set it, such as "nature/%Y%m%d%H.nc"')
     weights = scores.region_weights(space.grid, settings.verify.regions)
     found: dict[int, Skill] = {}
     for start in settings.experiment.times():
         for lead, folder in _forecasts(settings, start):
-            truth = settings.truth(start + timedelta(hours=lead))
-            if truth is None or not truth.exists():
+            truth = settings.experiment.file(pattern, start + timedelta(hours=lead))
+            if not truth.exists():
                 log.warning("%s: no such file; what was forecast for it is passed over", truth)
                 continue
             one = _score(settings, space, folder, truth, start + timedelta(hours=lead), weights)

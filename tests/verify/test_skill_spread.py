@@ -116,3 +116,11 @@ def test_forecasts_without_truth_or_members_are_passed_over_and_none_at_all_is_s
         skill_spread.collect(settings, space)
     with pytest.raises(UserError, match="--channels: the states have no ozone; they have"):
         skill_spread.main([str(tmp_path / "far.toml"), "--channels", "ozone"])
+
+
+def test_an_experiment_without_a_truth_is_told_what_to_set(made, tmp_path, caplog):
+    path = tmp_path / "far.toml"
+    path.write_text(TEXT.replace('truth = "truth/%Y%m%d%H.nc"\n', ""))
+    with pytest.raises(UserError, match=r'\[verify\] truth names none.*set it, such as "nature/%Y%m%d%H.nc"'):
+        skill_spread.main([str(path)])
+    assert not caplog.text
