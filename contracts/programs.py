@@ -45,7 +45,7 @@ PROGRAMS = {
         makes="analysis", free=("analysis.threads", "analysis.memory_gb"), mpi=True, threads="analysis.threads",
         carries=("inflation.nc", "relaxation_alpha.nc")),
     "neural_da.analysis": Program(
-        "neural_da.config:Settings", ("neural", "background_check"), makes="analysis",
+        "neural_da.config:load", ("neural", "background_check"), makes="analysis",
         free=("neural.threads", "neural.memory_gb"), threads="neural.threads", carries=("carried.nc",)),
     "model_server.forecast": Program("model_server.validation:validate", ("model",), makes="forecast",
                                      free=("model.batch",)),

@@ -21,7 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
-from contracts import config, frozen, launcher, paths, program, static, times
+from contracts import frozen, launcher, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse, read_observations
 from contracts.errors import UserError
 from contracts.follow import Follower
@@ -30,7 +30,7 @@ from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
 from neural_da import check, files, memory, observe
-from neural_da.config import Settings
+from neural_da.config import Settings, load
 from neural_da.draws import Draws
 from neural_da.method import Analysed, Method
 from neural_da.observe import Compared
@@ -57,10 +57,8 @@ class Analyst:
 
     @cached_property
     def method(self) -> Method:
-        """Raises UserError where its files, or what the experiment leaves it, do not fit."""
-        method = self.settings.neural.prepared(self.settings.experiment, self.space)
-        self.settings.refuse_unmet(method.needs)
-        return method
+        """Raises UserError where its files do not fit."""
+        return self.settings.neural.prepared(self.settings.experiment, self.space)
 
     def at(self, time: datetime, members: np.ndarray | None = None, rest: bool = False) -> None:
         """Make the analysis of `time` and keep its log: of `members` (m,) alone, or of the `rest`, where that is asked.
@@ -82,7 +80,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
     with phase("read"):
         table, source = read_observations(experiment, time)
         memory.expect(settings, space, method, len(table))
-        given = files.read(settings, space, method.needs, time)
+        given = files.read(settings, space, settings.neural.needs, time)
     with phase("H(x)"):
         compared = observe.compare(settings, space, analyst.static, table, given.background, given.slots, time)
     with phase("analysis"):
@@ -128,7 +126,7 @@ def main(arguments: Sequence[str]) -> None:
                    "Make the analysis of a time from its background and observations with the method of [neural].",
                    "python -m neural_da.analysis run/experiments/neural/three_d_var.toml 1992010106",
                    _add_members)
-    settings = config.load(chosen.experiment, Settings)
+    settings = load(chosen.experiment)
     experiment, analyst = settings.experiment, Analyst(settings)
     if chosen.follow:
         if chosen.members or chosen.rest:

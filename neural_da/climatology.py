@@ -16,22 +16,21 @@ of the members is that of the distribution and not of k draws.  No background en
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from contracts import times
-from contracts.config import Experiment, Positive
+from contracts.config import Experiment
 from contracts.state import StateSpace
 from networks import unseen
 from networks.climate import file
 from networks.climate.gaussian import Climate
 from neural_da import minimise
 from neural_da.draws import STATES, Draws
-from neural_da.method import Analysed, MethodSettings, Needs
+from neural_da.method import Analysed
+from neural_da.methods import Climatology
 from neural_da.problem import Problem, Tangent, Term
 from neural_da.side_by_side import in_groups, stacked
 
@@ -39,20 +38,13 @@ log = logging.getLogger("neural_da.climatology")
 _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 
-class Climatology(MethodSettings, frozen=True, tag="climatology"):
-    """[neural] method = "climatology"."""
-
-    prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
-    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02  # of the residual, in units of the first one
-    iterations: Positive = 300  # of conjugate gradients, at most
-    precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
-
-    def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
-        path = experiment.file(self.prior, experiment.start)
-        climate = file.read(path, space)
-        first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))
-        unseen.refuse_overlap(path, first, last, experiment)
-        return Prepared(self, climate.astype(np.dtype(self.precision).type))
+def prepared(settings: Climatology, experiment: Experiment, space: StateSpace) -> "Prepared":
+    """The method for states of `space`; raises UserError where its prior does not fit the experiment."""
+    path = experiment.file(settings.prior, experiment.start)
+    climate = file.read(path, space)
+    first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))
+    unseen.refuse_overlap(path, first, last, experiment)
+    return Prepared(settings, climate.astype(np.dtype(settings.precision).type))
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,6 @@ class Prepared:
 
     settings: Climatology
     prior: Climate
-    needs: Needs = Needs()
 
     def memory(self, nobs: int) -> float:
         """The modes, the mean of the noise, H' twice, and for each member in hand a few states and vectors."""

@@ -33,9 +33,10 @@ def expect(settings: Settings, space: StateSpace, method: Method, nobs: int) -> 
 def estimate(settings: Settings, space: StateSpace, method: Method, nobs: int) -> float:
     """Bytes at the peak."""
     k, state = settings.experiment.members, 4.0 * len(space.channels) * space.grid.size
-    slots = len(settings.slots.around) if method.needs.slots and settings.slots else 0
-    ensembles = 2 + slots + method.needs.earlier_analyses
-    return (_PROGRAM + ensembles * k * state + len(method.needs.lagged_forecasts) * state
+    needs = settings.neural.needs
+    slots = len(settings.slots.around) if needs.slots and settings.slots else 0
+    ensembles = 2 + slots + needs.earlier_analyses
+    return (_PROGRAM + ensembles * k * state + len(needs.lagged_forecasts) * state
             + nobs * (4 * 8.0 * k + _ROW + _ENTRIES) + method.memory(nobs))
 
 

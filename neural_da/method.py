@@ -1,18 +1,19 @@
 """The seam: a problem goes in, analysed members come out.
 
+    settings.needs -> Needs                                  looked at with the settings
     settings.prepared(experiment, space) -> Method           once: files read, dates and sizes checked
     Method.analyse(problem, draws) -> Analysed               for each time
 
 A method is one file with a settings struct, tagged by `[neural] method`, and what that prepares.  It knows nothing of
-files or of other programs.  What it is given beside background and observations it says by `needs`; what it learns
-for the next time it returns as carried numbers.  A member's analysis has the same bits whichever members are analysed
-beside it, and fields and carried numbers depend on none of that.
+files or of other programs.  What it is given beside background and observations its settings say by `needs`, before
+anything is made; what it learns for the next time it returns as carried numbers.  A member's analysis has the same
+bits whichever members are analysed beside it, and fields and carried numbers depend on none of that.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 import numpy as np
@@ -20,7 +21,9 @@ import numpy as np
 from contracts.config import Experiment, NotNegativeFloat, Positive, PositiveFloat, Section
 from contracts.state import StateSpace
 from neural_da.draws import Draws
-from neural_da.problem import Problem
+
+if TYPE_CHECKING:
+    from neural_da.problem import Problem  # with torch, which settings do without
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,7 @@ class Analysed:
 class Method(Protocol):
     """What a method's settings prepare."""
 
-    @property
-    def needs(self) -> Needs: ...
-
-    def analyse(self, problem: Problem, draws: Draws) -> Analysed:
+    def analyse(self, problem: "Problem", draws: Draws) -> Analysed:
         """Raises UserError where there is no analysis."""
         ...
 
@@ -69,6 +69,10 @@ class MethodSettings(Section, frozen=True, tag_field="method"):
     max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse
     memory_gb: PositiveFloat | None = None  # an analysis that needs more is refused
+
+    @property
+    def needs(self) -> Needs:
+        return Needs()
 
     def prepared(self, experiment: Experiment, space: StateSpace) -> Method:
         """The method for states of `space`; raises UserError where its files do not fit the experiment."""

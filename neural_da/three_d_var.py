@@ -16,20 +16,19 @@ G^T, and the mean of all members' analyses the analysis of their mean.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.config import Experiment, Positive
+from contracts.config import Experiment
 from contracts.state import StateSpace
 from networks.latent import card
 from networks.latent.operator import Operator
 from neural_da import minimise
 from neural_da.draws import Draws
-from neural_da.method import Analysed, MethodSettings, Needs, PositiveFloat
+from neural_da.method import Analysed
+from neural_da.methods import ThreeDVar
 from neural_da.minimise import Solution
 from neural_da.problem import Problem, Tangent
 from neural_da.side_by_side import each_member, stacked
@@ -37,19 +36,10 @@ from neural_da.side_by_side import each_member, stacked
 log = logging.getLogger("neural_da.three_d_var")
 
 
-class ThreeDVar(MethodSettings, frozen=True, tag="three_d_var"):
-    """[neural] method = "three_d_var"."""
-
-    latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
-    factor: PositiveFloat = 2.0  # lambda: background errors in units of those that the latent was fitted from
-    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01  # of the gradient, in units of the first one
-    iterations: Positive = 100  # of conjugate gradients in a step, at most
-    steps: Positive = 1  # of Gauss-Newton: H is made linear so many times
-    precision: Literal["float32", "float64"] = "float32"  # of the iterations; H(x) is in double precision
-
-    def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
-        latent = card.read(experiment.file(self.latent, experiment.start), space, experiment)
-        return Prepared(self, Operator.of(latent, dtype=getattr(torch, self.precision)))
+def prepared(settings: ThreeDVar, experiment: Experiment, space: StateSpace) -> "Prepared":
+    """The method for states of `space`; raises UserError where its latent does not fit the experiment."""
+    latent = card.read(experiment.file(settings.latent, experiment.start), space, experiment)
+    return Prepared(settings, Operator.of(latent, dtype=getattr(torch, settings.precision)))
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,6 @@ class Prepared:
 
     settings: ThreeDVar
     latent: Operator
-    needs: Needs = Needs()
 
     @property
     def deviation(self) -> Tensor:

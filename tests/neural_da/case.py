@@ -40,10 +40,11 @@ def write_latent(path: Path) -> None:
                            weights="made", weights_sha256=""), command="made", source="made"))
 
 
-def program(*arguments: object, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
-    """`python -m neural_da.analysis …` in a process of its own, with further packages at `path`."""
+def program(*arguments: object, path: Path | None = None, module: str = "neural_da.analysis",
+            **environment: str) -> subprocess.CompletedProcess:
+    """`python -m neural_da.analysis …`, or another module, in a process of its own, with further packages at `path`."""
     places = os.pathsep.join(map(str, filter(None, (CHECKOUT, path))))
     settings = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTHONPATH=places) | environment
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PMI_", "WORK"))}
-    return subprocess.run([sys.executable, "-m", "neural_da.analysis", *map(str, arguments)], cwd=CHECKOUT, text=True,
+    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], cwd=CHECKOUT, text=True,
                           env=inherited | settings, capture_output=True, timeout=120, check=False)

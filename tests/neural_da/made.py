@@ -10,8 +10,9 @@ from contracts.variables import Quantity
 from networks.latent import eof
 from networks.latent.operator import Operator
 from neural_da.draws import Draws
+from neural_da.methods import ThreeDVar
 from neural_da.problem import Problem, Term
-from neural_da.three_d_var import Prepared, ThreeDVar
+from neural_da.three_d_var import Prepared
 from obsoperator import Forward, tensors
 from tests import builders
 from tests.builders import CLIMATE, TIME

@@ -13,8 +13,9 @@ from contracts.variables import Quantity
 from networks.climate import file
 from networks.climate.gaussian import Climate
 from neural_da import minimise
-from neural_da.climatology import Climatology, Drawn, Observed, Prepared
+from neural_da.climatology import Drawn, Observed, Prepared
 from neural_da.draws import Draws
+from neural_da.methods import Climatology
 from neural_da.problem import Problem, Term
 from obsoperator import Forward, tensors
 from tests import builders

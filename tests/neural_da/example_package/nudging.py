@@ -19,14 +19,17 @@ class Nudging(MethodSettings, frozen=True, tag="nudging"):
     strength: float = 0.5
     analyses: int = 1  # of times before
 
+    @property
+    def needs(self) -> Needs:
+        return Needs(slots=True, earlier_analyses=self.analyses, carried={"times": 0.0, "early": 0.0})
+
     def prepared(self, experiment: Experiment, space: StateSpace) -> "Prepared":
-        return Prepared(self.strength, self.analyses)
+        return Prepared(self.strength)
 
 
 class Prepared:
-    def __init__(self, strength: float, analyses: int):
+    def __init__(self, strength: float):
         self.strength = strength
-        self.needs = Needs(slots=True, earlier_analyses=analyses, carried={"times": 0.0, "early": 0.0})
 
     def memory(self, nobs: int) -> float:
         return 0.0

@@ -1,0 +1,70 @@
+"""The methods by name: the settings of those that come with the code, and of installed ones.
+
+Every program that looks at an experiment file imports this module, so that nothing heavy stands in it: what a method
+prepares, and torch with it, is imported when it is prepared.  A method of another package comes by an entry point that
+names its settings struct, in its setup.cfg:
+
+    [options.entry_points]
+    neural_da.methods =
+        mine = mypackage.mymethod:Settings
+"""
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts.config import Experiment, Positive, PositiveFloat
+from contracts.state import StateSpace
+from neural_da.method import Method, MethodSettings
+
+GROUP = "neural_da.methods"
+
+
+class OfThisRoom(MethodSettings, frozen=True):
+    """Settings whose method stands in the module of its name."""
+
+    def prepared(self, experiment: Experiment, space: StateSpace) -> Method:
+        return import_module(f"neural_da.{self.__struct_config__.tag}").prepared(self, experiment, space)
+
+
+class ThreeDVar(OfThisRoom, frozen=True, tag="three_d_var"):
+    """[neural] method = "three_d_var"."""
+
+    latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
+    factor: PositiveFloat = 2.0  # lambda: background errors in units of those that the latent was fitted from
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01  # of the gradient, in units of the first one
+    iterations: Positive = 100  # of conjugate gradients in a step, at most
+    steps: Positive = 1  # of Gauss-Newton: H is made linear so many times
+    precision: Literal["float32", "float64"] = "float32"  # of the iterations; H(x) is in double precision
+
+
+class Climatology(OfThisRoom, frozen=True, tag="climatology"):
+    """[neural] method = "climatology"."""
+
+    prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02  # of the residual, in units of the first one
+    iterations: Positive = 300  # of conjugate gradients, at most
+    precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
+
+
+def every() -> tuple[type[MethodSettings], ...]:
+    """Settings of all methods: ours and those of installed packages."""
+    return (ThreeDVar, Climatology, *(_loaded(point) for point in entry_points(group=GROUP)))
+
+
+def _loaded(point: EntryPoint) -> type[MethodSettings]:
+    """The settings of an installed method; of one that cannot be imported a struct that says so where it is chosen,
+    and nowhere else."""
+    try:
+        return point.load()
+    except Exception as error:  # whatever a package does when it is imported
+        sentence = (f"{point.value}: the method {point.name} cannot be looked at ({error}); mend or remove the package "
+                    "that brings it")
+
+    class Broken(MethodSettings, frozen=True, tag=point.name, forbid_unknown_fields=False):
+        def __post_init__(self):
+            raise ValueError(sentence)
+
+    return Broken
