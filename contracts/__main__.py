@@ -59,13 +59,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _tell(settings: Settings, document: Mapping[str, Any], text: str, chosen: argparse.Namespace) -> None:
-    """Print what a shell evaluates; keep the file before, where that is asked for."""
+    """Print what a shell evaluates; keep the file before, where that is asked for and it is valid."""
+    version = f"{netcdf.version()}, {chosen.freeze}"
+    to_keep = chosen.freeze is not None and not frozen.is_kept(text, settings.experiment, version)
+    if to_keep:
+        validation.validate(chosen.experiment, document, settings.run)
     variables = shell_variables(settings, document)
-    if chosen.freeze is not None:
-        version = f"{netcdf.version()}, {chosen.freeze}"
-        if not frozen.is_kept(text, settings.experiment, version):
-            validation.validate(chosen.experiment, document, settings.run)
-            frozen.freeze(text, settings.experiment, settings.run, version)
+    if to_keep:
+        frozen.freeze(text, settings.experiment, settings.run, version)
     for name, value in variables.items():
         print(f"{name}={shlex.quote(value)}")
 
