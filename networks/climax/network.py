@@ -258,7 +258,3 @@ def sinusoids(places: Tensor, width: int) -> Tensor:
     rates = 10_000.0 ** (-torch.arange(width // 2, dtype=torch.float64) / (width / 2))
     angles = places[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-def parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
