@@ -14,13 +14,12 @@ Another package brings its own by an entry point, in its setup.cfg:
         mine = mypackage.mynetwork
 """
 
-import importlib
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from contracts import brought
 from contracts.config import Section
 from contracts.errors import UserError
 
@@ -31,12 +30,7 @@ DEFAULT = "climax"  # of an experiment file that names none
 
 def module(kind: str) -> ModuleType:
     """The module of a kind, which imports no torch by itself; raises UserError where none is known by that name."""
-    if kind in KINDS:
-        return importlib.import_module(KINDS[kind])
-    brought = {point.name: point for point in entry_points(group=GROUP)}
-    if kind not in brought:
-        raise UserError(f"unknown kind of network {kind!r}; known: {', '.join(sorted({*KINDS, *brought}))}")
-    return brought[kind].load()
+    return brought.module(kind, KINDS, GROUP, "kind of network")
 
 
 def settings(table: dict[str, Any]) -> Section:

@@ -8,15 +8,14 @@ returns a `ForecastModel`.  Another package brings its own by an entry point, in
         mymodel = mypackage.mymodel
 """
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from contracts import brought
 from contracts.config import Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
@@ -69,12 +68,7 @@ def _installed(name: str) -> Iterator[None]:
 
 
 def _module(name: str) -> ModuleType:
-    if name in MODELS:
-        return importlib.import_module(MODELS[name])
-    brought = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in brought:
-        raise UserError(f"unknown model {name!r}; known: {', '.join(sorted({*MODELS, *brought}))}")
-    return brought[name].load()
+    return brought.module(name, MODELS, GROUP, "model")
 
 
 def _options(module: ModuleType, name: str, options: dict[str, Any], section: str) -> Section:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from contracts import brought
 from contracts.config import Section
 from contracts.errors import UserError
 from networks import card as cards
@@ -76,7 +77,7 @@ class Mean(NetworkCard, frozen=True, tag="mean"):
 
 def test_a_kind_of_another_package_has_cards_like_any(monkeypatch, tmp_path):
     point = SimpleNamespace(name="mean", load=lambda: SimpleNamespace(NetworkCard=Mean))
-    monkeypatch.setattr(kinds, "entry_points", lambda group: [point] if group == kinds.GROUP else [])
+    monkeypatch.setattr(brought, "entry_points", lambda group: [point] if group == kinds.GROUP else [])
     card = Card(name="m", grid=GridCard(nlat=8, nlon=16), network=Mean(weight=0.1 + 0.2), inputs=("temperature_500",),
                 outputs=("temperature_500",), normalization={"temperature_500": Moments(mean=250.0, std=10.0)})
     path = tmp_path / "mean.toml"
