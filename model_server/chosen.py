@@ -17,8 +17,9 @@ def model_of(settings: config.Settings) -> ForecastModel:
 
 def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:
     """`model` with the filter and the noise of [model]; raises UserError where it has seen times of the experiment."""
-    for first, last in seen_by(model):
-        refuse_overlap(model.name, first, last, settings.experiment)
+    for first, last in seen_by(model) if settings.model.seen == "refused" else ():
+        refuse_overlap(model.name, first, last, settings.experiment,
+                       ", or set [model] seen = 'another_world' where the weather of its training was not this one")
     model, chosen = filtered_as(settings, model), settings.model.noise
     if isinstance(chosen, config.NoNoise):
         return model

@@ -60,6 +60,9 @@ class Model(config.Section, frozen=True):
     before: Literal["written", "shifted"] = "written"  # a model that needs two states gets the earlier one as it was
     # written, or with the present increment of the analysis added to it
     noise: NoNoise | ResidualNoise = NoNoise()  # added to the fields of every step
+    # An experiment in times that the model was trained on is refused, unless those were of another world, such as a
+    # nature run's, while this experiment sees real observations.
+    seen: Literal["refused", "another_world"] = "refused"
 
 
 class Initial(config.Section, frozen=True):

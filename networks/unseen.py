@@ -9,14 +9,16 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 
 
-def refuse_overlap(path: Path | str, first: datetime, last: datetime, experiment: Experiment) -> None:
-    """Raises UserError where the experiment has times within `first` … `last`, from which `path` was made."""
+def refuse_overlap(path: Path | str, first: datetime, last: datetime, experiment: Experiment,
+                   or_else: str = "") -> None:
+    """Raises UserError where the experiment has times within `first` … `last`, from which `path` was made; what else
+    than the usual can be done says `or_else`."""
     start, end = (time.astimezone(UTC) for time in (experiment.start, experiment.end))
     if first <= end and start <= last:
         raise UserError(
             f"{path}: was made from states of {times.name(first)} to {times.name(last)}, and this experiment runs from "
             f"{times.name(start)} to {times.name(end)}: scores in times that it has seen mean nothing; name one of "
-            "other years, or run other times"
+            f"other years, or run other times{or_else}"
         )
 
 

@@ -180,16 +180,19 @@ def test_the_forecast_command_steps_every_member_with_the_weights_of_a_file(expe
 @pytest.mark.parametrize("more", ["", "spectral_filter = { truncation = 1 }\n"])
 def test_an_experiment_in_times_that_its_weights_have_seen_is_refused(experiment, tmp_path, first, last, refused, more):
     seen = tuple(datetime.fromisoformat(f"{time}:00:00+00:00") for time in (first, last))
-    elsewhere = (datetime(1980, 1, 1, tzinfo=UTC), datetime(1980, 12, 31, tzinfo=UTC))
-    card = made.card(made.small_space(), seen=(elsewhere, seen))
+    long_before = (datetime(1980, 1, 1, tzinfo=UTC), datetime(1980, 12, 31, tzinfo=UTC))
+    card = made.card(made.small_space(), seen=(long_before, seen))
     checkpoints.write(tmp_path / "small.safetensors", made.checkpoint(card))
     settings = experiment(EXPERIMENT.format(checkpoint=tmp_path / "small.safetensors") + more)
     if not refused:
         assert seen_by(model_of(settings)) == card.seen
         return
     told = f"climax-small.*states of {times.name(seen[0])} to {times.name(seen[1])}.*runs from 1989010106 to 1989010118"
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=f"{told}.*seen = 'another_world'"):
         model_of(settings)
+    elsewhere = experiment(EXPERIMENT.format(checkpoint=tmp_path / "small.safetensors") + more
+                           + "seen = 'another_world'\n")
+    assert seen_by(model_of(elsewhere)) == card.seen
 
 
 def test_a_model_is_known_by_its_weights_and_precision_not_by_where_they_lie(tmp_path):

@@ -1,4 +1,5 @@
-"""No experiment that comes with the code runs in times that its network or its climate was made from."""
+"""No experiment that comes with the code runs in times that its network or its climate was made from, unless they were
+those of a nature run, and it sees real observations."""
 
 import tomllib
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from tests.networks.conftest import CHECKOUT
 EXPERIMENTS = CHECKOUT / "run" / "experiments"
 FILES = {path.relative_to(EXPERIMENTS).as_posix(): tomllib.loads(base.complete(path))
          for path in sorted(EXPERIMENTS.rglob("*.toml"))}
-CYCLED = [name for name, document in FILES.items() if document.get("model", {}).get("name") == "climax"]
+CYCLED = [name for name, document in FILES.items() if document.get("model", {}).get("name") == "climax"
+          and document["model"].get("seen") != "another_world"]
 
 
 def experiment(document: dict) -> config.Experiment:
@@ -35,6 +37,11 @@ def test_no_experiment_runs_in_times_that_its_network_has_seen(name):
     assert periods
     for path, first, last in periods:
         unseen.refuse_overlap(path, first, last, experiment(FILES[name]))
+
+
+def test_those_that_may_see_no_truth_of_that_nature_run():
+    others = [document for document in FILES.values() if document.get("model", {}).get("seen") == "another_world"]
+    assert others and all(document["observations"]["source"] != "synthetic" for document in others)
 
 
 @pytest.mark.parametrize("start", [datetime(1981, 1, 1, tzinfo=UTC), datetime(1991, 12, 31, 18, tzinfo=UTC)])
