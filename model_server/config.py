@@ -37,12 +37,17 @@ class ResidualNoise(config.Section, frozen=True, tag_field="method", tag="residu
     segment_steps: Positive = 20  # from the beginning of one segment to that of the next
     blend_steps: NotNegative = 4  # over which one fades while the next begins
     season_days: Annotated[int, msgspec.Meta(ge=1, le=183)] = 30  # a segment begins so near the date, in any year
+    errors: Literal["segments", "gaussian", "seasonal_mean"] = "segments"  # with memory; drawn anew at each step from
+    # the Gaussian of the season and hour; or of every member the mean of these, which corrects a bias and no more
+    seasonal_mean: bool = True  # false: segments and draws without what all residuals of season and hour have in common
 
     def __post_init__(self):
         refuse_part_of_an_hour("first", self.first)
         refuse_part_of_an_hour("last", self.last)
         if self.blend_steps > self.segment_steps:
             raise ValueError(f"blend_steps must be at most segment_steps, {self.segment_steps}, got {self.blend_steps}")
+        if self.errors == "seasonal_mean" and not self.seasonal_mean:
+            raise ValueError('errors = "seasonal_mean" without seasonal_mean is no noise at all: leave one of them out')
 
     @property
     def period(self) -> tuple[datetime, datetime]:

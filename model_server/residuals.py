@@ -21,7 +21,7 @@ from contracts.static import Static
 from model_server import config, initial, models
 from model_server.chosen import filtered_as
 from model_server.config import ResidualNoise
-from model_server.models import noise
+from model_server.models import archive
 from model_server.models.base import ForecastModel, advance, begun, seen_by
 from networks.data import shards
 from networks.data.shards import Series, ShardFolder
@@ -96,7 +96,7 @@ def residuals(settings: config.Settings) -> None:
     source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), bare,
                             filtered_as(settings, bare))
     step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)
-    held, note = noise.contents(source.model, settings.model, asked), noise.Note(folder)
+    held, note = archive.contents(source.model, settings.model, asked), archive.Note(folder)
     note.refuse_other(held)
     if not note.is_complete:
         _refuse_missing(source, wanted)

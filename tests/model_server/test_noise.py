@@ -14,7 +14,7 @@ from contracts.nature import NatureFolder
 from contracts.state import State
 from model_server import config, ensemble
 from model_server.forecast import model_of
-from model_server.models import noise
+from model_server.models import archive, noise, segments
 from model_server.models.base import MODEL_STREAM, NOISE_STREAM, Batch, advance
 from model_server.models.persistence import Persistence
 from model_server.residuals import memory, residuals
@@ -55,12 +55,12 @@ def work(tmp_path_factory):
 
 @pytest.fixture
 def noisy(tmp_path, monkeypatch, installed, work):
-    """noisy(model, name, batch, factor): an experiment with noise from an archive of its own model."""
+    """noisy(model, name, batch, factor, more): an experiment with noise from an archive of its own model."""
     monkeypatch.setenv("WORK", str(tmp_path))
     monkeypatch.syspath_prepend(installed)
 
-    def make(model: str = "persistence", name: str = "e", batch: int = MEMBERS, factor: float = 1.0):
-        more = NOISE.format(work=work, archive=model, factor=factor)
+    def make(model: str = "persistence", name: str = "e", batch: int = MEMBERS, factor: float = 1.0, more: str = ""):
+        more = NOISE.format(work=work, archive=model, factor=factor) + more
         settings = cycling.write(tmp_path, model, name, batch, more=more)
         residuals(settings)
         return cycling.first_ensemble(settings)
@@ -94,7 +94,7 @@ def errors_of_a_long_run(settings, steps: int) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(steps):
         later = advance(model, replace(batch, data=np.zeros_like(batch.data)))
         fields.append(later.data)
-        places.append([kept[noise.WHERE] for kept in later.restart])
+        places.append([kept[segments.WHERE] for kept in later.restart])
         batch = later
     return np.array(fields), np.array(places)
 
@@ -131,9 +131,52 @@ def test_noise_is_consecutive_residuals_that_fade_into_others_of_the_season_and_
     assert len(np.unique(places[:, :, 1])) > MEMBERS
 
 
+def errors_of(settings, when, members: int, restart=None) -> np.ndarray:
+    """(member, channel, lat, lon) drawn for the step of persistence that begins at `when`."""
+    batch = Batch(when, np.zeros((members, *SPACE.shape), np.float32), restart or (None,) * members,
+                  tuple(range(1, members + 1)), 1)
+    return np.array(model_of(settings).errors.drawn(batch)[0])
+
+
+def residuals_of_the_season(work, when) -> np.ndarray:
+    """(n, channel, lat, lon) within three days of the season of `when`, at its hour."""
+    series = Series(ShardFolder(work / "persistence"), SPACE, 0)
+    begun = [times.from_seconds(int(second)) for second in series.seconds]
+    found = [row for row, time in enumerate(begun) if time.hour == when.hour
+             and abs(when - time - 3 * timedelta(days=365.2425)) <= timedelta(days=DAYS)]
+    return series.fields(found)
+
+
+def test_draws_of_the_gaussian_have_the_mean_and_covariance_of_the_season_and_none_of_the_step_before(noisy, work):
+    whole = errors_of(noisy(more='errors = "gaussian"'), START, 4000).reshape(4000, -1)
+    about = residuals_of_the_season(work, START).reshape(-1, whole.shape[1])
+    scale = about.std(axis=0, ddof=1)
+    assert np.abs((whole.mean(axis=0) - about.mean(axis=0)) / scale).max() < 5 / np.sqrt(4000)
+    correlation = np.cov(whole.T) / np.outer(scale, scale)
+    assert np.abs(correlation - np.cov(about.T) / np.outer(scale, scale)).max() < 6 / np.sqrt(4000)
+    centred = errors_of(noisy(more='errors = "gaussian"\nseasonal_mean = false'), START, 3)
+    np.testing.assert_allclose(centred.reshape(3, -1), whole[:3] - about.mean(axis=0), atol=1e-5 * scale.max())
+    later = errors_of(noisy(more='errors = "gaussian"'), START + timedelta(days=1), 4000).reshape(4000, -1)
+    assert abs(np.corrcoef(whole[:, 0], later[:, 0])[0, 1]) < 5 / np.sqrt(4000)
+
+
+def test_the_seasonal_mean_alone_is_the_same_for_all_members_and_what_segments_can_do_without(noisy, work):
+    common = errors_of(noisy(more='errors = "seasonal_mean"'), START, 3)
+    about = residuals_of_the_season(work, START)
+    np.testing.assert_allclose(common, np.broadcast_to(about.mean(axis=0), common.shape), rtol=1e-5)
+    whole, without = errors_of(noisy(), START, 3), errors_of(noisy(more="seasonal_mean = false"), START, 3)
+    np.testing.assert_allclose(whole - without, common, atol=1e-5 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("more", ['errors = "gaussian"', 'errors = "seasonal_mean"', "seasonal_mean = false"])
+def test_other_errors_have_the_same_bits_however_members_are_batched(noisy, more):
+    expected = cycle(noisy("noisy", "whole", more=more))
+    same(cycle(noisy("noisy", "one", 1, more=more), kept=False), expected)
+
+
 def test_batches_and_retention_change_no_bit_also_of_a_model_with_a_restart_and_noise_of_its_own(noisy):
     expected = cycle(noisy("noisy", "whole"))
-    assert {"m0001 z", f"m0001 {noise.WHERE}"} <= expected.keys()
+    assert {"m0001 z", f"m0001 {segments.WHERE}"} <= expected.keys()
     for name, batch in (("one", 1), ("three", 3)):
         same(cycle(noisy("noisy", name, batch), kept=False), expected, name)
 
@@ -234,13 +277,13 @@ def test_a_gap_in_the_archive_is_told_before_the_experiment_that_comes_to_it_beg
 def test_a_member_within_its_segment_needs_no_other_whoever_is_beside_it(noisy, work):
     """In June the archive has no segment; a draw follows from (seed, time, member) alone."""
     model, summer = model_of(noisy()), datetime(1989, 6, 1, tzinfo=UTC)
-    begin = model.segments.begin
+    begin = model.errors.segments.begin
 
     def places(when: datetime, *done: int, numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
-        kept = tuple({noise.WHERE: np.array([begin[0], begin[number], steps], np.int64)}
+        kept = tuple({segments.WHERE: np.array([begin[0], begin[number], steps], np.int64)}
                      for number, steps in zip(numbers, done, strict=True))
         batch = Batch(when, np.zeros((len(done), *SPACE.shape), np.float32), kept, numbers, 1)
-        return [tuple(restart[noise.WHERE]) for restart in advance(model, batch).restart]
+        return [tuple(restart[segments.WHERE]) for restart in advance(model, batch).restart]
 
     assert places(summer, 1, LENGTH - 1, numbers=(1, 2)) == [(begin[0], begin[1], 2), (begin[0], begin[2], LENGTH)]
     with pytest.raises(UserError, match="of the season of 1989060100"):
@@ -248,7 +291,7 @@ def test_a_member_within_its_segment_needs_no_other_whoever_is_beside_it(noisy, 
     alone = places(START, LENGTH, numbers=(2,))
     assert places(START, 1, LENGTH, LENGTH, numbers=(1, 2, 3))[1:2] == alone
     random = Batch(START, np.zeros((1, 1)), (None,), (2,), 1).generators(NOISE_STREAM)[0]
-    assert alone == [(begin[2], random.choice(model.segments.near(START, DAYS)), 1)]
+    assert alone == [(begin[2], random.choice(model.errors.segments.near(START, DAYS)), 1)]
 
 
 def test_residuals_of_other_options_or_weights_of_the_same_name_are_refused_and_a_note_of_before_is_read(
@@ -264,7 +307,7 @@ def test_residuals_of_other_options_or_weights_of_the_same_name_are_refused_and_
     monkeypatch.setattr(type(model_of(settings).model), "identity", {"weights": "abc"}, raising=False)
     with pytest.raises(UserError, match=r"holds residuals with identity = {}, asked for {'weights': 'abc'}"):
         model_of(settings)
-    note = noise.Note(work / "inertia").path
+    note = archive.Note(work / "inertia").path
     held = json.loads(note.read_text())
     try:
         note.write_text(json.dumps({name: value for name, value in held.items() if name != "identity"}))
