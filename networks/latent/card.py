@@ -1,7 +1,7 @@
 """A latent's file and the card beside it: `eof.safetensors` and `eof.toml` (`latent/1`).
 
     eof.safetensors   float32  scale (channel,), mean (channel, lat, lon), and of each band r from the equator to the
-                      pole  band<r>.basis (k, n), band<r>.variance (half, k)
+                      pole, of one patch grid after the other,  band<r>.basis (k, n), band<r>.variance (half, k)
     eof.toml          the card: for which states, from which errors of which years and weights, how it was made, what
                       it loses, and the sha256 of the file
 
@@ -57,11 +57,12 @@ class Card(Section, frozen=True):
     kind: Literal["eof"]
     channels: tuple[str, ...]
     patch: Pair  # rows, columns
-    modes: Positive
+    modes: Positive  # of a whole patch
     grid: GridCard
     errors: Errors
     command: str
     source: str  # the code's version
+    overlap: bool = False  # whether there are four patch grids, half a patch apart, or one
     floor: dict[str, NotNegativeFloat] = {}  # RMS of what is lost of errors of another year
     contract: Literal["latent/1"] = "latent/1"
     sha256: str = ""  # of the numbers; empty only before they are written
@@ -103,8 +104,8 @@ def read(path: Path, space: StateSpace, experiment: Experiment | None = None) ->
     try:
         numbers = {name: array.astype(np.float64) for name, array in load(content).items()}
         bands = range(sum(name.endswith(".basis") for name in numbers))
-        return Eof(space, card.patch, numbers["scale"], numbers["mean"],
-                   *(tuple(numbers[f"band{band}.{what}"] for band in bands) for what in ("basis", "variance")))
+        basis, variance = (tuple(numbers[f"band{band}.{what}"] for band in bands) for what in ("basis", "variance"))
+        return Eof(space, card.patch, numbers["scale"], numbers["mean"], basis, variance, card.overlap)
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: is not what its card says ({error}); make it again: {card.command}") from None
 

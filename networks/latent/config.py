@@ -40,6 +40,7 @@ class Latent(Section, frozen=True):
     lead_hours: Positive = 24
     patch: tuple[Positive, Positive] = (4, 4)  # rows, columns
     modes: Positive = 192  # numbers that stand for a patch
+    overlap: bool = False  # four patch grids, half a patch apart, instead of one
 
     @property
     def lead(self) -> timedelta:

@@ -48,12 +48,13 @@ def make(path: Path) -> Eof:
     first, last = chosen.fit.whole
     made = card.write(settings.path, latent, card.Card(
         kind=chosen.kind, channels=tuple(channel.name for channel in space.channels), patch=chosen.patch,
-        modes=chosen.modes, grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
+        modes=chosen.modes, overlap=chosen.overlap,
+        grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
         errors=card.Errors(first=first, last=last, count=chosen.fit.errors, lead_hours=chosen.lead_hours,
                            natures=chosen.natures, weights=card_of_weights.name, weights_sha256=sha256),
         command=f"python -m networks latent {path}", source=netcdf.version(), floor=floor))
-    log.info("%s: %d modes of each patch of %d x %d, sha256 %s…", settings.path, latent.modes, *latent.patch,
-             made.sha256[:12])
+    log.info("%s: %d modes of each patch of %d x %d%s, sha256 %s…", settings.path, latent.modes, *latent.patch,
+             ", on four grids" if latent.overlap else "", made.sha256[:12])
     return latent
 
 
@@ -67,8 +68,8 @@ def fit(settings: Settings, step: Step, every: timedelta, scale: np.ndarray) -> 
             np.add(truths, truth, out=truths)
             yield error
 
-    moments = Moments.of(told(), space, chosen.patch, scale)
-    return eof.fit(moments, space, chosen.patch, scale, truths / moments.count, chosen.modes)
+    moments = Moments.of(told(), space, chosen.patch, scale, chosen.overlap)
+    return eof.fit(moments, space, chosen.patch, scale, truths / moments.count, chosen.modes, chosen.overlap)
 
 
 def lost(settings: Settings, step: Step, every: timedelta, latent: Eof) -> dict[str, float]:
@@ -79,7 +80,7 @@ def lost(settings: Settings, step: Step, every: timedelta, latent: Eof) -> dict[
     squares, count = np.zeros(len(space.channels)), 0
     for error, _ in errors_of(settings, settings.latent.check, step, every):
         xi = torch.tensor(error.reshape(-1), dtype=torch.float64) / maps.scale
-        rest = (maps.scale * (xi - maps.spread(maps.project(xi)))).numpy().reshape(space.shape)
+        rest = (maps.scale * (xi - maps.put_back(maps.project(xi)))).numpy().reshape(space.shape)
         squares += (rest**2 * space.grid.area_weights).mean(axis=(1, 2))
         count += 1
     return {channel.name: float(root) for channel, root in zip(space.channels, np.sqrt(squares / count), strict=True)}

@@ -2,11 +2,13 @@
 
     project  z = P f            spread  D z = P^T z, put back            <D z, x> = <z, project x>
 
-A latent of several overlapping patch grids is the sum over them (`grids`; one so far): a projection on S grids stands
-side by side, D of a latent vector is S^(-1/2) times the sum.
+A latent of S overlapping patch grids is the sum over them (`grids`): projections on all of them stand side by side, D
+of a latent vector is S^(-1/2) times the sum.  So an increment of independent zeta has the mean of the grids' variances,
+and R, which puts back what was projected, is S^(-1/2) D, the mean.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from math import prod, sqrt
 
 import numpy as np
@@ -46,6 +48,19 @@ class PatchGrid:
         """Numbers in this grid's part of a latent vector."""
         return sum(map(prod, self.shapes))
 
+    def rows(self, z: Tensor) -> list[Tensor]:
+        """z (..., size) as (..., patch, k) of each row of patches, from the south pole to the north pole."""
+        parts = z.split(list(map(prod, self.shapes)), dim=-1)
+        bands = [part.unflatten(-1, shape).unbind(-3) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [south for south, *north in bands[::-1] if north] + [band[-1] for band in bands]
+
+    def of_rows(self, rows: list[Tensor]) -> Tensor:
+        """The reverse of `rows`."""
+        south, north = rows[: -len(self.shapes)][::-1], rows[-len(self.shapes) :]
+        astride = len(north) - len(south)
+        pairs = [[row] for row in north[:astride]] + [[*pair] for pair in zip(south, north[astride:], strict=True)]
+        return torch.cat([row.flatten(-2) for pair in pairs for row in pair], dim=-1)
+
     def project(self, xi: Tensor) -> Tensor:
         """`xi` (..., channel * column), dimensionless -> z (..., size)."""
         parts = [((xi[..., entry] * sign) @ P.T).flatten(-3)
@@ -71,13 +86,13 @@ class Operator:
 
     @classmethod
     def of(cls, latent: Eof, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> "Operator":
-        bands = latent.bands()
-        grid = PatchGrid.of(bands, latent.basis, device, dtype)
+        basis = iter(latent.basis)
+        grids = [PatchGrid.of(bands, tuple(islice(basis, len(bands))), device, dtype) for bands in latent.grids()]
         variance = [np.repeat(b[:, None], band.entry.shape[1], axis=1).reshape(-1)
-                    for b, band in zip(latent.variance, bands, strict=True)]
+                    for b, band in zip(latent.variance, latent.bands(), strict=True)]
         mean, scale = latent.mean.reshape(-1), np.repeat(latent.scale, latent.space.grid.size)
-        return cls((grid,), *(torch.tensor(array, device=device, dtype=dtype)
-                              for array in (mean, scale, np.concatenate(variance))))
+        return cls(tuple(grids), *(torch.tensor(array, device=device, dtype=dtype)
+                                   for array in (mean, scale, np.concatenate(variance))))
 
     @property
     def size(self) -> int:
@@ -90,7 +105,11 @@ class Operator:
 
     def reconstruct(self, z: Tensor, channels: int) -> Tensor:
         """R(z) as a state (..., channel, column): of overlapping grids the mean."""
-        return (self.mean + self.scale * self.spread(z) / sqrt(len(self.grids))).unflatten(-1, (channels, -1))
+        return (self.mean + self.scale * self.put_back(z)).unflatten(-1, (channels, -1))
+
+    def put_back(self, z: Tensor) -> Tensor:
+        """S^(-1/2) D z, (..., channel * column), dimensionless: of a projection what is left of what was projected."""
+        return self.spread(z) / sqrt(len(self.grids))
 
     def project(self, xi: Tensor) -> Tensor:
         """The projections on all grids, one after the other."""
@@ -110,3 +129,28 @@ class Operator:
     def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
         """The adjoint of `increment`: gradient by the state (..., channel * column) -> by zeta (..., size)."""
         return deviation * self.project(self.scale * gradient) / sqrt(len(self.grids))
+
+    def smoothed(self, variance: Tensor) -> Tensor:
+        """`variance` (..., size) of a few members, half as it is and half the mean over the 3 x 3 patches around its
+        own.
+
+        A neighbour of another band has functions of its own, and counts by its variance in units of b_clim; beyond a
+        pole there is none, nor of a mode that a patch with half the rows lacks.  So b_clim stays b_clim.
+        """
+        parts = (variance / self.variance).split([grid.size for grid in self.grids], dim=-1)
+        near = [grid.of_rows(_near(grid.rows(part))) for grid, part in zip(self.grids, parts, strict=True)]
+        return 0.5 * (variance + self.variance * torch.cat(near, dim=-1))
+
+
+def _near(rows: list[Tensor]) -> list[Tensor]:
+    """The mean over the 3 x 3 patches around each, of one (..., patch, k) for each row of patches."""
+    along = [(row + row.roll(1, -2) + row.roll(-1, -2)) / 3 for row in rows]
+    found = []
+    for number, row in enumerate(along):
+        total, count = torch.zeros_like(row), row.new_zeros(row.shape[-1])
+        for other in along[max(number - 1, 0) : number + 2]:
+            k = min(row.shape[-1], other.shape[-1])
+            total[..., :k] += other[..., :k]
+            count[:k] += 1
+        found.append(total / count)
+    return found

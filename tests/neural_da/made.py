@@ -32,9 +32,9 @@ def errors(count: int = 40) -> np.ndarray:
     return (white + np.roll(white, 1, -1) + np.roll(white, 1, -2)) * SCALE[:, None, None]
 
 
-def latent(modes: int = 40) -> eof.Eof:
-    moments = eof.Moments.of(errors(), SPACE, PATCH, SCALE)
-    return eof.fit(moments, SPACE, PATCH, SCALE, np.zeros(SPACE.shape), modes)
+def latent(modes: int = 40, overlap: bool = False) -> eof.Eof:
+    moments = eof.Moments.of(errors(), SPACE, PATCH, SCALE, overlap)
+    return eof.fit(moments, SPACE, PATCH, SCALE, np.zeros(SPACE.shape), modes, overlap)
 
 
 def method(of: eof.Eof | None = None, **settings) -> Prepared:
@@ -84,15 +84,15 @@ def flat(X: np.ndarray) -> np.ndarray:
 
 
 def covariance(of: eof.Eof, factor: float) -> np.ndarray:
-    """B = G Gᵀ (channel * column, channel * column), patch by patch from the definition."""
+    """B = G Gᵀ (channel * column, channel * column), patch by patch from the definition; of S patch grids the mean."""
     B = np.zeros((SIZE, SIZE))
     for band, P, variance in zip(of.bands(), of.basis, of.variance, strict=True):
-        for half in range(2):
+        for half in range(len(band.entry)):
             block = factor**2 * (P.T * variance[half]) @ P * np.outer(band.sign[half], band.sign[half])
             for entry in band.entry[half]:
                 B[np.ix_(entry, entry)] += block
     scale = np.repeat(of.scale, SPACE.grid.size)
-    return B * np.outer(scale, scale)
+    return B * np.outer(scale, scale) / len(of.grids())
 
 
 def matrix(of: Term) -> np.ndarray:

@@ -10,9 +10,12 @@ import torch
 from contracts.variables import Quantity
 from networks.latent import patches
 from neural_da.three_d_var import Variational
+from tests import builders
 from tests.neural_da import made
 
 LATENT = made.latent()
+OVERLAP = made.latent(overlap=True)
+BOTH = pytest.mark.parametrize("latent", [LATENT, OVERLAP], ids=["one grid", "four grids"])
 BACKGROUND = made.ensemble()
 ROUNDING = 2e-4  # of an analysis in single precision, in the scales of its channels
 
@@ -22,32 +25,35 @@ def in_scales(x: np.ndarray) -> np.ndarray:
     return np.abs(x) / np.repeat(made.SCALE, made.SPACE.grid.size)
 
 
-def kalman(x: np.ndarray, y: np.ndarray, term, factor: float) -> np.ndarray:
+def kalman(x: np.ndarray, y: np.ndarray, term, factor: float, latent=LATENT) -> np.ndarray:
     """x + B Hᵀ (H B Hᵀ + R)⁻¹ (y − H x), dense."""
-    B, H = made.covariance(LATENT, factor), made.matrix(term)
+    B, H = made.covariance(latent, factor), made.matrix(term)
     gain = B @ H.T @ np.linalg.inv(H @ B @ H.T + np.diag(term.variance.numpy()))
     return x + gain @ (y - H @ x)
 
 
-def analysed(term, background=BACKGROUND, draws=None, members=None, **settings) -> np.ndarray:
+def analysed(term, background=BACKGROUND, draws=None, members=None, latent=LATENT, **settings) -> np.ndarray:
     of = made.problem(background, *([term] if term else []), members=members)
-    return made.method(LATENT, **settings).analyse(of, draws or made.draws(len(background))).members
+    return made.method(latent, **settings).analyse(of, draws or made.draws(len(background))).members
 
 
+@BOTH
 @pytest.mark.parametrize("factor", [0.5, 2.0])
-def test_with_linear_h_each_member_is_that_of_the_kalman_filter(factor):
+def test_with_linear_h_each_member_is_that_of_the_kalman_filter(factor, latent):
     term, draws = made.term(made.table()), made.draws(len(BACKGROUND))
     (values,) = made.problem(BACKGROUND, term).perturbed(draws.observation_errors(len(term)))
-    expected = np.stack([kalman(x, y, term, factor) for x, y in zip(made.flat(BACKGROUND), values, strict=True)])
-    found = made.flat(analysed(term, draws=draws, factor=factor))
-    assert in_scales(expected - made.flat(BACKGROUND)).max() > 1
+    states = made.flat(BACKGROUND)
+    expected = np.stack([kalman(x, y, term, factor, latent) for x, y in zip(states, values, strict=True)])
+    found = made.flat(analysed(term, draws=draws, factor=factor, latent=latent))
+    assert in_scales(expected - states).max() > 1
     assert in_scales(found - expected).max() < ROUNDING
 
 
-def test_the_explicit_covariance_is_that_of_the_increments_of_unit_vectors():
-    maps = made.method(LATENT, factor=2.0)
+@BOTH
+def test_the_explicit_covariance_is_that_of_the_increments_of_unit_vectors(latent):
+    maps = made.method(latent, factor=2.0)
     G = maps.latent.increment(torch.eye(maps.latent.size, dtype=torch.float64), maps.deviation)
-    assert np.allclose(G.T @ G, made.covariance(LATENT, 2.0), rtol=1e-9, atol=1e-12)
+    assert np.allclose(G.T @ G, made.covariance(latent, 2.0), rtol=1e-9, atol=1e-12)
 
 
 def test_the_gradient_is_that_of_finite_differences():
@@ -133,9 +139,10 @@ def unperturbed(of, background: np.ndarray, table) -> np.ndarray:
     return found.x.reshape(made.SPACE.shape)
 
 
-def test_mirrored_background_and_observations_give_the_mirrored_analysis():
+@BOTH
+def test_mirrored_background_and_observations_give_the_mirrored_analysis(latent):
     """With one variance for both halves and H linear on levels."""
-    both = replace(LATENT, variance=tuple(np.tile(b.mean(axis=0), (2, 1)) for b in LATENT.variance))
+    both = replace(latent, variance=tuple(np.tile(b.mean(axis=0), (len(b), 1)) for b in latent.variance))
     table, background = made.table(), BACKGROUND[0].reshape(made.SPACE.shape)
     turned = table.quantity == Quantity.v_component_of_wind
     mirror = table.with_columns(lat=-table.lat, value=np.where(turned, -table.value, table.value))
@@ -145,13 +152,38 @@ def test_mirrored_background_and_observations_give_the_mirrored_analysis():
     assert in_scales((patches.mirrored(there, made.SPACE) - here).reshape(-1)).max() < ROUNDING
 
 
-def test_all_shifted_by_a_patch_give_the_shifted_analysis():
+@BOTH
+def test_all_shifted_by_a_patch_give_the_shifted_analysis(latent):
     table, columns = made.table(), made.PATCH[1]
     degrees = columns * 360 / made.SPACE.grid.lon.size
     background = np.roll(BACKGROUND[0].reshape(made.SPACE.shape), columns, -1).reshape(BACKGROUND[0].shape)
-    there = unperturbed(LATENT, background, table.with_columns(lon=(table.lon + degrees) % 360))
-    here = unperturbed(LATENT, BACKGROUND[0], table)
+    there = unperturbed(latent, background, table.with_columns(lon=(table.lon + degrees) % 360))
+    here = unperturbed(latent, BACKGROUND[0], table)
     assert in_scales((np.roll(there, -columns, -1) - here).reshape(-1)).max() < ROUNDING
+
+
+def one_temperature(lat: float):
+    return builders.observations([300.0], quantity=Quantity.temperature, lat=[lat], lon=[100.0], pressure=[50_000.0],
+                                 error=[1.0])
+
+
+def test_with_four_grids_the_increment_of_an_observation_crosses_the_equator():
+    """Its jump across it is no larger than between other rows; with one grid nothing comes to the other side of an
+    observation at the first row of a half."""
+    lat = made.SPACE.grid.lat
+    channel = [channel.name for channel in made.SPACE.channels].index("temperature_500")
+    background = BACKGROUND[0].reshape(made.SPACE.shape)
+
+    def increment(latent, place: float) -> np.ndarray:
+        """(row,) along the meridian of the observation, of its own channel."""
+        column = np.abs(made.SPACE.grid.lon - 100).argmin()
+        return (unperturbed(latent, BACKGROUND[0], one_temperature(place)) - background)[channel, :, column]
+
+    at = increment(OVERLAP, 0.0)
+    jumps = np.abs(np.diff(at))
+    assert np.abs(at[3:5]).min() > 0.1 and jumps[3] <= jumps[[2, 4]].max() and lat[3] < 0 < lat[4]
+    beside = {latent.overlap: increment(latent, lat[4]) for latent in (LATENT, OVERLAP)}
+    assert not beside[False][:4].any() and abs(beside[True][3]) > 0.1 * abs(beside[True][4])
 
 
 def test_the_covariance_of_many_members_is_that_of_the_posterior():

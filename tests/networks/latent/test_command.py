@@ -57,10 +57,16 @@ def experiment(start: str, end: str) -> Experiment:
     return msgspec.convert({"name": "later", "start": start, "end": end}, Experiment)
 
 
-def test_what_is_read_is_what_was_fitted(fitted):
-    _, latent, path = fitted
+@pytest.mark.parametrize("overlap", [False, True])
+def test_what_is_read_is_what_was_fitted(fitted, overlap):
+    work, latent, path = fitted
+    if overlap:
+        text = LATENT.format(work=work).replace("small.safe", "four.safe", 1) + "overlap = true\n"
+        path = work / "latent/four.safetensors"
+        (work / "four.toml").write_text(text)
+        latent = making.make(work / "four.toml")
     found = card.read(path, climax_builders.small_space())
-    assert found.patch == latent.patch == (2, 4) and found.modes == 6
+    assert found.patch == latent.patch == (2, 4) and found.modes == 6 and len(found.grids()) == (4 if overlap else 1)
     for name in ("scale", "mean"):
         assert np.array_equal(getattr(found, name), getattr(latent, name).astype(np.float32))
     for name in ("basis", "variance"):
