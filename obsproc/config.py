@@ -26,11 +26,11 @@ MANDATORY_LEVELS_HPA = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 
 class Observations(config.Section, frozen=True):
     """[observations] Where observations come from and which of them are offered to the analysis.
 
-    `files` are PREPBUFR files, WMO BUFR files, IODA files or lists (`table`); strftime codes stand for the analysis
-    time, `$NAME` for environment variables.
+    `files` are PREPBUFR files, NCEP's raw dumps, WMO BUFR files, IODA files or lists (`table`); strftime codes stand
+    for the analysis time, `$NAME` for environment variables.
     """
 
-    source: Literal["prepbufr", "wmo", "ioda", "table", "synthetic"] = "prepbufr"
+    source: Literal["prepbufr", "dump", "wmo", "ioda", "table", "synthetic"] = "prepbufr"
     files: tuple[str, ...] = ("prepqm%y%m%d%H",)
     truncated: Literal["refuse", "accept"] = "refuse"  # a file whose last message is cut short
     damaged: Literal["stop", "skip"] = "stop"  # messages that are not sound; real time always goes on without them

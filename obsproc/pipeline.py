@@ -1,4 +1,4 @@
-"""From files, PREPBUFR or WMO BUFR or IODA or a user's list, to the table of observations of one analysis time.
+"""From files (PREPBUFR, raw dumps, WMO BUFR, IODA or a user's list) to the table of observations of one analysis time.
 
     read_file -> candidates -> quality.check, check_humidity, check_station_pressure -> usage -> errors.assign
               -> all types and files together -> duplicates.reject_rows, reject_reports -> quality.withhold
@@ -21,7 +21,7 @@ from contracts import config, observations, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import duplicates, errors, guarded, ioda_source, prepbufr, quality, usage
+from obsproc import dumps, duplicates, errors, guarded, ioda_source, prepbufr, quality, usage
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
 from obsproc.config import Observations as ObservationSettings
@@ -124,6 +124,8 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
         from obsproc import wmo  # here, because ecCodes takes longer to load than most files to read
 
         file = guarded.read(wmo.read_file, path, time, accept_truncated, tolerant=tolerant)
+    elif settings.observations.source == "dump":
+        file = dumps.read_file(path, time, accept_truncated, tolerant=tolerant)
     else:
         file = read_file(path, prepbufr.WANTED, accept_truncated, tolerant=tolerant, cycle=time,
                          window=settings.observations.window(time))

@@ -78,7 +78,8 @@ def candidates(reports: Reports, cycle: datetime | np.ndarray, first_report: int
     """
     if not {"SID", "TYP"} <= reports.header.keys():
         raise UserError(f"message type {reports.message_type} has no SID or no TYP, so it is no PREPBUFR; "
-                        "expected the product of NCEP's PREPDATA, named prepbufr.* or prepqm*")
+                        "expected the product of NCEP's PREPDATA, named prepbufr.* or prepqm*; a raw dump is read with "
+                        "[observations] source = 'dump'")
     levels = _levels(reports, times.to_seconds(cycle) if isinstance(cycle, datetime) else cycle, first_report)
     parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
     columns = (np.concatenate([getattr(part, name) for part in parts])

@@ -19,8 +19,8 @@ def make(arguments: Sequence[str]) -> None:
     """Write observations.nc of one time, or of all."""
     parser = program.parser(
         "python -m obsproc",
-        "Make observations.nc of one analysis time from PREPBUFR, WMO BUFR or a list, or, in a twin experiment, from\n"
-        "the truth; with --follow of all times that have none, in order, by one process.\n"
+        "Make observations.nc of one analysis time from PREPBUFR, raw dumps, WMO BUFR, IODA or a list, or, in a twin\n"
+        "experiment, from the truth; with --follow of all times that have none, in order, by one process.\n"
         "In real time ([experiment] mode) it waits for files that are still to come, as [realtime] says.\n"
         "To look into a PREPBUFR file: python -m obsproc inspect --help\n"
         "What became of each observation: python -m obsproc account --help\n"

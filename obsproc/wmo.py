@@ -8,57 +8,42 @@
     AMDAR, AIREP (4)           -> AIRCFT 131 / 231, with all levels of a profile
 
 Report types are NCEP's, so that errors, thinning and verification treat both formats alike. What `prepbufr` does with
-levels, surface and units holds here too. A message has no quality marks: all are 2, "neutral or not checked".
-
-    q = q_s(Td, p)                        specific humidity is that at saturation at the dew point (`convert`)
-    e = RH e_s(T) without a dew point, so q = ε e / (p − (1 − ε) e); q = r / (1 + r) from a mixing ratio r
-    (u, v) = −V (sin φ, cos φ)            wind from the direction φ
-    p = p0 (1 − L z / T0)^(g / R L)       flight level z <= 11 km in the standard atmosphere (ICAO Doc 7488), above
-    p = p11 exp(−g (z − 11 km) / R T11)   that isothermal
-
-Aircraft fly by that pressure. Winds that a pilot balloon or profiler gives by height stand at the pressure of their
-height in the same atmosphere too, but not exactly: in 16 208 levels of 420 soundings (2008-12-08 12 UTC) it departs
-from what the sondes measured by 1.2 % (root mean square) below 700 hPa, 3.2 % up to 400 hPa, 6 % above. So their
-pressure has the mark 3, suspect. Where the report itself tells heights and pressures of other levels, ln p is linear
-in height between these.
+levels, surface and units holds here too (`undivided`). A message has no quality marks: all are 2, "neutral or not
+checked". Winds that a pilot balloon or profiler gives by height stand at the pressure of their height (`atmosphere`),
+with the mark 3, suspect. A METAR's altimeter setting tells the pressure at its station.
 
 Templates: WMO-No. 306, Manual on Codes, Vol. I.2, categories 307, 308, 309, 311.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import eccodes
 import numpy as np
 
 from contracts import times
-from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, HECTOPASCAL, HOUR, LAPSE_RATE, ZERO_CELSIUS
-from obsproc import convert, elements
+from contracts.constants import GRAVITY
+from obsproc import atmosphere, elements, undivided
 from obsproc.bufr import envelope
 from obsproc.bufr.files import DecodedFile
 from obsproc.bufr.messages import DX_CATEGORY, BufrError
 from obsproc.bufr.reports import Reports
 from obsproc.elements import Report, first
+from obsproc.undivided import MASS, NOT_CHECKED, SINGLE, SURFACE, SUSPECT, WIND, Undivided
 
 log = logging.getLogger(__name__)
 
 LAND, SEA, SOUNDING, AIRCRAFT = 0, 1, 2, 4  # data categories, BUFR table A
 DROP_SUBCATEGORY, DOWNWARD = 7, {309053, 309056}  # templates of dropsondes and descents
-NOT_CHECKED, SUSPECT = 2, 3  # NCEP's marks
-# Bits of the vertical significance, counted from the highest: 1 surface, 2 standard level, 3 tropopause.
 SIGNIFICANCE_BITS = {"verticalSoundingSignificance": 7, "extendedVerticalSoundingSignificance": 18}
 OF_LEVELS = (7004, 7009, 10009, 11001, 11002, 12001, 12101)  # descriptors: pressure, height, wind, temperature
 REPLICATION_COUNTS = {31000: "shortDelayedDescriptorReplicationFactor", 31001: "delayedDescriptorReplicationFactor",
                       31002: "extendedDelayedDescriptorReplicationFactor"}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SURFACE, STANDARD, SIGNIFICANT, BY_WIND, TROPOPAUSE, SINGLE = 0, 1, 2, 3, 5, 6  # level categories of PREPBUFR
-SEA_LEVEL_PRESSURE, SEA_LEVEL_TEMPERATURE, TROPOPAUSE_HEIGHT = 101_325.0, 288.15, 11_000.0  # ICAO Doc 7488
 # An element and the ones that stood for it in older templates.
 TEMPERATURE, DEW_POINT = ("airTemperature", "airTemperatureAt2M"), ("dewpointTemperature", "dewpointTemperatureAt2M")
 DIRECTION, SPEED = ("windDirection", "windDirectionAt10M"), ("windSpeed", "windSpeedAt10M")
@@ -129,7 +114,7 @@ def _report(report: Report, skipped: Counter[str]) -> _Report | None:
         skipped["reports without a time skipped"] += 1
         return None
     made = makers[report.category](report, time, skipped)
-    if next(_parts(made, 0, EPOCH), None) is None:
+    if not _holds_anything(made.levels):
         skipped["reports skipped that hold nothing of what is observed here"] += 1
         return None
     return made
@@ -182,28 +167,23 @@ def _sounding(report: Report, time: float, skipped: Counter[str]) -> _Report:
 
     significance = next((key for key in SIGNIFICANCE_BITS if report.all(key).size), "")
     codes = level(significance) if significance else np.full(n, np.nan)
-    known = np.where(np.isfinite(codes), codes, 0).astype(np.int64)
-    surface, standard, tropopause = (
-        (known >> (SIGNIFICANCE_BITS.get(significance, 7) - bit) & 1).astype(bool) for bit in (1, 2, 3))
     downward = report.subcategory == DROP_SUBCATEGORY or bool(DOWNWARD & set(report.template))
-    surface &= not downward
     height = level("nonCoordinateGeopotentialHeight", "geopotentialHeight")
     if not np.isfinite(height).any():
         height = level("nonCoordinateGeopotential", "geopotential") / GRAVITY
-    pressure, by_height = _pressure_at(height, level("pressure"))
+    pressure, by_height = atmosphere.at_heights(height, level("pressure"))
     if by_height.any():
         skipped["levels of soundings placed by their height, no pressure beside it"] += int(by_height.sum())
     levels = _state(pressure, level(*TEMPERATURE), level(*DEW_POINT), np.full(n, np.nan), np.full(n, np.nan),
                     level(*DIRECTION), level(*SPEED), skipped)
     by_wind = ~np.isfinite(levels["temperature"])
-    levels |= {"height": np.where(by_height, np.nan, height), "latitude_drift": level("latitudeDisplacement"),
-               "longitude_drift": level("longitudeDisplacement"), "seconds": level("timePeriod"),
+    lat, lon = first(report, "latitude"), first(report, "longitude")
+    levels |= {"height": np.where(by_height, np.nan, height), "lat": lat + level("latitudeDisplacement"),
+               "lon": lon + level("longitudeDisplacement"), "time": time + level("timePeriod"),
                "place_mark": np.where(by_height, SUSPECT, NOT_CHECKED),
-               "category": np.select([surface, tropopause & ~standard, standard, by_wind],
-                                     [SURFACE, TROPOPAUSE, STANDARD, BY_WIND], SIGNIFICANT)}
+               "category": undivided.categories(codes, SIGNIFICANCE_BITS.get(significance, 7), by_wind, downward)}
     mass, wind = (132, 232) if downward else (120, 221 if by_wind.all() else 220)
-    return _Report("ADPUPA", mass, wind, _station(report), first(report, "latitude"), first(report, "longitude"),
-                   _height(report), time, levels)
+    return _Report("ADPUPA", mass, wind, _station(report), lat, lon, _height(report), time, levels)
 
 
 def _level_count(report: Report) -> int:
@@ -214,20 +194,6 @@ def _level_count(report: Report) -> int:
     if not counts:
         return 1
     return int(report.all(REPLICATION_COUNTS[counts[-1]])[counts.count(counts[-1]) - 1])
-
-
-def _pressure_at(height: np.ndarray, pressure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pressure (Pa) of each level, and whether its height told it: between levels that tell both, or as in the standard
-    atmosphere."""
-    by_height = ~np.isfinite(pressure) & np.isfinite(height)
-    both = np.flatnonzero(np.isfinite(pressure) & np.isfinite(height) & (pressure > 0))
-    both = both[np.argsort(height[both], kind="stable")]
-    within = by_height & (len(both) > 1)
-    if len(both) > 1:
-        within &= (height >= height[both[0]]) & (height <= height[both[-1]])
-        between = np.exp(np.interp(height, height[both], np.log(pressure[both])))
-        pressure = np.where(within, between, pressure)
-    return np.where(by_height & ~within, standard_pressure(height), pressure), by_height
 
 
 def _surface(report: Report, time: float, skipped: Counter[str]) -> _Report:
@@ -242,6 +208,7 @@ def _surface(report: Report, time: float, skipped: Counter[str]) -> _Report:
         message_type, mass, wind = "ADPSFC", 181, 281
         if not np.isfinite(pressure):
             mass, wind = (187, 287) if report.text("icaoLocationIndicator") else (183, 284)
+            pressure = float(atmosphere.station_pressure(*np.array([first(report, "altimeterSettingQnh"), elevation])))
     temperature, dew_point, relative, mixing, direction, speed = (np.array([first(report, *keys)]) for keys in (
         TEMPERATURE, DEW_POINT, ("relativeHumidity",), ("mixingRatio",), DIRECTION, SPEED))
     levels = _state(np.array([pressure]), temperature, dew_point, relative, mixing, direction, speed, skipped)
@@ -267,11 +234,11 @@ def _aircraft(report: Report, time: float, skipped: Counter[str]) -> _Report:
 
     pressure = placed("pressure")
     for key in ("height", "flightLevel", "indicatedAircraftAltitude"):
-        pressure = np.where(np.isfinite(pressure), pressure, standard_pressure(placed(key)))
+        pressure = np.where(np.isfinite(pressure), pressure, atmosphere.standard_pressure(placed(key)))
     levels = _state(pressure, measured(*TEMPERATURE), measured(*DEW_POINT), measured("relativeHumidity"),
                     measured("mixingRatio"), measured(*DIRECTION), measured(*SPEED), skipped)
     lat, lon = placed("latitude"), placed("longitude")
-    levels |= {"category": np.full(n, SINGLE), "latitude": lat, "longitude": lon}
+    levels |= {"category": np.full(n, SINGLE), "lat": lat, "lon": lon}
     alone = n == 1  # the places of a profile are those of its levels
     return _Report("AIRCFT", 131, 231, _station(report), float(lat[0]) if alone else np.nan,
                    float(lon[0]) if alone else np.nan, np.nan, time, levels)
@@ -280,64 +247,29 @@ def _aircraft(report: Report, time: float, skipped: Counter[str]) -> _Report:
 def _state(pressure: np.ndarray, temperature: np.ndarray, dew_point: np.ndarray, relative: np.ndarray,
            mixing_ratio: np.ndarray, direction: np.ndarray, speed: np.ndarray,
            skipped: Counter[str]) -> dict[str, np.ndarray]:
-    """Columns in SI from what is measured; `relative` humidity in percent."""
-    at_dew_point = convert.saturation_humidity(dew_point, pressure)
-    humidity = np.where(np.isfinite(dew_point), at_dew_point, _from_relative(relative, temperature, pressure))
-    humidity = np.where(np.isfinite(humidity), humidity, mixing_ratio / (1.0 + mixing_ratio))
-    without = (np.isfinite(dew_point) | np.isfinite(relative)) & ~np.isfinite(humidity)
+    """`undivided.state`, and humidities that it cannot tell counted."""
+    found = undivided.state(pressure, temperature, dew_point, relative, mixing_ratio, direction, speed)
+    without = (np.isfinite(dew_point) | np.isfinite(relative)) & ~np.isfinite(found["humidity"])
     if without.any():
         skipped["humidities skipped, no pressure or temperature beside them to convert them"] += int(without.sum())
-    angle = np.deg2rad(direction)
-    calm = speed == 0.0  # has no direction, but is an observation
-    return {"pressure": pressure, "temperature": temperature, "humidity": humidity,
-            "u": np.where(calm, 0.0, -speed * np.sin(angle)), "v": np.where(calm, 0.0, -speed * np.cos(angle))}
+    return found
 
 
-def _from_relative(percent: np.ndarray, temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """q (kg/kg) from relative humidity over water: e = RH e_s, and e_s from q_s."""
-    return convert.specific_humidity(percent / 100.0 * convert.saturation_vapour_pressure(temperature), pressure)
-
-
-def standard_pressure(altitude: np.ndarray) -> np.ndarray:
-    """Pressure (Pa) of the standard atmosphere at a pressure altitude (m)."""
-    temperature = SEA_LEVEL_TEMPERATURE - LAPSE_RATE * np.minimum(altitude, TROPOPAUSE_HEIGHT)
-    below = SEA_LEVEL_PRESSURE * (temperature / SEA_LEVEL_TEMPERATURE) ** (GRAVITY / GAS_CONSTANT_DRY / LAPSE_RATE)
-    above = np.maximum(altitude - TROPOPAUSE_HEIGHT, 0.0)
-    return below * np.exp(-GRAVITY * above / GAS_CONSTANT_DRY / temperature)
+def _holds_anything(levels: dict[str, np.ndarray]) -> bool:
+    at_ground = (levels["category"] == SURFACE) & np.isfinite(levels["pressure"])
+    observed = [levels[name] for name in (*MASS.values(), *WIND.values()) if name in levels]
+    return bool(at_ground.any() or np.isfinite(observed).any())
 
 
 def _reports(found: Sequence[_Report], message_type: str, cycle: datetime) -> Reports:
-    """PREPBUFR's view of some reports: mass and wind part of each, with the same SQN."""
-    parts = [part for number, report in enumerate(found) for part in _parts(report, number, cycle)]
-    header = {name: np.array([head[name] for head, _ in parts], dtype="S8" if name == "SID" else float)
-              for name in ("SID", "XOB", "YOB", "DHR", "ELV", "TYP", "SQN")}
-    names = dict.fromkeys(name for _, level in parts for name in level)
-    sizes = [len(level["CAT"]) for _, level in parts]
-    columns = {name: np.concatenate([level.get(name, np.full(size, np.nan))
-                                     for (_, level), size in zip(parts, sizes, strict=True)] or [np.empty(0)])
-               for name in names}
-    start = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))).astype(np.int64)
-    return Reports(message_type, len(found), np.arange(1, len(parts) + 1), header, start, columns, {}, {})
-
-
-def _parts(report: _Report, number: int, cycle: datetime) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """Header and level columns of the parts that hold anything."""
-    given, n = report.levels, len(report.levels["pressure"])
-    missing = np.full(n, np.nan)
-    start = (report.time - times.to_seconds(cycle)) / HOUR
-    place = {"CAT": given["category"].astype(float), "POB": given["pressure"] / HECTOPASCAL,
-             "XDR": given.get("longitude", report.lon + given.get("longitude_drift", missing)),
-             "YDR": given.get("latitude", report.lat + given.get("latitude_drift", missing)),
-             "HRDR": start + given.get("seconds", missing) / HOUR,
-             "PQM": given.get("place_mark", np.full(n, NOT_CHECKED)).astype(float)}
-    mass = {"TOB": given["temperature"] - ZERO_CELSIUS, "QOB": given["humidity"] / convert.MILLIGRAM_PER_KILOGRAM,
-            "ZOB": given.get("height", missing)}
-    wind = {"UOB": given["u"], "VOB": given["v"]}
-    at_ground = (given["category"] == SURFACE) & np.isfinite(given["pressure"]) & (place["PQM"] == NOT_CHECKED)
-    for kind, columns, extra in ((report.mass_type, mass, at_ground), (report.wind_type, wind, np.zeros(n, bool))):
-        there = np.isfinite(list(columns.values())).any(axis=0) | extra
-        if there.any():
-            header = {"SID": report.station[:8].encode(), "XOB": report.lon, "YOB": report.lat, "DHR": start,
-                      "ELV": report.elevation, "TYP": float(kind), "SQN": float(number)}
-            marks = {name: np.full(n, float(NOT_CHECKED)) for name in ("TQM", "QQM", "ZQM", "WQM")}
-            yield header, {name: values[there] for name, values in (place | columns | marks).items()}
+    """The reports of one message type as PREPBUFR's."""
+    sizes = [len(report.levels["pressure"]) for report in found]
+    names = dict.fromkeys(name for report in found for name in report.levels)
+    otherwise = {"place_mark": float(NOT_CHECKED)}
+    levels = {name: np.concatenate([report.levels.get(name, np.full(size, otherwise.get(name, np.nan)))
+                                    for report, size in zip(found, sizes, strict=True)]) for name in names}
+    heads = {name: np.array([getattr(report, name) for report in found], float)
+             for name in ("lat", "lon", "elevation", "time", "mass_type", "wind_type")}
+    station = np.array([report.station[:8].encode() for report in found], "S8")
+    whole = Undivided(station=station, **heads, level_start=np.cumsum([0, *sizes]), levels=levels)
+    return undivided.divided(whole, message_type, cycle)

@@ -25,7 +25,8 @@ import numpy as np
 from obsproc.bufr.tables import Element, Sequence, Tables, fxy
 
 ADVANCE, REPEAT = 0, 1
-LEVEL_MARKS = ("CAT", "VSIG")  # every level begins with its category; in raw dumps with its vertical significance
+# Every level begins with its category; in raw dumps with its vertical significance or, where repeated, its height.
+LEVEL_MARKS, REPEATED_MARKS = ("CAT", "VSIG", "VSIGX"), ("HEIT", "FLVLST")
 STACK = "DRPSTAK"  # NCEP's mnemonic of the replication that holds a stack of events, newest first
 
 # Damaged tables must not ask for all the time or memory; NCEP's layouts stay far below these bounds.
@@ -227,7 +228,8 @@ class _Builder:
             self._advance(width)
             return
         element = _with_operators(self._lookup(item), self.state)
-        if element.mnemonic in LEVEL_MARKS and self.level_block is None:
+        begins = element.mnemonic in LEVEL_MARKS or (self.block and element.mnemonic in REPEATED_MARKS)
+        if begins and self.level_block is None:
             self.level_block, self.fields_before_level = self.block, len(self.fields)
         if self.wanted is None or element.mnemonic in self.wanted:
             start = self.operations[-1][1] if self.open_segment else 0

@@ -10,7 +10,7 @@ from pybufrkit.decoder import Decoder, generate_bufr_message
 from contracts import config
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import convert, pipeline, prepbufr, wmo, writer
+from obsproc import atmosphere, convert, pipeline, prepbufr, wmo, writer
 from obsproc.bufr.files import read_file
 from obsproc.config import Settings
 from tests import builders
@@ -97,7 +97,7 @@ def test_aircraft_stand_at_their_pressure(samples):
                                                     (20_000, 5474.9)])
 def test_flight_levels_are_those_of_the_standard_atmosphere(altitude, pressure):
     """ICAO Doc 7488, table of the standard atmosphere."""
-    assert wmo.standard_pressure(np.array(float(altitude))) == pytest.approx(pressure, rel=2e-4)
+    assert atmosphere.standard_pressure(np.array(float(altitude))) == pytest.approx(pressure, rel=2e-4)
 
 
 @pytest.mark.parametrize("compressed", [0, 1])

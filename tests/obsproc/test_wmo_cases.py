@@ -12,7 +12,7 @@ import pytest
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import pipeline, wmo
+from obsproc import atmosphere, convert, pipeline, undivided, wmo
 from tests.obsproc.cases import MODERN, observed, settings
 from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
 
@@ -37,7 +37,7 @@ def test_older_elements_of_a_quantity_are_read(cases, name):
     assert found[Quantity.temperature_2m] == pytest.approx(283.2)
     pressure = found[Quantity.surface_pressure]
     assert found[Quantity.specific_humidity_2m] == pytest.approx(
-        wmo.convert.saturation_humidity(np.array(280.2), np.array(pressure)))
+        convert.saturation_humidity(np.array(280.2), np.array(pressure)))
     assert found[Quantity.u_component_of_wind_10m] == pytest.approx(5.0)
     assert found[Quantity.v_component_of_wind_10m] == pytest.approx(0.0, abs=1e-12)
 
@@ -54,7 +54,7 @@ def test_compressed_messages_are_read_whole(cases):
     aircraft = table(cases / "amdar_compressed_strings.bufr", MODERN)
     assert by_station(aircraft, Quantity.temperature) == {b"A1": 270, b"B2": 260, b"C3": 240}
     at = of(aircraft, Quantity.temperature)
-    np.testing.assert_allclose(np.sort(at.pressure), np.sort(wmo.standard_pressure(np.array([3e3, 6e3, 9e3]))))
+    np.testing.assert_allclose(np.sort(at.pressure), np.sort(atmosphere.standard_pressure(np.array([3e3, 6e3, 9e3]))))
     assert sorted(at.lat.round(6)) == [50, 51, 52]
 
 
@@ -64,7 +64,7 @@ def test_all_levels_of_an_aircraft_s_profile_are_read(cases):
     good = found.select(found.flag == Flag.passed)
     assert values(good) == pytest.approx({Quantity.temperature: 223.2, Quantity.u_component_of_wind: 30.0,
                                           Quantity.v_component_of_wind: 0.0}, abs=1e-9)
-    assert good.pressure == pytest.approx(np.full(3, wmo.standard_pressure(np.array(10_000.0))))
+    assert good.pressure == pytest.approx(np.full(3, atmosphere.standard_pressure(np.array(10_000.0))))
     assert good.lat == pytest.approx(np.full(3, 50.0)) and set(found.station) == {b"EU1234"}
     humidity = of(found, Quantity.specific_humidity)
     assert humidity.flag.tolist() == [Flag.missing_position]
@@ -97,6 +97,16 @@ def test_a_synop_without_station_pressure_is_no_metar(cases):
     assert set(metar.type) == {187, 287} and set(metar.station) == {b"EDDB"}
 
 
+def test_a_metar_s_altimeter_setting_tells_the_pressure_at_its_station(tmp_path):
+    path = tmp_path / "metar.bufr"
+    path.write_bytes(bufr(0, [1063, *PLACE[2:], 10052, 12101], 1, 0, **CLOCK, icaoLocationIndicator="EDDB",
+                          latitude=50.0, longitude=10.0, heightOfStationGroundAboveMeanSeaLevel=500,
+                          altimeterSettingQnh=101_300, airTemperature=280.0))
+    found = of(table(path, SYNOP), Quantity.surface_pressure)
+    assert found.value == pytest.approx(atmosphere.station_pressure(*np.array([101_300.0, 500.0])))
+    assert found.type == 187
+
+
 def test_stations_that_a_nation_numbers_have_a_name(tmp_path):
     path = tmp_path / "national.bufr"
     path.write_bytes(bufr(0, [1101, 1102, *PLACE[2:], 12101], 1, 0, **CLOCK, stateIdentifier=616, latitude=50.0,
@@ -126,9 +136,9 @@ def pilot(path, heights, **more):
 
 def test_winds_by_height_stand_at_the_pressure_of_the_standard_atmosphere(tmp_path):
     found = wmo.read_file(pilot(tmp_path / "pilot.bufr", [1000, 5000, 15_000]), SYNOP).reports["ADPUPA"]
-    expected = wmo.standard_pressure(np.array([1000.0, 5000.0, 15_000.0]))
+    expected = atmosphere.standard_pressure(np.array([1000.0, 5000.0, 15_000.0]))
     np.testing.assert_allclose(found.level["POB"] * 100, expected)
-    assert found.header["TYP"].tolist() == [221] and found.level["PQM"].tolist() == [wmo.SUSPECT] * 3
+    assert found.header["TYP"].tolist() == [221] and found.level["PQM"].tolist() == [undivided.SUSPECT] * 3
 
 
 def test_or_between_the_heights_and_pressures_that_the_report_tells_itself(tmp_path):
@@ -137,7 +147,7 @@ def test_or_between_the_heights_and_pressures_that_the_report_tells_itself(tmp_p
     found = wmo.read_file(path, SYNOP).reports["ADPUPA"]
     of_wind = slice(found.level_start[-2], None)
     np.testing.assert_allclose(found.level["POB"][of_wind] * 100, [90_000, np.sqrt(90_000 * 50_000.0), 50_000])
-    assert found.level["PQM"][of_wind].tolist() == [wmo.NOT_CHECKED, wmo.SUSPECT, wmo.NOT_CHECKED]
+    assert found.level["PQM"][of_wind].tolist() == [undivided.NOT_CHECKED, undivided.SUSPECT, undivided.NOT_CHECKED]
 
 
 def test_the_standard_atmosphere_errs_as_the_module_says(samples):
@@ -145,7 +155,7 @@ def test_the_standard_atmosphere_errs_as_the_module_says(samples):
     pressure, height = found["POB"] * 100, found["ZOB"]
     for low, high, percent in ((70_000, 110_000, 1.2), (40_000, 70_000, 3.2), (1000, 40_000, 6.4)):
         rows = np.isfinite(height) & (pressure > low) & (pressure <= high)
-        relative = wmo.standard_pressure(height[rows]) / pressure[rows] - 1
+        relative = atmosphere.standard_pressure(height[rows]) / pressure[rows] - 1
         assert 100 * np.sqrt((relative**2).mean()) == pytest.approx(percent, abs=0.15)
 
 
