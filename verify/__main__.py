@@ -27,6 +27,7 @@ from contracts import config, frozen, observations, program, state, static, time
 from contracts.errors import UserError
 from contracts.follow import Follower
 from verify import (
+    blocks,
     compare,
     consistency,
     consistency_report,
@@ -170,6 +171,9 @@ def compare_experiments(arguments: Sequence[str]) -> None:
     parser.add_argument("experiments", nargs="+", type=Path, metavar="EXPERIMENT.toml")
     parser.add_argument("--all", action="store_true", help="all channels, not only those of [verify] headline")
     parser.add_argument("--monthly", action="store_true", help="also the analysis of each month")
+    parser.add_argument("--blocks", type=int, metavar="DAYS",
+                        help="instead: means over blocks of so many days, with intervals, against the first experiment")
+    parser.add_argument("--skip", type=int, default=10, metavar="DAYS", help="left out before the first block [10]")
     chosen = parser.parse_args(arguments)
     found = []
     for settings in (config.load(path, Settings) for path in chosen.experiments):
@@ -180,6 +184,10 @@ def compare_experiments(arguments: Sequence[str]) -> None:
     if not found:
         raise UserError("none of these experiments has scores yet")
     channels = found[0][1][0].channels if chosen.all else found[0][0].verify.headline
+    if chosen.blocks is not None:
+        named = [blocks.Named(settings.experiment.name, cycles) for settings, cycles in found]
+        print(blocks.markdown(named, channels, chosen.blocks, chosen.skip))
+        return
     rows = [compare.of(settings, cycles, channels) for settings, cycles in found]
     print(compare.markdown(rows, channels))
     if chosen.monthly:

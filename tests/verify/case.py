@@ -12,6 +12,7 @@ from contracts.variables import Flag, Quantity
 from tests import builders
 from verify import __main__ as verify
 from verify.config import Settings
+from verify.fit import Fit
 
 MEMBERS = 3
 TIMES = [builders.TIME, builders.TIME + timedelta(hours=6)]
@@ -35,6 +36,11 @@ def departures(seed: int = 0, count: int = 400) -> Departures:
     names = ("background_mean", "background_spread", "analysis_mean", "analysis_spread")
     columns = dict(zip(names, equivalents, strict=True))
     return Departures(**{name: getattr(rows, name) for name in rows.__dataclass_fields__}, **columns)
+
+
+def no_fit() -> Fit:
+    """Scores against no observations."""
+    return Fit(*([np.empty(0)] * len(Fit.__dataclass_fields__)))
 
 
 def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True) -> Path:

@@ -8,9 +8,9 @@ import pytest
 from contracts import field, times
 from contracts.config import decode
 from contracts.field import Field
+from tests.verify.case import no_fit
 from verify import compare
 from verify.config import Settings
-from verify.fit import Fit
 from verify.score_file import Scores
 
 TEXT = """
@@ -39,12 +39,11 @@ def settings(tmp_path, monkeypatch) -> Settings:
 def cycles(settings: Settings, count: int, **given: float) -> list[Scores]:
     """Random scores of the first `count` times; those in `given` are the same at all times."""
     rng = np.random.default_rng(1)
-    none = Fit(*([np.empty(0)] * len(Fit.__dataclass_fields__)))
     made = []
     for time in settings.experiment.times()[:count]:
         against = {name: rng.uniform(1, 2, (1, 2)) for name in SCORES if name != "free_rmse"}
         against |= {name: np.full((1, 2), value) for name, value in given.items()}
-        made.append(Scores(time, 20, "truth", ("global",), CHANNELS, none, {}, against))
+        made.append(Scores(time, 20, "truth", ("global",), CHANNELS, no_fit(), {}, against))
     return made
 
 
