@@ -10,7 +10,7 @@ import numpy as np
 from contracts import program, progress, times
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
-from networks.climate import config, file, fit
+from networks.climate import config, draws, file, fit, wiener
 from networks.climate.gaussian import Climate
 from networks.data.sources import NatureSource
 
@@ -27,7 +27,18 @@ def main(arguments: Sequence[str]) -> None:
         "python -m networks climate run/experiments/neural/climate_t31.toml",
     )
     program.add_experiment(parser)
-    make(parser.parse_args(arguments).experiment)
+    parser.add_argument("--draws", action="store_true",
+                        help="write the state files of [climate.draws] from the climate that was fitted before")
+    chosen = parser.parse_args(arguments)
+    (draw if chosen.draws else make)(chosen.experiment)
+
+
+def draw(path: Path) -> None:
+    """Write the draws that the experiment file `path` asks for; raises UserError where there is no climate."""
+    settings = config.load(path)
+    if settings.climate.draws is None:
+        raise UserError(f"{path}: has no [climate.draws], which says how many, from which date and where to; write it")
+    draws.write(file.read(settings.in_work(settings.climate.file), settings.space), settings, settings.climate.draws)
 
 
 def make(path: Path) -> Climate:
@@ -42,6 +53,8 @@ def make(path: Path) -> Climate:
     seconds = np.array([times.to_seconds(time) for time in wanted], np.int64)
     climate, variance = fit.fit(settings.space, states, seconds, chosen.modes, chosen.harmonics)
     tell(climate, variance)
+    if chosen.check is not None:
+        tell_errors(climate, NatureSource(settings.space, natures), chosen.check.times())
     file.write(settings.in_work(chosen.file), climate, f"python -m networks climate {path}", settings.experiment.name)
     log.info("%s: climate of %d states from %s to %s", settings.in_work(chosen.file), len(wanted),
              times.name(wanted[0]), times.name(wanted[-1]))
@@ -54,6 +67,14 @@ def _read(source: NatureSource, wanted: Sequence[datetime]) -> np.ndarray:
     for number, time in enumerate(progress.reported(wanted, "states", log)):
         states[number] = source.read([time])[0]
     return states
+
+
+def tell_errors(climate: Climate, source: NatureSource, wanted: Sequence[datetime]) -> None:
+    """Log what the climate is worth for states at times that it has not seen."""
+    found = wiener.ratios(climate, ((time, source.read([time])[0]) for time in wanted))
+    log.info("error of the Wiener filter over what the climate expects, %d states of %s to %s: %s", len(wanted),
+             times.name(wanted[0]), times.name(wanted[-1]),
+             ", ".join(f"{ratio:.2f} (noise {sigma:g})" for sigma, ratio in found.items()))
 
 
 def tell(climate: Climate, variance: np.ndarray) -> None:

@@ -7,8 +7,44 @@ from typing import Annotated
 import msgspec
 
 from contracts import config, times
-from contracts.config import Positive
+from contracts.config import Positive, PositiveFloat
+from contracts.nature import refuse_part_of_an_hour
 from contracts.state import StateSpace
+
+
+class Draws(config.Section, frozen=True):
+    """[climate.draws] States drawn from the climate, as files (python -m networks climate EXPERIMENT.toml --draws)."""
+
+    folder: str  # in the work folder
+    first: datetime
+    count: Positive = 100
+    every_hours: Positive = 12
+    seed: int = 1
+    factor: PositiveFloat = 1.0  # of the deviations from the mean of the date
+
+    def __post_init__(self):
+        refuse_part_of_an_hour("first", self.first)
+
+    def times(self) -> list[datetime]:
+        """Of the draws, ascending."""
+        return [self.first.astimezone(UTC) + number * timedelta(hours=self.every_hours) for number in range(self.count)]
+
+
+class Check(config.Section, frozen=True):
+    """[climate] check: states of a year that is not fitted, for which the climate's own errors are told."""
+
+    start: datetime
+    end: datetime
+    every_hours: Positive = 240
+
+    def __post_init__(self):
+        refuse_part_of_an_hour("start", self.start)
+        refuse_part_of_an_hour("end", self.end)
+
+    def times(self) -> list[datetime]:
+        """Of the states, ascending."""
+        step = timedelta(hours=self.every_hours)
+        return list(times.every(self.start.astimezone(UTC), self.end.astimezone(UTC), step))
 
 
 class Climate(config.Section, frozen=True):
@@ -21,13 +57,17 @@ class Climate(config.Section, frozen=True):
     harmonics: Annotated[int, msgspec.Meta(ge=0, le=4)] = 1  # of the year, in the mean
     modes: Positive = 140  # of each wavenumber along longitude, at most
     file: str = "climate.nc"  # what is made, in the work folder
+    check: Check | None = None
+    draws: Draws | None = None
 
     def __post_init__(self):
-        for name, time in (("start", self.start), ("end", self.end)):
-            if time.tzinfo is None or (time.minute, time.second, time.microsecond) != (0, 0, 0):
-                raise ValueError(f"{name} must be a full hour in UTC such as 1981-01-01T00:00:00Z, got {time}")
+        refuse_part_of_an_hour("start", self.start)
+        refuse_part_of_an_hour("end", self.end)
         if self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
+        if self.check and self.check.end >= self.start and self.check.start <= self.end:
+            raise ValueError(f"check from {self.check.start} to {self.check.end} meets the states that are fitted, "
+                             "whose errors say nothing of others: take another year")
 
     def times(self) -> list[datetime]:
         """Of the states, ascending."""

@@ -74,8 +74,18 @@ class Correlation:
     def diagonal(self) -> np.ndarray:
         """(channel * lat,) variances of C, the same at every longitude."""
         modes = (self.variance - self.rest[:, None])[:, :, None] * np.abs(self.modes.astype(np.complex128)) ** 2
-        twice = np.where(_is_real(self.nlon), 1.0, 2.0)  # the other half of a real field's spectrum
-        return (twice[:, None] * (modes.sum(axis=1) + self.rest[:, None])).sum(axis=0) / self.nlon
+        return (self._twice[:, None] * (modes.sum(axis=1) + self.rest[:, None])).sum(axis=0) / self.nlon
+
+    def mean_variance(self, function: Function) -> float:
+        """The mean of the diagonal of f(C), over channels and places."""
+        rows, rest = self.modes.shape[2], function(self.rest)
+        power = (function(self.variance) - rest[:, None]).sum(axis=1) + rows * rest
+        return float((self._twice * power).sum() / (rows * self.nlon))
+
+    @property
+    def _twice(self) -> np.ndarray:
+        """(wavenumber,) how often each counts in a real field, whose spectrum has another half."""
+        return np.where(_is_real(self.nlon), 1.0, 2.0)
 
 
 def identity(values: np.ndarray) -> np.ndarray:

@@ -94,6 +94,7 @@ end = {end}
 every_hours = 48
 modes = 10
 file = "climates/small.nc"
+check = {{ start = 1981-05-01T00:00:00Z, end = 1981-05-29T00:00:00Z, every_hours = 48 }}
 """
 
 
@@ -103,7 +104,7 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.setenv("WORK", str(tmp_path / "work"))
     where = climates.space(16, 32)
     climate = climates.climate(where, zonal=True)
-    for number in range(60):
+    for number in range(80):  # the last twenty are not fitted
         time = climates.START + timedelta(days=2 * number)
         noise = np.random.default_rng(number).standard_normal(where.shape)
         data = climate.mean(time) + climate.draw(noise)
@@ -122,13 +123,14 @@ def test_the_command_fits_and_tells_what_the_fit_is_worth(experiment, tmp_path, 
     assert len(climate.fitted) == 60 and climate.fitted[0] == times.to_seconds(climates.START)
     assert climate.correlation.modes.shape == (17, 10, 48)
     assert re.search(r"variance of the climate / local variance of the states: (0\.9|1\.0)\d in", caplog.text)
+    assert re.search(r"over what the climate expects, 15 states of 1981050100 to 1981052900: \d", caplog.text)
     assert "white rest" in caplog.text and "60 states from 1981010100 to 1981042900" in caplog.text
 
 
 def test_states_that_are_missing_or_too_few_and_a_file_without_the_section_are_refused(experiment):
     text = experiment.read_text()
-    experiment.write_text(text.replace("1981-04-29", "1981-05-29"))
-    with pytest.raises(UserError, match="early/1981050100.nc: no such file"):
+    experiment.write_text(text.replace("1981-04-29", "1981-06-29").replace("check =", "# check ="))
+    with pytest.raises(UserError, match="early/1981061000.nc: no such file"):
         command.main([str(experiment)])
     experiment.write_text(text.replace("1981-04-29", "1981-01-09"))
     with pytest.raises(UserError, match="names 5 states; at least 8"):
