@@ -14,6 +14,7 @@ import numpy as np
 from contracts import state
 from contracts.config import Experiment
 from contracts.errors import UserError
+from contracts.nature import NatureFolder
 from contracts.state import StateSpace
 
 
@@ -25,9 +26,11 @@ class Climatology:
 
     @classmethod
     def find(cls, experiment: Experiment, pattern: str, least: int, setting: str) -> "Climatology":
-        """The files that `pattern` names in the work folder; raises UserError where fewer than `least`."""
+        """The states that `pattern` names in the work folder, without the fixed fields that lie beside them; raises
+        UserError where fewer than `least`."""
         place = experiment.file(pattern, experiment.start)
-        found = tuple(Path(name) for name in sorted(glob.glob(str(place))))
+        found = tuple(path for path in map(Path, sorted(glob.glob(str(place))))
+                      if path != NatureFolder(path.parent).static)
         if len(found) < least:
             raise UserError(f"{setting}: expected at least {least} state files like {place}, found {len(found)}; make "
                             "them with python -m model_server nature, or name others")

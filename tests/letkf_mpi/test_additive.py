@@ -6,8 +6,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from contracts import state
+from contracts import state, static
 from contracts.errors import UserError
+from contracts.nature import NatureFolder
 from letkf_mpi.static import additive
 from letkf_mpi.static.climatology import Climatology
 from tests import builders
@@ -83,6 +84,14 @@ def test_humidity_that_is_kept_gets_no_draws_and_none_becomes_negative(tmp_path)
     assert np.array_equal(found[:, others], background[:, others] + eta[:, others])
     assert np.array_equal(found[:, humid[1:]], np.maximum(background[:, humid[1:]] + eta[:, humid[1:]], 0))
     assert found.dtype == np.float32 and clipped == (background[:, humid[1:]] + eta[:, humid[1:]] < 0).sum() > 0
+
+
+def test_the_fixed_fields_of_a_nature_run_are_none_of_its_states(tmp_path):
+    experiment = made(tmp_path).settings.experiment
+    climate(tmp_path / "made" / "nature", 5)
+    static.write(NatureFolder(tmp_path / "made" / "nature").static, builders.flat_static(SPACE.grid))
+    found = Climatology.find(experiment, "nature/*.nc", 5, "[inflation.additive] states")
+    assert found.read(range(5), SPACE).shape[0] == len(found) == 5
 
 
 def test_files_are_found_in_the_order_of_their_names(tmp_path):
