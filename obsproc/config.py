@@ -44,7 +44,8 @@ class Observations(config.Section, frozen=True):
     humidity_below_hpa: NotNegativeFloat = 300.0  # higher up humidity is monitored; 0: used at all heights
     # Humidity beyond so many times saturation (over ice in the cold) is out of range; 0: not checked.
     saturation_limit: NotNegativeFloat = 1.2
-    errors: str = "cdas"  # where the file has none: NCEP's "cdas" or "global", or a file in their layout
+    # Where the file has none: NCEP's "cdas" or "global", a file in their layout, or an experiment's estimated.toml.
+    errors: str = "cdas"
     usage: str = ""  # a table of what is used, by report type, quantity and station, or GSI's convinfo; none
     error_factor: dict[str, PositiveFloat] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification

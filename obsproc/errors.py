@@ -8,6 +8,9 @@ pressure. A blank means that the quantity of that type is not used there. Number
 
     python -m obsproc.errors prepobs_errtable.cdas > obsproc/errors_cdas.csv
 
+Or an earlier experiment estimated them (`contracts.estimated_errors`): the error that an observation would have
+otherwise, be it the file's or a table's, is multiplied by the factor of its group.
+
 An error of relative humidity becomes one of specific humidity with the temperature of the level (`convert`).
 The table leaves out the scatterometer winds of today (type 290, ASCAT, in the files since 2009): 1.5 m/s, as in the
 IFS of ECMWF. Geopotential height has no error in either place. An error that is known nowhere is flagged, never
@@ -16,7 +19,7 @@ invented.
 
 import csv
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -24,8 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
+from contracts import estimated_errors
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
+from contracts.estimated_errors import EstimatedErrors
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert
@@ -100,6 +105,20 @@ def named(name: str) -> ErrorTable:
     return _table(list(csv.reader(line for line in lines if not line.startswith("#"))))
 
 
+@lru_cache(8)
+def chosen(name: str) -> tuple[ErrorTable, tuple[EstimatedErrors, ...]]:
+    """The table that a name stands for, and the estimates upon it, each of which may stand on another one."""
+    estimates: list[EstimatedErrors] = []
+    while name.endswith(estimated_errors.SUFFIX):
+        found = estimated_errors.read(Path(name))
+        if found in estimates:
+            raise UserError(f"{name}: stands upon itself by its setting otherwise; name there what its errors were "
+                            "estimated from")
+        estimates.append(found)
+        name = found.otherwise if found.otherwise in PACKAGED else str(Path(name).parent / found.otherwise)
+    return named(name), tuple(estimates)
+
+
 def cdas() -> ErrorTable:
     """The table of the CDAS reanalysis."""
     return named("cdas")
@@ -120,9 +139,9 @@ def _table(rows: list[list[str]]) -> ErrorTable:
     return ErrorTable(types, pressure[::-1], error)
 
 
-def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable,
-           factor: Mapping[Quantity, float]) -> Observations:
-    """Errors for the rows that have none in the file, then times the factor of the quantity.
+def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable, factor: Mapping[Quantity, float],
+           estimates: Sequence[EstimatedErrors] = ()) -> Observations:
+    """Errors for the rows that have none in the file, then times the factors of the quantity and of `estimates`.
 
     `temperature` (nobs,) is that of the level, K. Rows without an error are flagged `missing_error`, or
     `error_table_excludes` where the table knows the report type but leaves the quantity out.
@@ -138,6 +157,8 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable,
         error[rows] = found
     for quantity, times in factor.items():
         error[table.quantity == quantity] *= times
+    for estimate in estimates:
+        error *= estimate.factors(table)
     error[~(error > 0)] = np.nan
     table = table.with_columns(error=error)
     table = reject(table, excluded, Flag.error_table_excludes)

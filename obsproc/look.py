@@ -67,7 +67,7 @@ def print_usage(arguments: Sequence[str]) -> None:
     from obsproc.config import Settings
 
     chosen = config.load(given.experiment, Settings).observations
-    print(usage.default(errors.named(chosen.errors), chosen.quantities, chosen.error_factors))
+    print(usage.default(errors.chosen(chosen.errors)[0], chosen.quantities, chosen.error_factors))
 
 
 def write_table(arguments: Sequence[str]) -> None:

@@ -87,7 +87,8 @@ def judge(candidates: Candidates, chosen: ObservationSettings, time: datetime) -
     table = usage.before_errors(table, candidates.report_time, rules, chosen.quantities, times.to_seconds(time))
     table = quality.monitor_above(table, chosen.humidity_below_hpa * HECTOPASCAL)
     name = chosen.errors if chosen.errors in errors.PACKAGED else str(config.file_of(chosen.errors, time))
-    table = errors.assign(table, candidates.temperature, errors.named(name), chosen.error_factors)
+    known, estimates = errors.chosen(name)
+    table = errors.assign(table, candidates.temperature, known, chosen.error_factors, estimates)
     return usage.after_errors(table, rules)
 
 

@@ -5,7 +5,8 @@ scores   of one time -> scores.nc: against the truth where [verify] names one, a
 summary  the tables of all times that have scores, on standard output
 figures  figures/series.png and figures/increment.png in the experiment's folder
 observations  of one time: counts before and after thinning, and their map, figures/observations_TIME.png
-consistency  errors given against errors estimated, ranks, spread and skill, over all times -> consistency.nc
+consistency  errors given against errors estimated, ranks, spread and skill, over all times -> consistency.nc, and
+         estimated.toml, a table that [observations] errors of the next experiment can name
 compare  tables of several experiments in Markdown
 skill-spread  error, spread, CRPS and ranks of extended forecasts by lead -> skill_spread.nc
 status   status.json and status.prom: what is done, what is at work, what is STALLED
@@ -16,6 +17,7 @@ The last five have more options: `python -m verify compare --help`.
 """
 
 import logging
+import tomllib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +25,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from contracts import config, frozen, observations, program, state, static, times
+from contracts import config, estimated_errors, frozen, observations, program, state, static, times
 from contracts.errors import UserError
+from contracts.estimated_errors import EstimatedErrors
 from contracts.follow import Follower
 from verify import (
     blocks,
@@ -150,9 +153,23 @@ def show_consistency(settings: Settings) -> Path:
         sums.append(consistency.Sums.of(departures, layers, experiment.members))
     whole, path = consistency.Sums.join(sums), experiment.folder.folder / "consistency.nc"
     consistency_report.write(path, whole, layers, experiment.name)
+    estimates = EstimatedErrors(experiment=experiment.name, first=times_of_it[0], last=times_of_it[-1],
+                                otherwise=_errors_given(settings),
+                                estimate=consistency_report.estimates(whole, settings.verify))
+    estimated_errors.write(path.with_name("estimated.toml"), estimates)
     print(consistency_report.text(whole, layers))
+    print(f"{path.with_name('estimated.toml')}: {len(estimates.estimate)} errors, for [observations] errors")
     print(path)
     return path
+
+
+def _errors_given(settings: Settings) -> str:
+    """What [observations] errors of the experiment says, on which estimates stand."""
+    experiment = settings.experiment
+    path = experiment.folder.settings
+    given = tomllib.loads(path.read_text()).get("observations", {}).get("errors", "") if path.exists() else ""
+    file = config.file_of(given, experiment.start)
+    return str(file.resolve()) if file.is_file() else given or "cdas"
 
 
 def read_cycles(settings: Settings) -> list[Scores]:

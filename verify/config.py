@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from contracts.clock import Realtime
-from contracts.config import Experiment, GridSettings, PositiveFloat, Section, StateSettings
+from contracts.config import Experiment, GridSettings, Positive, PositiveFloat, Section, StateSettings
 
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
@@ -27,6 +27,8 @@ class Verify(Section, frozen=True):
                                  "geopotential_500", "surface_pressure")  # channels of the table and the series
     map_channel: str = "temperature_500"  # whose increment is drawn
     memory_gib: PositiveFloat = 1.0  # of members held at once while scoring
+    estimates_from: Positive = 100  # observations of a quantity, type and layer, for its error to be estimated
+    estimates_within: Annotated[float, msgspec.Meta(ge=1.0)] = 2.0  # so many times the error given, or one part of it
     stalled_minutes: PositiveFloat = 30.0  # without a new file: the status says STALLED
 
     def __post_init__(self):

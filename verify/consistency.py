@@ -107,6 +107,11 @@ class Statistics:
         return int(self.sums["count"])
 
     @property
+    def error_factor(self) -> float:
+        """The estimated observation error over the given one, NaN where the estimate is none."""
+        return self.root("oma_omb") / self.root("error_variance")
+
+    @property
     def consistency(self) -> float:
         return self.mean("omb_omb") / (self.mean("background_variance") + self.mean("error_variance"))
 

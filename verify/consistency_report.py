@@ -1,4 +1,4 @@
-"""The tables of `consistency` and its file (`consistency/1`).
+"""The tables of `consistency` and its files (`consistency/1`, `estimated-errors/1`).
 
 In the file a row is a group: codes of fate, quantity and report type, bounds of the layer and of the spread, then the
 sums and the counts of ranks, so that a reader can add up what it likes.
@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from contracts import netcdf
+from contracts.constants import HECTOPASCAL
+from contracts.estimated_errors import Estimate
 from contracts.variables import Flag, Quantity
 from verify import groups
+from verify.config import Verify
 from verify.consistency import KEYS, SPREAD_BINS, SUMS, Sums
 from verify.summary import number, table
 
@@ -28,6 +31,21 @@ def text(sums: Sums, layers_hpa: Sequence[float]) -> str:
         _spread_skill(sums),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def estimates(sums: Sums, chosen: Verify) -> tuple[Estimate, ...]:
+    """The estimated errors of assimilated observations, where there are enough and no negative average."""
+    bounds_hpa = np.array(groups.bounds(np.arange(-1, len(chosen.layers_hpa) - 1), chosen.layers_hpa)) / HECTOPASCAL
+    lower, upper = bounds_hpa.tolist()
+    most, found = chosen.estimates_within, []
+    for (flag, quantity, kind, layer), one in sums.by("flag", "quantity", "type", "layer").items():
+        if flag == Flag.assimilated and one.count >= chosen.estimates_from and one.error_factor > 0:
+            bounds = (None, None) if layer < 0 else (lower[layer + 1], upper[layer + 1])
+            found.append(Estimate(
+                quantity=Quantity(quantity).name, type=kind, factor=min(max(one.error_factor, 1 / most), most),
+                estimated=one.root("oma_omb"), given=one.root("error_variance"), count=one.count,
+                lower_hpa=bounds[0], upper_hpa=bounds[1]))
+    return tuple(found)
 
 
 def _errors(sums: Sums, title: str, key: str, name: Callable[[int], str]) -> str:

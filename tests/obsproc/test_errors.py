@@ -1,5 +1,6 @@
 """The packaged error table against NCEP's, and how errors are given to rows."""
 
+from datetime import UTC, datetime
 from importlib import resources
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import estimated_errors
 from contracts.errors import UserError
+from contracts.estimated_errors import Estimate, EstimatedErrors
 from contracts.variables import Flag, Quantity
 from obsproc import convert, errors
 from tests.builders import observations
@@ -113,3 +116,31 @@ def test_factors_multiply_the_errors_of_their_quantity():
 
 def test_a_reason_given_before_is_kept():
     assert given_errors(type=181, quantity=Quantity.temperature_2m, flag=Flag.bad_mark).flag[0] == Flag.bad_mark
+
+
+def estimated(path, otherwise, factor):
+    one = Estimate(quantity="temperature", type=120, factor=factor, estimated=1.0, given=1.0, count=100, lower_hpa=1100,
+                   upper_hpa=0)
+    when = datetime(1989, 1, 1, tzinfo=UTC)
+    estimated_errors.write(path, EstimatedErrors(experiment="a", first=when, last=when, otherwise=otherwise,
+                                                 estimate=(one,)))
+    return str(path)
+
+
+def test_estimates_multiply_what_an_error_is_otherwise(tmp_path):
+    """Be it the file's or a table's, and estimates upon estimates both."""
+    first = estimated(tmp_path / "first.toml", "global", 0.5)
+    second = estimated(tmp_path / "second.toml", "first.toml", 3.0)
+    table = observations([270.0] * 3, quantity=Quantity.temperature, type=np.array([120, 120, 133]), pressure=50_000.0,
+                         error=np.array([np.nan, 2.0, np.nan]))
+    of_table = errors.assign(table, np.full(3, 270.0), errors.named("global"), {}).error
+    for name, factor in ((first, 0.5), (second, 1.5)):
+        known, estimates = errors.chosen(name)
+        found = errors.assign(table, np.full(3, 270.0), known, {}, estimates).error
+        np.testing.assert_allclose(found, of_table * [factor, factor, 1.0], rtol=1e-6)
+    assert of_table[1] == 2.0
+
+
+def test_estimates_that_stand_on_themselves_are_refused(tmp_path):
+    with pytest.raises(UserError, match="stands upon itself"):
+        errors.chosen(estimated(tmp_path / "own.toml", "own.toml", 0.5))

@@ -1,14 +1,19 @@
 """Consistency statistics against loops, and against an analysis whose errors are known."""
 
+from datetime import UTC, datetime
+
 import netCDF4
 import numpy as np
 import pytest
 
+from contracts import estimated_errors
+from contracts.estimated_errors import EstimatedErrors
 from contracts.observations import Departures
 from contracts.variables import Flag, Quantity
 from tests import builders
 from tests.verify import case
 from verify import consistency, consistency_report
+from verify.config import Verify
 from verify.consistency import Sums
 
 LAYERS = case.LAYERS
@@ -114,3 +119,30 @@ def test_the_report_prints_the_numbers_and_the_file_holds_the_sums(tmp_path):
         np.testing.assert_array_equal(dataset["oma_omb"][:], sums.sums[:, consistency.SUMS.index("oma_omb")])
         np.testing.assert_array_equal(dataset["rank_count"][:], sums.ranks)
         assert dataset["rank_count"].shape == (len(sums), K + 1)
+
+
+def test_estimated_errors_are_those_of_the_groups_that_have_enough(tmp_path):
+    """By the definition of Desroziers, over the rows of a group; not further from the error given than allowed."""
+    table = departures()
+    sums = Sums.of(table, LAYERS, K)
+    found = consistency_report.estimates(sums, Verify(layers_hpa=LAYERS, estimates_from=5, estimates_within=50.0))
+    assert found and all(one.count >= 5 for one in found)
+    when = datetime(2020, 1, 1, tzinfo=UTC)
+    written = EstimatedErrors(experiment="a", first=when, last=when, estimate=found)
+    estimated_errors.write(tmp_path / "estimated.toml", written)
+    assert estimated_errors.read(tmp_path / "estimated.toml") == written
+    for one in found:
+        rows = table.select((table.flag == Flag.assimilated) & (table.type == one.type)
+                            & (table.quantity == Quantity[one.quantity]))
+        if one.lower_hpa is not None:
+            hpa = rows.pressure / 100
+            rows = rows.select((hpa <= one.lower_hpa) & (hpa > one.upper_hpa))
+        o, b, a = rows.value, rows.background_mean, rows.analysis_mean
+        given = np.sqrt(np.mean(rows.error.astype(float) ** 2))
+        assert len(rows) == one.count and one.given == pytest.approx(given)
+        assert one.estimated == pytest.approx(np.sqrt(np.mean((o - a) * (o - b))))
+        assert one.factor == pytest.approx(one.estimated / given)
+    close = consistency_report.estimates(sums, Verify(layers_hpa=LAYERS, estimates_from=5, estimates_within=1.1))
+    assert max(one.factor for one in close) <= 1.1 and min(one.factor for one in close) >= 1 / 1.1
+    assert [one.estimated for one in close] == [one.estimated for one in found]
+    assert not consistency_report.estimates(sums, Verify(layers_hpa=LAYERS, estimates_from=10**6))

@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from contracts import config, errors, state, times
+from contracts import config, errors, estimated_errors, state, times
 from contracts.variables import Flag
 from tests.verify.case import MEMBERS, TIMES, departures, experiment, run
 from verify import __main__ as verify
@@ -129,6 +129,7 @@ def test_consistency_of_all_times_is_printed_and_written(tmp_path, monkeypatch, 
     with netCDF4.Dataset(printed.splitlines()[-1]) as dataset:
         compared = sum(np.isin(departures(n).flag, groups.COMPARED).sum() for n in range(len(TIMES)))
         assert dataset["count"][:].sum() == compared
+    assert estimated_errors.read(Path(printed.splitlines()[-1]).with_name("estimated.toml")).otherwise == "cdas"
 
 
 def test_a_missing_truth_is_named(tmp_path, monkeypatch):

@@ -1,0 +1,105 @@
+"""Observation errors that an experiment estimated of its own (`estimated-errors/1`), as a table for the next one.
+
+    contract = "estimated-errors/1"
+    experiment = "prepbufr_1989"
+    first = 1989-01-01T06:00:00Z            # analysis times that it was estimated from
+    last = 1989-01-01T18:00:00Z
+    otherwise = "cdas"                      # what gave the errors: a table, or another file like this one
+
+    [[estimate]]
+    quantity = "temperature"
+    type = 120                              # report type
+    lower_hpa = 1100.0                      # bounds of the layer; neither of them at the surface
+    upper_hpa = 850.0
+    factor = 0.83                           # estimated / given
+    estimated = 1.12
+    given = 1.35
+    count = 2310                            # of observations
+
+`verify` writes it and `obsproc` uses it: the error that an observation would have otherwise, times the factor of its
+group.  A factor and not the error itself, so that errors keep what they depend on within a layer, such as the humidity
+of saturation.
+"""
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import tomli_w
+
+from contracts import paths
+from contracts.config import NotNegativeFloat, Positive, PositiveFloat, Section
+from contracts.constants import HECTOPASCAL
+from contracts.errors import UserError
+from contracts.observations import Observations
+from contracts.variables import Quantity
+
+SUFFIX = ".toml"
+
+
+class Estimate(Section, frozen=True):
+    """Of one quantity, report type and layer."""
+
+    quantity: str
+    type: Annotated[int, msgspec.Meta(ge=0, le=999)]
+    factor: PositiveFloat
+    estimated: PositiveFloat
+    given: PositiveFloat
+    count: Positive
+    lower_hpa: PositiveFloat | None = None
+    upper_hpa: NotNegativeFloat | None = None
+
+    def __post_init__(self):
+        if self.quantity not in Quantity.__members__:
+            raise ValueError(f"unknown quantity {self.quantity!r}; known: {', '.join(Quantity.__members__)}")
+        if (self.lower_hpa is None) != (self.upper_hpa is None):
+            raise ValueError("expected both lower_hpa and upper_hpa, or neither at the surface")
+
+    def fits(self, table: Observations) -> np.ndarray:
+        """(nobs,) bool: rows of its group; the upper bound belongs to the layer above."""
+        rows = (table.quantity == Quantity[self.quantity]) & (table.type == self.type)
+        if self.lower_hpa is None or self.upper_hpa is None:
+            return rows
+        pressure = table.pressure / HECTOPASCAL
+        return rows & (pressure > self.upper_hpa) & (pressure <= self.lower_hpa)
+
+
+class EstimatedErrors(Section, frozen=True):
+    """The file."""
+
+    experiment: str
+    first: datetime
+    last: datetime
+    estimate: tuple[Estimate, ...]
+    otherwise: str = "cdas"
+    contract: Literal["estimated-errors/1"] = "estimated-errors/1"
+
+    def factors(self, table: Observations) -> np.ndarray:
+        """(nobs,) what multiplies each error, 1 where nothing was estimated."""
+        factor = np.ones(len(table))
+        for one in self.estimate:
+            factor[one.fits(table)] = one.factor
+        return factor
+
+
+def write(path: Path, errors: EstimatedErrors) -> None:
+    """Write the file atomically."""
+    document = msgspec.to_builtins(errors, builtin_types=(datetime,))
+    document["estimate"] = [{name: value for name, value in one.items() if value is not None}
+                            for one in document["estimate"]]
+    with paths.atomic(path) as partial:
+        partial.write_text(tomli_w.dumps(document))
+
+
+def read(path: Path) -> EstimatedErrors:
+    """Read the file; raises UserError naming it and what is wrong."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), EstimatedErrors)
+    except OSError as error:
+        raise UserError(f"{path}: no such table of estimated errors ({error.strerror}); python -m verify "
+                        "consistency EXPERIMENT.toml of an earlier experiment writes it") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is no table of estimated errors ({error})") from None
