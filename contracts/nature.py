@@ -3,6 +3,7 @@
     <nature folder>/1989010100.nc …          one state/1 file every six hours
                     .restart/1989010100.npz  the model's own state at the same time, from which members are made
                     static.nc                the model's orography and mask
+                    parameters.nc            of the model, where they are not the usual ones (one member)
                     settings.json            what the run was made with
 
 `model_server nature` makes it; who trains on it or fits a climate to it reads its states.
@@ -29,6 +30,7 @@ class Nature(Section, frozen=True):
     end: datetime | None = None  # default: the end of the experiment
     spin_up_days: NotNegative = 90  # run before `start` and thrown away
     seed: NotNegative = 1  # of a model with noise
+    parameters: dict[str, float] = {}  # of the model, where they are not the usual ones
     packed: str = ""  # instead of a run: states packed in a file (`pack`), or the name of one that comes with the code
 
     def __post_init__(self):
@@ -51,6 +53,10 @@ class NatureFolder:
     @property
     def static(self) -> Path:
         return self.folder / "static.nc"
+
+    @property
+    def parameters(self) -> Path:
+        return self.folder / "parameters.nc"
 
     @property
     def settings(self) -> Path:

@@ -5,6 +5,7 @@ One folder per valid time holds everything about that time:
     <work>/<experiment>/experiment.toml  static.nc
                         2016010106/observations.nc  background/m0001.nc …  analysis/m0001.nc …
                                    background/slots/-0200/m0001.nc …     two hours earlier (`slots`)
+                                   background/parameters.nc              of the model, of each member (`parameters`)
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
                                    forecast/024h/mean.nc  spread.nc     an extended forecast, by lead
                         free/2016010106/mean.nc  spread.nc          the ensemble without any analysis
@@ -45,6 +46,11 @@ class EnsembleFolder:
     @property
     def spread(self) -> Path:
         return self.folder / "spread.nc"
+
+    @property
+    def parameters(self) -> Path:
+        """Those of its members, where their model has some that are uncertain (`contracts.parameters`)."""
+        return self.folder / "parameters.nc"
 
     def members(self, count: int) -> list[Path]:
         """Paths of members 1 … count, in order."""

@@ -18,7 +18,7 @@ from contracts.constants import HOUR
 from contracts.ensemble import refuse_missing, write_statistics
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
-from model_server import config, ensemble
+from model_server import config, ensemble, parameters
 from model_server.models.base import ForecastModel, advance
 
 log = logging.getLogger("model_server.forecast")
@@ -42,6 +42,7 @@ def write_background(settings: config.Settings, model: ForecastModel, time: date
     if todo:
         analysis = experiment.folder.at(time).analysis
         refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
+        parameters.write(target, parameters.read(settings, analysis, time), valid, experiment.name)
     members = _members(settings, model, time, targets)
     write_statistics(target, members, model.space, valid, experiment.name)
     log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))

@@ -55,6 +55,13 @@ class ResidualNoise(config.Section, frozen=True, tag_field="method", tag="residu
         return self.first.astimezone(UTC), self.last.astimezone(UTC)
 
 
+class Drawn(config.Section, frozen=True):
+    """A parameter with a draw for each member."""
+
+    mean: float
+    spread: NotNegativeFloat  # standard deviation
+
+
 class Model(config.Section, frozen=True):
     """[model] The forecast model of the cycle; `options` are the model's own."""
 
@@ -68,6 +75,12 @@ class Model(config.Section, frozen=True):
     # An experiment in times that the model was trained on is refused, unless those were of another world, such as a
     # nature run's, while this experiment sees real observations.
     seen: Literal["refused", "another_world"] = "refused"
+    parameters: dict[str, float | Drawn] = {}  # of the model, by name; default: the usual ones, which are not written
+
+    def __post_init__(self):
+        if self.parameters and isinstance(self.noise, ResidualNoise):
+            raise ValueError('parameters and noise method = "residuals" do not go together: the residuals are those of '
+                             "the model with its usual parameters; take one of them out")
 
 
 class Initial(config.Section, frozen=True):

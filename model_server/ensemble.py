@@ -11,7 +11,7 @@ from contracts.ensemble import refuse_insane
 from contracts.nature import beside
 from contracts.paths import Disk, EnsembleFolder
 from contracts.state import State
-from model_server import restart
+from model_server import parameters, restart
 from model_server.config import Settings
 from model_server.models.base import Batch, ForecastModel
 from model_server.restart import Kept
@@ -24,9 +24,12 @@ def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
 
 def read(settings: Settings, model: ForecastModel, states: EnsembleFolder, numbers: Sequence[int],
          time: datetime) -> Batch:
-    """Members `numbers` at `time`: fields from `states`, what is kept for the model from beside their background."""
+    """Members `numbers` at `time`: fields and parameters from `states`, what is kept for the model from beside their
+    background."""
     experiment, background = settings.experiment, settings.experiment.folder.at(time).background
-    batch = Batch(time, _fields(states, numbers, model, time), (None,) * len(numbers), tuple(numbers), experiment.seed)
+    values = parameters.read(settings, states, time)
+    batch = Batch(time, _fields(states, numbers, model, time), (None,) * len(numbers), tuple(numbers), experiment.seed,
+                  parameters=values and values.select(numbers))
     if not _keeps_files(model):
         return batch
     kept = [restart.read(beside(background.member(number)), model.name, time) for number in numbers]

@@ -16,7 +16,7 @@ from contracts import program, state, static, times
 from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
-from model_server import config, ensemble, models, restart
+from model_server import config, ensemble, models, parameters, restart
 from model_server.chosen import dressed_as
 from model_server.models.base import Batch, ForecastModel, NatureModel
 
@@ -44,6 +44,7 @@ def initial(settings: config.Settings) -> None:
     nature = NatureFolder(settings.initial_folder)
     model = models.create(settings.model.name, settings.model.options, settings.space)
     carried = dressed_as(settings, model)
+    parameters.write(target, parameters.first(settings), start, experiment.name)
     sources = sources_of(settings, nature, experiment.members)
     for numbers in ensemble.chunks(todo, settings.batch):
         batch = begin_as(nature, [sources[number - 1] for number in numbers], model, start)

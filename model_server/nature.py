@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from contracts import paths, program, progress, state, static, times
+from contracts import parameters, paths, program, progress, state, static, times
 from contracts.ensemble import refuse_insane
 from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
 from contracts.state import State
 from model_server import config, models, restart
 from model_server.models.base import Batch, NatureModel, advance, begun
+from model_server.parameters import of_one
 from model_server.restart import Kept
 
 log = logging.getLogger("model_server.nature")
@@ -48,6 +49,7 @@ def nature(settings: config.Settings) -> None:
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:
         raise UserError(f"[nature] end {times.name(end)} lies before start {times.name(start)}")
+    own = of_one(settings.nature.model, settings.nature.parameters, "nature")
     complete = folder.static.exists() and folder.state(end).exists() and folder.restart(end).exists()
     _refuse_other_run(folder, settings, to_read=complete)
     if complete:
@@ -57,6 +59,9 @@ def nature(settings: config.Settings) -> None:
     static.write(folder.static, model.static)
     seed, cold = settings.nature.seed, start - timedelta(days=settings.nature.spin_up_days)
     batch = _last(folder, model, end, seed) or begun(model, model.cold_start(cold), MEMBERS, seed)
+    if own is not None:
+        parameters.write(folder.parameters, own, start)
+        batch = replace(batch, parameters=own.values)
     _keep(folder, batch, model, start)
     log.info("%s: from %s to %s, kept from %s on", folder.folder, *map(times.name, (batch.time, end, start)))
     steps = list(times.every(batch.time + model.time_step, end, model.time_step))
@@ -101,13 +106,14 @@ def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: 
         "start": times.name(settings.nature_start),
         "spin_up_days": settings.nature.spin_up_days,
         "seed": settings.nature.seed,
+        "parameters": settings.nature.parameters,
         "space": str(settings.space),
     }
     if not folder.settings.exists():
         with paths.atomic(folder.settings) as partial:
             partial.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n")
         return
-    found = {"seed": Nature().seed} | json.loads(folder.settings.read_text())  # older runs do not name theirs
+    found = {"seed": Nature().seed, "parameters": {}} | json.loads(folder.settings.read_text())  # older name neither
     for name, value in asked.items():
         if found.get(name) != value and not (to_read and name == "space"):
             raise UserError(

@@ -1,7 +1,8 @@
 """The models by name: a table of ours, and the entry points `model_server.models` of installed packages.
 
 A model is a module with `Options`, a settings section for `[model.options]`, and `create(space, options)`, which
-returns a `ForecastModel`.  Another package brings its own by an entry point, in its setup.cfg:
+returns a `ForecastModel`; it may have `PARAMETERS`, what is uncertain in it and may be estimated.  Another package
+brings its own by an entry point, in its setup.cfg:
 
     [options.entry_points]
     model_server.models =
@@ -18,6 +19,7 @@ import msgspec
 from contracts import brought
 from contracts.config import Section
 from contracts.errors import UserError
+from contracts.parameters import Parameter
 from contracts.state import StateSpace
 from model_server.models.base import ForecastModel, NatureModel
 
@@ -45,6 +47,12 @@ def create_nature(name: str, options: dict[str, Any], space: StateSpace, section
     if not isinstance(model, NatureModel):
         raise UserError(f"[{section}] model = {name!r} cannot begin a run of its own; choose speedy")
     return model
+
+
+def parameters(name: str) -> tuple[Parameter, ...]:
+    """What is uncertain in the model `name`, by its own word; raises UserError on an unknown name."""
+    with _installed(name):
+        return getattr(_module(name), "PARAMETERS", ())
 
 
 def check(name: str, options: dict[str, Any], section: str) -> None:

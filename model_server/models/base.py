@@ -26,6 +26,9 @@ class Batch:
     experiment.  `before` (member, channel, lat, lon) float32, for a model with `history` = 2, is what each of them was
     one `time_step` earlier: the analysis of that time as it was written, or with the present increment added to it
     ([model] before = "shifted"); when an experiment begins it is `data`.
+
+    `parameters` (member, parameter) float64, where the experiment names some of its model: with which values of the
+    model's own `PARAMETERS`, in their order and within their ranges, each of them goes on.
     """
 
     time: datetime
@@ -34,6 +37,7 @@ class Batch:
     members: tuple[int, ...] = ()
     seed: int = 0
     before: np.ndarray | None = None
+    parameters: np.ndarray | None = None
 
     def __post_init__(self):
         if len(self.data) != len(self.restart):
@@ -42,6 +46,8 @@ class Batch:
             raise ValueError(f"{len(self.data)} members but {len(self.members)} numbers of members")
         if self.before is not None and self.before.shape != self.data.shape:
             raise ValueError(f"expected states before of shape {self.data.shape}, got {self.before.shape}")
+        if self.parameters is not None and len(self.parameters) != len(self.data):
+            raise ValueError(f"{len(self.data)} members but parameters of {len(self.parameters)}")
 
     def generators(self, stream: int = MODEL_STREAM) -> tuple[np.random.Generator, ...]:
         """One for each member, anew at each call: its draws follow from (seed, time, member) alone.
@@ -113,4 +119,4 @@ def advance(model: ForecastModel, batch: Batch) -> Batch:
     """
     later = model.step(batch)
     return replace(later, data=later.data.astype(np.float32, copy=False), members=batch.members, seed=batch.seed,
-                   before=batch.data if model.history == 2 else None)
+                   before=batch.data if model.history == 2 else None, parameters=batch.parameters)

@@ -2,15 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
+import jax
 import numpy as np
 import pytest
 
 from contracts import ensemble, times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY
 from model_server import models
-from model_server.models.base import Batch, NatureModel
+from model_server.models.base import Batch, NatureModel, advance
 from model_server.models.speedy import _resized, native_of
 from model_server.models.speedy.exchange import Exchange
+from model_server.models.speedy.parameters import physics_of
 
 START = datetime(1989, 1, 1, tzinfo=UTC)
 DAYS_TO_WARM = 5
@@ -178,3 +180,41 @@ def test_three_steps_of_two_hours_are_one_of_six_but_for_what_begins_anew_with_e
         here = speedy.space.index(name)
         change, difference = (np.sqrt(((one.data - other.data)[:, here] ** 2).mean()) for other in (weather, three))
         assert difference < 0.15 * change
+
+
+def with_parameters(batch: Batch, *members: dict[str, float]) -> Batch:
+    """A member of `batch` for each set of parameters, the others as usual."""
+    of = models.parameters("speedy")
+    values = [[member.get(one.name, one.usual) for one in of] for member in members]
+    times_over = len(members)
+    return Batch(batch.time, np.concatenate([batch.data] * times_over), batch.restart * times_over,
+                 parameters=np.array(values))
+
+
+def test_usual_parameters_are_the_model_as_it_is_and_each_other_one_changes_its_own_member_alone(speedy, weather):
+    of = models.parameters("speedy")
+    others = [{one.name: end} for one in of for end in (one.low, one.high)]
+    later = advance(speedy, with_parameters(weather, {}, *others))
+    expected = advance(speedy, weather)
+    change = np.sqrt(((expected.data[0] - weather.data[0]) ** 2).mean(axis=(1, 2)))
+
+    def difference(member: int) -> float:
+        """Largest rms difference of a channel, in units of the step's change."""
+        return (np.sqrt(((later.data[member] - expected.data[0]) ** 2).mean(axis=(1, 2))) / change).max()
+
+    assert difference(0) < 1e-4  # rounding: the compiler sees other constants
+    assert min(difference(member) for member in range(1, len(others) + 1)) > 0.01
+    alone = advance(speedy, with_parameters(weather, others[0]))
+    np.testing.assert_array_equal(alone.data[0], later.data[1])
+    np.testing.assert_array_equal(later.parameters[1:2], alone.parameters)
+    for restart in later.restart:  # on the same ground to the bit, or a run could not be taken up again
+        np.testing.assert_array_equal(restart["orography"], weather.restart[0]["orography"])
+
+
+def test_what_is_called_usual_is_what_the_model_has():
+    from jcm.physics.speedy.params import Parameters
+
+    of, shipped = models.parameters("speedy"), Parameters.default()
+    changed = physics_of([np.float32(one.usual) for one in of])
+    for one, other in zip(jax.tree.leaves(shipped), jax.tree.leaves(changed), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

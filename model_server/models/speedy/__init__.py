@@ -33,6 +33,7 @@ from model_server.models.base import Batch, Restart
 from model_server.models.speedy import program as speedy_program
 from model_server.models.speedy.equations import STEP_HOURS, Native
 from model_server.models.speedy.exchange import INCREMENTED, LEVEL_NAMES, SURFACE_NAMES, Exchange
+from model_server.models.speedy.parameters import PARAMETERS as PARAMETERS
 
 FIELDS = "fields"  # in a restart, beside the native state: what the last step gave out, (channel, lat, lon)
 
@@ -51,18 +52,27 @@ class Speedy:
 
     space: StateSpace
     program: speedy_program.Program
-    name: str
+    truncation: int
     time_step: timedelta = timedelta(hours=STEP_HOURS)
     history: int = 1
     keeps_restart: bool = True
 
+    @property
+    def name(self) -> str:
+        return f"speedy-t{self.truncation}"
+
     def step(self, batch: Batch) -> Batch:
-        def member(data: np.ndarray, restart: Restart) -> Restart:
+        """With the parameters of each member where the batch has them; then the step is compiled anew for them, and
+        usual values give the bits of no parameters only to rounding."""
+        values = [()] * len(batch.data) if batch.parameters is None else np.float32(batch.parameters)[:, None]
+        program = self.program if batch.parameters is None else self._varied
+
+        def member(data: np.ndarray, restart: Restart, values: Sequence[np.ndarray]) -> Restart:
             native = self.take_up(data, restart, batch.time)
-            return self._give_out(self.program.advance(native, times.to_seconds(batch.time)), later)
+            return self._give_out(program.advance(native, times.to_seconds(batch.time), *values), later)
 
         later = batch.time + self.time_step
-        return _side_by_side(member, later, batch.data, batch.restart)
+        return _side_by_side(member, later, batch.data, batch.restart, values)
 
     def cold_start(self, time: datetime) -> Batch:
         return self.adopt([self.program.start], time)
@@ -98,6 +108,10 @@ class Speedy:
     def _exchange(self) -> Exchange:
         return Exchange(self.space, self.program)
 
+    @cached_property
+    def _varied(self) -> speedy_program.Program:
+        return speedy_program.load(self.truncation, self.time_step // timedelta(hours=1), varied=True)
+
 
 def create(space: StateSpace, options: Options) -> Speedy:
     """Load or compile the model; raises UserError where `space` asks for what SPEEDY does not have."""
@@ -108,7 +122,7 @@ def create(space: StateSpace, options: Options) -> Speedy:
         if name not in space or len(space.index(name)) < 2:
             raise UserError(f"[state]: speedy needs {name} on two levels or more to take up an analysis")
     program = speedy_program.load(options.truncation, options.step_hours)
-    return Speedy(space, program, f"speedy-t{options.truncation}", timedelta(hours=options.step_hours))
+    return Speedy(space, program, options.truncation, timedelta(hours=options.step_hours))
 
 
 def native_of(restart: Restart) -> Native:

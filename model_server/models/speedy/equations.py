@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from model_server.models.speedy.parameters import PARAMETERS, physics_of
+
 STEP_HOURS = 6  # unless other hours are asked for, which must be whole steps of the dynamics
 TIME_STEP_MINUTES = 40.0
 STRATOSPHERE_REFERENCE = (215.0, 212.0)  # K, the two uppermost levels
@@ -49,8 +51,12 @@ class Equations:
     land_sea_mask: np.ndarray  # (lon, lat)
 
 
-def build(truncation: int, step_hours: int = STEP_HOURS) -> Equations:
-    """The SPEEDY model at triangular `truncation` (21, 31, 42 …), 8 levels, started from rest."""
+def build(truncation: int, step_hours: int = STEP_HOURS, varied: bool = False) -> Equations:
+    """The SPEEDY model at triangular `truncation` (21, 31, 42 …), 8 levels, started from rest.
+
+    Of a `varied` one "advance" has a last argument (parameter,), the values of `parameters.PARAMETERS`; with constants
+    in their place the compiler makes other bits of the same numbers.
+    """
     from jcm.physics.speedy.speedy_coords import get_speedy_coords
 
     coords = get_speedy_coords(spectral_truncation=truncation)
@@ -69,7 +75,7 @@ def build(truncation: int, step_hours: int = STEP_HOURS) -> Equations:
     return Equations(
         functions={name: getattr(functions, name) for name in ("advance", "diagnose", "add", "settle")},
         examples={
-            "advance": (start, *clock, surface),
+            "advance": (start, *clock, surface, *([jnp.zeros(len(PARAMETERS), jnp.float32)] if varied else [])),
             "diagnose": (start, *clock, surface),
             "add": (start, increments),
             "settle": (start,),
@@ -97,7 +103,8 @@ def _boundary(coords: Any) -> tuple[Any, Any]:
     return terrain, forcing
 
 
-def _model(coords: Any, terrain: Any) -> Any:
+def _model(coords: Any, terrain: Any, parameters: Any = None, dycore: Any = None) -> Any:
+    """With these `parameters` of its physics, on this dynamical core where there is one already."""
     from jcm.model import Model
     from jcm.physics.dissipation.upper_temperature_relaxation import UpperTemperatureRelaxation
     from jcm.physics.speedy.speedy_terms import speedy_physics
@@ -108,7 +115,8 @@ def _model(coords: Any, terrain: Any) -> Any:
     relaxation = UpperTemperatureRelaxation(
         reference, n_levels=len(STRATOSPHERE_REFERENCE), timescale_s=10 * day, ramp=3.0, wind_timescale_s=15 * day
     )
-    return Model(coords=coords, terrain=terrain, physics=speedy_physics() + relaxation, time_step=TIME_STEP_MINUTES)
+    return Model(dycore, coords=None if dycore else coords, terrain=terrain, time_step=TIME_STEP_MINUTES,
+                 physics=speedy_physics(parameters) + relaxation)
 
 
 def _native(state: Any, model: Any) -> Native:
@@ -131,18 +139,24 @@ class _Functions:
     surface_tree: Any
     step_hours: int
 
-    def advance(self, native: Native, days: Any, seconds: Any, surface: list) -> Native:
-        """`step_hours` from the time `days`, `seconds` since 1970."""
-        run, _ = self.model.run_from_state_with_carry(
+    def advance(self, native: Native, days: Any, seconds: Any, surface: list, values: Any = None) -> Native:
+        """`step_hours` from the time `days`, `seconds` since 1970; `values` (parameter,) of a model that is varied."""
+        model = self.model if values is None else self._with(values)
+        run, _ = model.run_from_state_with_carry(
             _state_of(native),
             jax.tree.unflatten(self.surface_tree, surface),
             save_interval=self.step_hours / 24,
             total_time=self.step_hours / 24,
-            initial_physics_state=self.model.initial_physics_carry(),
+            initial_physics_state=model.initial_physics_carry(),
             initial_time=_date_of(days, seconds),
             initial_step=jnp.int32(0),
         )
-        return _native(run.dynamics, self.model)
+        return _native(run.dynamics, model)
+
+    def _with(self, values: Any) -> Any:
+        """The same model with other parameters; what `diagnose` gives depends on none of them."""
+        model = self.model
+        return _model(model.coords, model.terrain, physics_of(values), model.dycore)
 
     def diagnose(self, native: Native, days: Any, seconds: Any, surface: list) -> dict[str, Any]:
         """Fields on the Gaussian grid: winds, temperature, humidity, geopotential; ps in Pa; 10 m and 2 m."""

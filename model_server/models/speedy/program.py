@@ -24,7 +24,7 @@ import jax  # noqa: E402  reads the environment when imported
 import numpy as np  # noqa: E402
 from jax.experimental import serialize_executable  # noqa: E402
 
-from model_server.models.speedy import equations  # noqa: E402
+from model_server.models.speedy import equations, parameters  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,10 @@ class Program:
     surface: list
     compiled: dict
 
-    def advance(self, native: equations.Native, seconds: int) -> equations.Native:
-        """A step, of six hours unless it was built for others, from `seconds` since 1970-01-01 UTC."""
-        return self.compiled["advance"](native, *_clock(seconds), self.surface)
+    def advance(self, native: equations.Native, seconds: int, *values: np.ndarray) -> equations.Native:
+        """A step, of six hours unless it was built for others, from `seconds` since 1970-01-01 UTC; a varied program
+        takes the `values` float32 (parameter,) of its parameters."""
+        return self.compiled["advance"](native, *_clock(seconds), self.surface, *values)
 
     def diagnose(self, native: equations.Native, seconds: int) -> dict[str, np.ndarray]:
         """Fields on the Gaussian grid, (level, lon, lat) or (lon, lat), float32."""
@@ -58,14 +59,16 @@ class Program:
         return self.compiled["settle"](native)
 
 
-def load(truncation: int, step_hours: int = equations.STEP_HOURS) -> Program:
-    """The program at `truncation` from the cache, or built and put there."""
-    path = cache_folder() / f"speedy-t{truncation}-{_fingerprint(truncation, step_hours)}.pickle"
+def load(truncation: int, step_hours: int = equations.STEP_HOURS, varied: bool = False) -> Program:
+    """The program at `truncation` from the cache, or built and put there; `varied` as for `equations.build`."""
+    asked = (truncation, step_hours, varied)
+    path = cache_folder() / f"speedy-t{truncation}-{_fingerprint(*asked)}.pickle"
     stored = _read(path)
     if stored is None:
         began = time.monotonic()
-        log.info("compiling SPEEDY T%d, once on this machine (about half a minute)", truncation)
-        stored = _build(truncation, step_hours)
+        log.info("compiling SPEEDY T%d%s, once on this machine (about half a minute)", truncation,
+                 " with parameters" if varied else "")
+        stored = _build(*asked)
         _write(path, stored)
         log.info("compiled in %.0f s, kept as %s", time.monotonic() - began, path)
     compiled = {
@@ -80,8 +83,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "model_server"
 
 
-def _build(truncation: int, step_hours: int) -> dict:
-    model = equations.build(truncation, step_hours)
+def _build(truncation: int, step_hours: int, varied: bool) -> dict:
+    model = equations.build(truncation, step_hours, varied)
     executables = {
         name: serialize_executable.serialize(jax.jit(function).lower(*model.examples[name]).compile())
         for name, function in model.functions.items()
@@ -111,11 +114,11 @@ def _write(path: Path, stored: dict) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _fingerprint(truncation: int, step_hours: int) -> str:
+def _fingerprint(truncation: int, step_hours: int, varied: bool) -> str:
     """Of everything the machine code depends on: machine code for another processor would crash or differ."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib", "jcm", "dinosaur")]
-    source = [Path(module).read_text() for module in (equations.__file__, __file__)]
-    asked = f"{truncation} {step_hours}"
+    source = [Path(module).read_text() for module in (equations.__file__, parameters.__file__, __file__)]
+    asked = f"{truncation} {step_hours} {varied}"
     parts = [*versions, *source, asked, os.environ["XLA_FLAGS"], platform.machine(), _processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
