@@ -9,11 +9,10 @@ the last belongs to `run/cycle.sh`, which lets nothing else run meanwhile.
 import argparse
 import os
 import shlex
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, times, validation
+from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, texts, times, validation
 from contracts.errors import UserError
 from contracts.retention import Retention
 
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     chosen = parser.parse_args(arguments)
     text = base.complete(chosen.experiment)
     settings = config.decode(text, Settings, str(chosen.experiment))
-    document = tomllib.loads(text)
+    document = texts.table(text, str(chosen.experiment))
     if chosen.validate:
         looked = validation.validate(chosen.experiment, document, settings.run)
         print(f"{chosen.experiment}: valid for {', '.join(looked)}")

@@ -9,12 +9,12 @@ Settings of the file take the place of those of its base, one by one; a base may
 experiment as it was run is the whole.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from contracts import texts
 from contracts.errors import UserError
 
 KEY = "base"
@@ -25,14 +25,11 @@ def complete(path: Path, depth: int = 0) -> str:
     """The text of an experiment file, as it is or, with a base, written out as a whole; raises UserError."""
     path = Path(path)
     try:
-        text = path.read_text()
+        text = texts.read(path)
     except OSError as error:
         raise UserError(f"{path}: no experiment file can be read there ({error.strerror}); name one, such as "
                         "run/experiments/twin_speedy.toml") from None
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not valid TOML: {error}") from None
+    document = texts.table(text, str(path))
     loose = [name for name, value in document.items() if name != KEY and not isinstance(value, dict)]
     if loose:
         raise UserError(f"{path}: {', '.join(loose)}: stands in no section; only {KEY} may, above the first section: "
@@ -41,7 +38,7 @@ def complete(path: Path, depth: int = 0) -> str:
         return text
     if depth == _DEPTH:
         raise UserError(f"{path}: base upon base, more than {_DEPTH}; do they name one another?")
-    below = tomllib.loads(complete(path.parent / str(document.pop(KEY)), depth + 1))
+    below = texts.table(complete(path.parent / str(document.pop(KEY)), depth + 1), str(path))
     return tomli_w.dumps(merged(below, document))
 
 

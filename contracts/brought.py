@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 
 
 def module(name: str, ours: Mapping[str, str], group: str, what: str) -> ModuleType:
@@ -14,5 +14,5 @@ def module(name: str, ours: Mapping[str, str], group: str, what: str) -> ModuleT
         return importlib.import_module(ours[name])
     brought = {point.name: point for point in entry_points(group=group)}
     if name not in brought:
-        raise UserError(f"unknown {what} {name!r}; known: {', '.join(sorted({*ours, *brought}))}")
+        raise UserError(unknown(what, name, sorted({*ours, *brought})))
     return brought[name].load()

@@ -13,11 +13,15 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
+from typing import Annotated
 
 import msgspec
 
-from contracts.config import Experiment, NotNegativeFloat, PositiveFloat, Section
+from contracts.config import Experiment, NotNegativeFloat, Section
 from contracts.errors import UserError
+
+Speed = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Moment = Annotated[float, msgspec.Meta(ge=-5.5e9, le=7.3e9)]  # seconds since 1970, in the years 1796 to 2201
 
 
 class Realtime(Section, frozen=True):
@@ -32,7 +36,7 @@ class Realtime(Section, frozen=True):
     settled_seconds: NotNegativeFloat = 30.0  # 0: files appear by rename
     status_suffix: str = ""  # such as ".done"
     late_hours: NotNegativeFloat = 48.0  # so far back files that came too late are told
-    speed: PositiveFloat | None = None  # of a simulated clock that begins at [experiment] start; default: the real one
+    speed: Speed | None = None  # of a simulated clock that begins at [experiment] start; default: the real one
 
     def __post_init__(self):
         if self.due_hours > self.cutoff_hours:
@@ -50,9 +54,9 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`start` is what it showed when the real clock showed `began`, both in seconds since 1970; as it stands: the real
     clock."""
 
-    speed: PositiveFloat = 1.0
-    began: float = 0.0
-    start: float = 0.0
+    speed: Speed = 1.0
+    began: Moment = 0.0
+    start: Moment = 0.0
 
     def now(self) -> datetime:
         """What it shows."""
@@ -74,7 +78,7 @@ def read(experiment: Experiment) -> Clock:
         return msgspec.json.decode(path.read_bytes(), type=Clock)
     except FileNotFoundError:
         return Clock()
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, OSError) as error:
         raise UserError(f"{path}: is no clock ({error}); remove it to start the clock anew") from None
 
 

@@ -8,7 +8,6 @@ names none has the method of the default.  A file may stand on another (`base`).
 """
 
 import os
-import tomllib
 import types
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from contracts import base, programs, times
+from contracts import base, programs, texts, times
 from contracts.constants import HECTOPASCAL
-from contracts.errors import UserError
+from contracts.errors import UserError, shown, unknown
 from contracts.grid import Grid
 from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
@@ -32,6 +31,12 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 NotNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
+# Of what becomes a folder or a file: never one that leads elsewhere, hides, or breaks a line.
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=100)]
+Rows = Annotated[int, msgspec.Meta(ge=2, le=10_000)]  # of a grid: 0.018 degrees; no global model is finer
+Columns = Annotated[int, msgspec.Meta(ge=4, le=20_000)]
+LevelHpa = Annotated[float, msgspec.Meta(gt=0, le=1100)]
+MOST_TIMES = 100_000  # of an experiment: six-hourly for 68 years
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,7 +46,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Experiment(Section, frozen=True):
     """[experiment] What is run: times in UTC, members, seed, and where the files go."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Name
     start: datetime  # first time with a background
     end: datetime  # last time with an analysis
     step_hours: Positive = 6
@@ -57,6 +62,9 @@ class Experiment(Section, frozen=True):
                 raise ValueError(f"{name} must be a full hour in UTC such as 1989-01-01T06:00:00Z, got {time}")
         if self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
+        if (count := (self.end - self.start) // self.step + 1) > MOST_TIMES:
+            raise ValueError(f"{self.start} to {self.end} are {count} times of step_hours {self.step_hours}, at most "
+                             f"{MOST_TIMES} are possible: let it end earlier")
 
     @property
     def step(self) -> timedelta:
@@ -83,8 +91,8 @@ class Experiment(Section, frozen=True):
 class GridSettings(Section, frozen=True):
     """[grid] Equal steps in latitude and longitude; with `poles` the first and last row stand on the poles."""
 
-    nlat: Annotated[int, msgspec.Meta(ge=2)] = 32
-    nlon: Annotated[int, msgspec.Meta(ge=4)] = 64
+    nlat: Rows = 32
+    nlon: Columns = 64
     poles: bool = False
 
     def grid(self) -> Grid:
@@ -94,18 +102,26 @@ class GridSettings(Section, frozen=True):
 class StateSettings(Section, frozen=True):
     """[state] The channels that the programs exchange."""
 
-    levels_hpa: tuple[PositiveFloat, ...] = (50, 250, 500, 600, 700, 850, 925)
+    levels_hpa: Annotated[tuple[LevelHpa, ...], msgspec.Meta(max_length=200)] = (50, 250, 500, 600, 700, 850, 925)
     on_levels: tuple[str, ...] = ("geopotential", "u_component_of_wind", "v_component_of_wind", "temperature",
                                   "specific_humidity")
     at_surface: tuple[str, ...] = ("2m_temperature", "10m_u_component_of_wind", "10m_v_component_of_wind",
                                    "surface_pressure")
 
     def __post_init__(self):
+        if not self.on_levels and not self.at_surface:
+            raise ValueError("on_levels and at_surface are both empty: a state needs a variable")
+        if self.on_levels and not self.levels_hpa:
+            raise ValueError("levels_hpa is empty: name the levels in hPa, or no variables in on_levels")
+        for setting in ("levels_hpa", "on_levels", "at_surface"):
+            given = getattr(self, setting)
+            if twice := [each for number, each in enumerate(given) if each in given[:number]]:
+                raise ValueError(f"{setting}: {twice[0]!r} stands there twice; take one out")
         for names, on_levels in ((self.on_levels, True), (self.at_surface, False)):
             known = [name for name, variable in VARIABLES.items() if variable.on_levels == on_levels]
             for name in names:
                 if name not in known:
-                    raise ValueError(f"unknown variable {name!r}; known: {', '.join(known)}")
+                    raise ValueError(unknown("variable", name, known))
 
     def space(self, grid: Grid) -> StateSpace:
         return StateSpace.of(grid, [p * HECTOPASCAL for p in self.levels_hpa], self.on_levels, self.at_surface)
@@ -135,10 +151,8 @@ def load(path: Path, kind: type[Settings]) -> Settings:
 
 def decode(text: str, kind: type[Settings], where: str) -> Settings:
     """The same from a text; `where` names it in errors."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where}: is not valid TOML: {error}") from None
+    document = texts.table(text, where)
+    texts.refuse_unprintable(document, where)
     sections = {struct_field.name: struct_field.type for struct_field in msgspec.structs.fields(kind)}
     _refuse_unknown(document, _Known(where, programs.sections(document)), "section")
     _refuse_moved(document, where)
@@ -146,7 +160,7 @@ def decode(text: str, kind: type[Settings], where: str) -> Settings:
     try:
         return msgspec.convert(_completed_below(known, kind, where, ""), kind)
     except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_in_words(str(error))}") from None
+        raise UserError(f"{where}: {_in_words(str(error), kind)}") from None
 
 
 def _completed(table: object, kind: object, default: object, where: str, section: str) -> object:
@@ -166,7 +180,7 @@ def _completed(table: object, kind: object, default: object, where: str, section
         table = {tag: default.__struct_config__.tag} | table
     method = table.get(tag, "")
     if not isinstance(method, str) or method not in methods:
-        raise UserError(f"{place} {tag}: expected one of {', '.join(methods)}, got {method!r}")
+        raise UserError(f"{place} {tag}: expected one of {', '.join(methods)}, got {shown(method)}")
     return _completed_below(table, methods[method], where, section)
 
 
@@ -196,7 +210,7 @@ def _settings(choices: tuple[type[msgspec.Struct], ...]) -> tuple[str, ...]:
 def _refuse_unknown(table: object, known: _Known, what: str) -> None:
     for name in table if isinstance(table, dict) else ():
         if name not in known.names:
-            raise UserError(f"{known.place}: unknown {what} {name!r}; known: {', '.join(known.names)}")
+            raise UserError(f"{known.place}: {unknown(what, name, known.names)}")
 
 
 def _refuse_moved(document: dict[str, Any], where: str) -> None:
@@ -206,9 +220,24 @@ def _refuse_moved(document: dict[str, Any], where: str) -> None:
                             f"{new_name} = {table[name]!r} and take it out here")
 
 
-def _in_words(message: str) -> str:
-    """`Expected `int` >= 1 - at `$.grid.nlat`` -> `[grid] nlat: expected int >= 1`."""
+def _in_words(message: str, kind: type[msgspec.Struct]) -> str:
+    """`Expected `int` >= 1 - at `$.grid.nlat`` -> `[grid] nlat: Expected int >= 1`."""
     text, _, place = message.partition(" - at `$.")
     section, _, name = place.rstrip("`").partition(".")
+    if text.startswith("Invalid enum value "):
+        given = text.removeprefix("Invalid enum value ").strip("'")
+        text = unknown("value", given, _known_values(kind, f"{section}.{name}".split(".")))
+    elif "RFC3339" in text or "Expected `datetime`" in text:
+        text = "expected a time such as 1989-01-01T06:00:00Z, without quotes"
+    elif "matching regex" in text:
+        text = "expected letters, digits, '_', '.' and '-', the first a letter or a digit"
     text = text.replace("`", "")
     return f"[{section}] {name}: {text}".replace(" :", ":") if section else text
+
+
+def _known_values(kind: object, path: list[str]) -> list[object]:
+    """The values that a setting may have, which is a choice between some."""
+    if not path:
+        return [value for each in (kind, *get_args(kind)) if get_origin(each) is Literal for value in get_args(each)]
+    fields = {item.name: item.type for choice in _choices(kind) for item in msgspec.structs.fields(choice)}
+    return _known_values(fields.get(path[0].partition("[")[0]), path[1:])

@@ -5,12 +5,11 @@ that ran it.  A setting may change where no state depends on it, by the word of 
 the first file is there that depends on it.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contracts import base, paths, stages, times
+from contracts import base, paths, stages, texts, times
 from contracts.config import MOVED, Experiment
 from contracts.errors import UserError
 from contracts.stages import Run
@@ -51,7 +50,15 @@ def refuse_other(file: Path, experiment: Experiment) -> None:
 
 def _kept(experiment: Experiment) -> str:
     path = experiment.folder.settings
-    return path.read_text() if path.exists() else ""
+    try:
+        text = texts.read(path)
+        texts.table(text, str(path))
+    except FileNotFoundError:
+        return ""
+    except (OSError, UserError) as error:
+        raise UserError(f"{error}; this is the experiment file as the experiment was begun: copy there the one that it "
+                        f"was begun with, or remove {path.parent} to begin it anew") from None
+    return text
 
 
 def _frozen(text: str, kept: str, version: str) -> str:
@@ -79,7 +86,7 @@ def _differences(begun: str, asked: str, run: Run) -> Iterator[tuple[str, str]]:
 
 def _document(text: str) -> dict[str, Any]:
     """By section the settings of an experiment file, those that moved at their new place."""
-    document = tomllib.loads(text)
+    document = texts.table(text, "the experiment file")
     for (section, name), (new_section, new_name) in MOVED.items():
         if name in document.get(section, {}):
             document.setdefault(new_section, {})[new_name] = document[section].pop(name)

@@ -9,14 +9,15 @@ killed leaves an experiment that was interrupted earlier.  What it was about sta
 the next run finishes it.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from contracts import paths, stages, times
+from contracts import paths, stages, texts, times
 from contracts.config import Experiment
-from contracts.errors import UserError
+from contracts.errors import UserError, shown, unknown
 from contracts.paths import EnsembleFolder
 from contracts.stages import STAGES
 
@@ -38,10 +39,22 @@ def finish(experiment: Experiment) -> str:
     mark = _under_way(experiment)
     if not mark.exists():
         return ""
-    stage, name = mark.read_text().split()
-    count = sum(map(_remove, removed(experiment, stage, times.parse(name))))
+    stage, time = _asked(mark)
+    count = sum(map(_remove, removed(experiment, stage, time)))
     mark.unlink()
-    return f"redo {stage} of {name}: {count} file(s) removed that it made or that depend on them"
+    return f"redo {stage} of {times.name(time)}: {count} file(s) removed that it made or that depend on them"
+
+
+def _asked(mark: Path) -> tuple[str, datetime]:
+    """Stage and time of the removal that is under way; raises UserError where the file does not say them."""
+    try:
+        words = texts.read(mark).split()
+    except OSError as error:
+        raise UserError(f"{mark}: cannot be read ({error.strerror})") from None
+    if len(words) != 2 or words[0] not in STAGES or not re.fullmatch(r"\d{10}", words[1]):
+        raise UserError(f"{mark}: expected the stage and the time of a removal that was interrupted, got "
+                        f"{shown(' '.join(words))}; give --redo STAGE TIME again once you have removed this file")
+    return words[0], times.parse(words[1])
 
 
 def _under_way(experiment: Experiment) -> Path:
@@ -70,7 +83,7 @@ def _remove(path: Path) -> int:
 def _refuse(experiment: Experiment, stage: str, time: datetime) -> None:
     every = experiment.times()
     if stage not in STAGES:
-        raise UserError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+        raise UserError(unknown("stage", stage, STAGES))
     if time not in every:
         raise UserError(f"{times.name(time)} is no time of the experiment; it has {times.name(every[0])} to "
                         f"{times.name(every[-1])}, every {experiment.step_hours} h")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from contracts.constants import HECTOPASCAL, SURFACE_PRESSURE_NOMINAL
+from contracts.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Channel:
 
     def __post_init__(self):
         if self.variable not in VARIABLES:
-            raise ValueError(f"unknown variable {self.variable!r}; known: {', '.join(VARIABLES)}")
+            raise ValueError(unknown("variable", self.variable, VARIABLES))
         if not self.pressure > 0:
             raise ValueError(f"channel {self.variable}: pressure must be positive Pa, got {self.pressure}")
 

@@ -20,6 +20,7 @@ Solver = Letkf | PerturbedObservations | Hybrid | ParticleFilter
 Inflation = Constant | Adaptive
 Relaxation = NoRelaxation | Rtpp | Rtps | AdaptiveRtpp | AdaptiveRtps
 Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Parts = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class Analysis(Section, frozen=True):
@@ -28,7 +29,7 @@ class Analysis(Section, frozen=True):
     solver: Solver = Letkf()
     static: StaticSet | None = None  # static perturbations, for the solvers that use them
     time: Literal["instant", "fgat", "4d"] = "instant"  # of H(x); the others need [slots]
-    tempering: config.Positive | tuple[Fraction, ...] = 1  # parts of the likelihood, equal or as given
+    tempering: Parts | tuple[Fraction, ...] = 1  # parts of the likelihood, equal or as given
     humidity_below_hpa: NotNegativeFloat = 0.0  # at this pressure and above it (less) q is kept
     max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse

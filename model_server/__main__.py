@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 
 from contracts import program
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 
 COMMANDS = {
     "nature": "a long run of a model: the truth of a twin experiment, the climate of an initial ensemble",
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     if command in MOVED:
         raise UserError(f"{command} moved: python -m networks {' '.join(arguments)}")
     if command not in COMMANDS:
-        raise UserError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+        raise UserError(unknown("command", command, COMMANDS))
     importlib.import_module(f"model_server.{command}").main(rest)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from contracts import parameters, paths, program, progress, state, static, times
+from contracts import parameters, paths, program, progress, state, static, texts, times
 from contracts.ensemble import refuse_insane
 from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
@@ -113,7 +113,7 @@ def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: 
         with paths.atomic(folder.settings) as partial:
             partial.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n")
         return
-    found = {"seed": Nature().seed, "parameters": {}} | json.loads(folder.settings.read_text())  # older name neither
+    found = {"seed": Nature().seed, "parameters": {}} | texts.record(folder.settings)  # older name neither
     for name, value in asked.items():
         if found.get(name) != value and not (to_read and name == "space"):
             raise UserError(

@@ -68,7 +68,7 @@ def pack(settings: config.Settings, path: Path, members: int, count: int | None,
     made = {"command": command, "code": netcdf.version(), "seed": settings.experiment.seed,
             "first_member": times.name(sources[0]), "every_hours": settings.initial.every_hours, "members": members,
             "first_truth": times.name(truth[0]), "times": len(truth),
-            "nature": nature.settings.read_text() if nature.settings.exists() else ""}
+            "nature": nature.settings.read_text(errors="replace") if nature.settings.exists() else ""}
     _write(path, settings, when, fields, fixed, made)
     log.info("%s: %d states, %.1f MB", path, len(when), path.stat().st_size / 1e6)
 
@@ -103,7 +103,7 @@ def _refuse_other(folder: NatureFolder, path: Path) -> None:
     """A folder holds one run: raises UserError where another is in it."""
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     asked = json.dumps({"packed": path.name, "sha256": checksum}, indent=1) + "\n"
-    if folder.settings.exists() and folder.settings.read_text() != asked:
+    if folder.settings.exists() and folder.settings.read_bytes() != asked.encode():
         raise UserError(f"{folder.folder}: holds another nature run than {path}; choose another [nature] folder or "
                         "remove this one")
     with paths.atomic(folder.settings) as partial:

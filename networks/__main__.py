@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 
 from contracts import program
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 
 COMMANDS = {
     "train": ("networks.train", "train a network on the states of a nature run or of WeatherBench"),
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     command, *rest = arguments
     if command not in COMMANDS:
-        raise UserError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+        raise UserError(unknown("command", command, COMMANDS))
     importlib.import_module(COMMANDS[command][0]).main(rest)
 
 

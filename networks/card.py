@@ -14,7 +14,6 @@ Cards of before (`climax-card/1`) are read as what they mean.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from contracts.config import NotNegative, Positive, Section
+from contracts import texts
+from contracts.config import Columns, Name, NotNegative, Rows, Section
 from contracts.errors import UserError
 from contracts.grid import Grid
 from networks import kinds, normalization
@@ -35,8 +35,8 @@ OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood b
 class GridCard(Section, frozen=True):
     """[grid] As in an experiment; `latitude` says which way rows run inside the network."""
 
-    nlat: Positive
-    nlon: Positive
+    nlat: Rows
+    nlon: Columns
     poles: bool = False
     latitude: Literal["ascending", "descending"] = "ascending"
 
@@ -48,7 +48,7 @@ class Damping(Section, frozen=True):
     `factor` that much times it.
     """
 
-    truncation: Positive
+    truncation: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     factor: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
 
 
@@ -70,7 +70,7 @@ Network = TypeVar("Network", bound=NetworkCard)
 class Card(Section, Generic[Network], frozen=True):
     """All that the weights do not say of themselves."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Name
     grid: GridCard
     network: Network
     inputs: tuple[str, ...]  # fed to the network
@@ -109,7 +109,7 @@ class Card(Section, Generic[Network], frozen=True):
 def read(path: Path, whose: Path) -> Card:
     """The card at `path`; raises UserError where it is missing or says less than it must."""
     try:
-        text = Path(path).read_text()
+        text = texts.read(path)
     except OSError:
         raise UserError(
             f"{whose}: has no model card {Path(path).name} beside it; weights alone do not say their variables, lead "
@@ -117,8 +117,8 @@ def read(path: Path, whose: Path) -> Card:
             "python -m networks convert"
         ) from None
     try:
-        return of_table(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
+        return of_table(texts.table(text, "it"))
+    except (msgspec.ValidationError, UserError) as error:
         raise UserError(f"{path}: is no model card: {str(error).replace('`', '')}") from None
 
 

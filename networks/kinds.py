@@ -21,7 +21,7 @@ import msgspec
 
 from contracts import brought
 from contracts.config import Section
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 
 GROUP = "networks.kinds"
 KINDS = {"climax": "networks.climax"}
@@ -40,7 +40,7 @@ def settings(table: dict[str, Any]) -> Section:
     known = [field.name for field in msgspec.structs.fields(struct)]
     for name in own:
         if name not in known:
-            raise UserError(f"[network]: unknown setting {name!r} of the kind {kind}; known: {', '.join(known)}")
+            raise UserError(f"[network]: {unknown('setting', name, known, f' of the kind {kind}')}")
     try:
         return msgspec.convert(own, struct)
     except msgspec.ValidationError as error:

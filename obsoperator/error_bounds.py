@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.constants import HECTOPASCAL
+from contracts.errors import unknown
 from contracts.observations import Observations
 from contracts.variables import Quantity
 
@@ -45,7 +46,7 @@ def refuse_impossible(chosen: Mapping[str, Bounds]) -> None:
     """Raises ValueError where bounds of `chosen` quantities, by name, are none."""
     for name, (least, most) in chosen.items():
         if name not in Quantity.__members__:
-            raise ValueError(f"error_bounds: unknown quantity {name!r}; known: {', '.join(Quantity.__members__)}")
+            raise ValueError(f"error_bounds: {unknown('quantity', name, Quantity.__members__)}")
         if not 0 < least < most:
             raise ValueError(f"error_bounds: expected 0 < least < most for {name}, got {[least, most]}")
 

@@ -11,6 +11,7 @@ from msgspec import Meta
 from contracts import clock, config
 from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat
 from contracts.constants import HECTOPASCAL, HOUR
+from contracts.errors import unknown
 from contracts.variables import Quantity
 
 AtLeastOne = Annotated[float, Meta(ge=1.0, le=100.0)]
@@ -158,7 +159,7 @@ class Synthetic(config.Section, frozen=True):
 def _check_names(setting: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in Quantity.__members__:
-            raise ValueError(f"{setting}: unknown quantity {name!r}; known: {', '.join(Quantity.__members__)}")
+            raise ValueError(f"{setting}: {unknown('quantity', name, Quantity.__members__)}")
 
 
 class Settings(config.Section, frozen=True):

@@ -33,7 +33,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert, delimited, placing
@@ -85,7 +85,7 @@ def _check_names(path: Path, names: list[str]) -> None:
                             f"have {', '.join(COLUMNS[len(REQUIRED):])}")
     for name in names:
         if name not in COLUMNS:
-            raise UserError(f"{path}: unknown column {name!r}; known: {', '.join(COLUMNS)}")
+            raise UserError(f"{path}: {unknown('column', name, COLUMNS)}")
 
 
 def _from_csv(path: Path, data: bytes) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.constants import HOUR
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import delimited
@@ -115,7 +115,7 @@ def _check_names(path: Path, names: list[str]) -> None:
             raise UserError(f"{path}: has no column {name!r}; a usage table has {', '.join(COLUMNS)}")
     for name in names:
         if name not in COLUMNS:
-            raise UserError(f"{path}: unknown column {name!r}; known: {', '.join(COLUMNS)}")
+            raise UserError(f"{path}: {unknown('column', name, COLUMNS)}")
 
 
 def _of_table(path: Path, data: bytes) -> Iterator[Rule]:
@@ -149,7 +149,7 @@ def _quantities(where: str, text: str) -> tuple[Quantity, ...]:
     if text == "*":
         return tuple(Quantity)
     if text not in Quantity.__members__:
-        raise UserError(f"{where}: unknown quantity {text!r}; known: *, {', '.join(Quantity.__members__)}")
+        raise UserError(f"{where}: {unknown('quantity', text, ['*', *Quantity.__members__])}")
     return (Quantity[text],)
 
 

@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from contracts.config import Positive, PositiveFloat, Section
+from contracts.errors import unknown
 from contracts.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 from contracts.variables import VARIABLES, Quantity
 
@@ -64,11 +65,10 @@ class Localization(Section, frozen=True):
                                  f"capitals; quantities: {', '.join(Quantity.__members__)}")
         for variable, quantities in self.updated_by.items():
             if variable not in VARIABLES:
-                raise ValueError(f"updated_by: unknown variable {variable!r}; known: {', '.join(VARIABLES)}")
+                raise ValueError(f"updated_by: {unknown('variable', variable, VARIABLES)}")
             for name in quantities:
                 if name not in Quantity.__members__:
-                    raise ValueError(f"updated_by: {variable}: unknown quantity {name!r}; known: "
-                                     f"{', '.join(Quantity.__members__)}")
+                    raise ValueError(f"updated_by: {variable}: {unknown('quantity', name, Quantity.__members__)}")
 
     @property
     def reach_km(self) -> float:

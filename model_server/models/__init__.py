@@ -18,7 +18,7 @@ import msgspec
 
 from contracts import brought
 from contracts.config import Section
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown
 from contracts.parameters import Parameter
 from contracts.state import StateSpace
 from model_server.models.base import ForecastModel, NatureModel
@@ -83,10 +83,7 @@ def _options(module: ModuleType, name: str, options: dict[str, Any], section: st
     known = [field.name for field in msgspec.structs.fields(module.Options)]
     for option in options:
         if option not in known:
-            raise UserError(
-                f"[{section}.options]: unknown setting {option!r} of the model {name}; "
-                f"known: {', '.join(known) or 'none'}"
-            )
+            raise UserError(f"[{section}.options]: {unknown('setting', option, known, f' of the model {name}')}")
     try:
         return msgspec.convert(options, module.Options)
     except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from contracts import paths, times
+from contracts import paths, texts, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from model_server.config import Model, ResidualNoise
@@ -50,4 +50,4 @@ class Note:
                                 "name another [model.noise] archive or remove this one")
 
     def _read(self) -> dict[str, object]:
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
+        return texts.record(self.path) if self.path.exists() else {}

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from contracts.config import NotNegative, Positive, PositiveFloat
+from contracts.config import PositiveFloat
 from networks.card import Card, Damping, NetworkCard, refuse_names
+from networks.climax.sizes import DecoderDepth, Depth, Ratio, Width
 
 
 class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
@@ -11,15 +12,15 @@ class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
 
     tokens: tuple[str, ...]
     head: tuple[str, ...]
-    patch: Positive
-    embed_dim: Positive
-    depth: Positive
-    heads: Positive
+    patch: Width
+    embed_dim: Width
+    depth: Depth
+    heads: Width
     lead_hours: PositiveFloat
     lead_scale: PositiveFloat  # the network is given lead_hours / lead_scale
     predicts: Literal["tendency", "field"]
-    decoder_depth: NotNegative = 2
-    mlp_ratio: PositiveFloat = 4.0
+    decoder_depth: DecoderDepth = 2
+    mlp_ratio: Ratio = 4.0
     damping: Damping | None = None  # where the network predicts tendencies
 
     @property

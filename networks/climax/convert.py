@@ -12,7 +12,6 @@ Everything left must fit the card's network by name and shape; every name that d
 
 import logging
 import pickle
-import tomllib
 from collections.abc import Mapping, Sequence
 from math import isqrt
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from contracts import program, static
+from contracts import program, static, texts
 from contracts.errors import UserError
 from networks import card as cards
 from networks import checkpoint as checkpoints
@@ -143,11 +142,9 @@ def with_positions(weights: Mapping[str, "Tensor"], card: Card[ClimaXCard]) -> d
 def draft(path: Path, normalization: Path | None = None) -> Card[ClimaXCard]:
     """The user's card, completed from upstream's normalisation files if named; raises UserError."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = texts.table(texts.read(path), str(path))
     except OSError as error:
         raise UserError(f"{path}: no model card can be read there ({error.strerror}); weights need one") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not valid TOML: {error}") from None
     if normalization is not None:
         table["normalization"] = _moments(normalization, [*table.get("inputs", ()), *table.get("outputs", ())])
     if PRE_TRAINED.lower() in str(table.get("about", "")).lower() and not table.get("warning"):

@@ -10,7 +10,6 @@ another's, for other states, or fitted from times of the experiment that wants i
 """
 
 import hashlib
-import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,7 @@ import tomli_w
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from contracts import paths
+from contracts import paths, texts
 from contracts.config import Experiment, NotNegativeFloat, Positive, Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
@@ -113,11 +112,11 @@ def read(path: Path, space: StateSpace, experiment: Experiment | None = None) ->
 def _card(path: Path) -> Card:
     place = beside(path)
     try:
-        return msgspec.convert(tomllib.loads(place.read_text()), Card)
+        return msgspec.convert(texts.table(texts.read(place), str(place)), Card)
     except OSError as error:
         raise UserError(f"{place}: the card of this latent cannot be read ({error.strerror}); make both with "
                         "python -m networks latent, or name others") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
         raise UserError(f"{place}: is no card of a latent: {str(error).replace('`', '')}") from None
 
 

@@ -68,7 +68,7 @@ def test_all_programs_of_the_file_are_named(file, capsys):
     ("alpha = 0.9", "alpha = -0.9", r"\[relaxation\] alpha: Expected float >= 0.0"),
     ('"persistence"', '"persistance"', "unknown model 'persistance'; known: "),
     ('"persistence"', '"persistence"\noptions = { trunc = 2 }', r"\[model.options\]: unknown setting 'trunc'"),
-    ("[initial]", '[observations]\nsource = "prepbuf"\n[initial]', r"\[observations\] source: Invalid enum value"),
+    ("[initial]", '[observations]\nsource = "prepbuf"\n[initial]', "value 'prepbuf'; .*you mean 'prepbufr'"),
     ("[initial]", "[verify]\nlayers_hpa = [1]\n[initial]", "layers_hpa must descend"),
     ("[initial]", "[training]\nepochs = 3\n[initial]", "training"),
     ("[initial]", '[run]\nanalysis = "letkf"\n[initial]', r"\[run\] analysis: there is no program 'letkf'"),
@@ -102,7 +102,7 @@ def test_the_program_of_another_package_is_asked(file, monkeypatch):
         "class Mine(config.Section, frozen=True):\n    depth: int = 1\n"
         "class Settings(config.Section, frozen=True):\n    experiment: config.Experiment\n    mine: Mine = Mine()\n")
     file.write_text(TEXT + '[mine]\ndepht = 3\n[run]\nanalysis = "mine.analysis"\n')
-    with pytest.raises(UserError, match=r"\[mine\]: unknown setting 'depht'; known: depth$"):
+    with pytest.raises(UserError, match=r"\[mine\]: unknown setting 'depht'; known: depth; did you mean 'depth'"):
         shell.main([str(file), "--validate"])
     for name in ("mine_analysis_program", "mine", "mine.config"):
         sys.modules.pop(name, None)

@@ -1,5 +1,6 @@
 """Model cards: one contract for all kinds of networks, those of before, and those of other packages."""
 
+import re
 import tomllib
 from datetime import timedelta
 from importlib.metadata import EntryPoint
@@ -92,3 +93,17 @@ def test_a_kind_of_another_package_has_cards_like_any(monkeypatch, tmp_path):
 def test_ours_are_found_by_name():
     assert {kinds.module(kind).NetworkCard.__struct_config__.tag for kind in kinds.KINDS} == set(kinds.KINDS)
     assert EntryPoint("x", "networks.climax", kinds.GROUP).load() is kinds.module("climax")
+
+
+@pytest.mark.parametrize(("name", "hostile"), [
+    ("nlat", "100000000"), ("embed_dim", "4611686018427387904"), ("depth", "1000000"), ("bytes", "inf"),
+    ("name", '"../x"'), ("mlp_ratio", "1e308"), ("lead_hours", "inf"), ("about", "\xfc"),
+])
+def test_a_card_of_hostile_sizes_is_one_sentence(tmp_path, name, hostile):
+    path, text = tmp_path / "hostile.toml", cards.to_toml(made.card(SPACE))
+    changed = re.sub(f'^("?{name}"?) = .*', rf"\1 = {hostile}", text, flags=re.MULTILINE)
+    assert changed != text
+    path.write_text(changed, "latin-1")
+    with pytest.raises(UserError, match="hostile.toml") as told:
+        cards.read(path, path)
+    assert len(str(told.value)) < 500
