@@ -21,7 +21,6 @@ group.  A factor and not the error itself, so that errors keep what they depend 
 of saturation.
 """
 
-import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +29,7 @@ import msgspec
 import numpy as np
 import tomli_w
 
-from contracts import paths
+from contracts import paths, texts
 from contracts.config import NotNegativeFloat, Positive, PositiveFloat, Section
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
@@ -97,9 +96,9 @@ def write(path: Path, errors: EstimatedErrors) -> None:
 def read(path: Path) -> EstimatedErrors:
     """Read the file; raises UserError naming it and what is wrong."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text()), EstimatedErrors)
+        return msgspec.convert(texts.table(texts.read(path), str(path)), EstimatedErrors)
     except OSError as error:
         raise UserError(f"{path}: no such table of estimated errors ({error.strerror}); python -m verify "
                         "consistency EXPERIMENT.toml of an earlier experiment writes it") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
         raise UserError(f"{path}: is no table of estimated errors ({error})") from None

@@ -17,7 +17,6 @@ The last five have more options: `python -m verify compare --help`.
 """
 
 import logging
-import tomllib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from contracts import config, estimated_errors, frozen, observations, program, state, static, times
+from contracts import config, estimated_errors, frozen, observations, program, state, static, texts, times
 from contracts.errors import UserError
 from contracts.estimated_errors import EstimatedErrors
 from contracts.follow import Follower
@@ -167,7 +166,7 @@ def _errors_given(settings: Settings) -> str:
     """What [observations] errors of the experiment says, on which estimates stand."""
     experiment = settings.experiment
     path = experiment.folder.settings
-    given = tomllib.loads(path.read_text()).get("observations", {}).get("errors", "") if path.exists() else ""
+    given = texts.table(texts.read(path), str(path)).get("observations", {}).get("errors", "") if path.exists() else ""
     file = config.file_of(given, experiment.start)
     return str(file.resolve()) if file.is_file() else given or "cdas"
 
