@@ -25,7 +25,8 @@ import msgspec
 import numpy as np
 
 from contracts.config import Section
-from letkf_mpi.local.relaxation import Alpha, rtpp, rtps
+from contracts.relaxation import rtpp, rtps
+from letkf_mpi.local.relaxation import Alpha
 from letkf_mpi.solvers import LocalProblem, Weights
 
 

@@ -18,12 +18,12 @@ from typing import ClassVar
 import numpy as np
 
 from contracts import humidity
+from contracts.relaxation import spread
 from contracts.state import StateSpace
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel.lanes import HUMIDITY, TileAnalysis
 from letkf_mpi.local import tile_kernel
 from letkf_mpi.local.localization import Neighbours
-from letkf_mpi.local.relaxation import spread
 from letkf_mpi.local.selection import Limit, limits
 from letkf_mpi.local.tile_kernel import TileKernel
 from letkf_mpi.solvers import LocalProblem

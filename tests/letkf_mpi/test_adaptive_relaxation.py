@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from contracts.relaxation import rtpp, rtps
 from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps, Traces, rtpp_estimate, rtps_estimate
-from letkf_mpi.local.relaxation import rtpp, rtps
 from letkf_mpi.solvers import Letkf
 from letkf_mpi.solvers.hybrid import Hybrid
 from tests.letkf_mpi.problems import problem, rows

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps, spread
+from contracts.relaxation import spread
+from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.solvers import Letkf
 from tests.letkf_mpi.problems import problem
 
