@@ -17,7 +17,7 @@ import msgspec
 
 from contracts.config import Experiment, Positive, PositiveFloat
 from contracts.state import StateSpace
-from neural_da.method import Method, MethodSettings
+from neural_da.method import Method, MethodSettings, Needs
 
 GROUP = "neural_da.methods"
 
@@ -40,6 +40,37 @@ class ThreeDVar(OfThisRoom, frozen=True, tag="three_d_var"):
     precision: Literal["float32", "float64"] = "float32"  # of the iterations; H(x) is in double precision
 
 
+class _EnsembleInLatent(OfThisRoom, frozen=True):
+    """What the methods share that take their covariance from the members, seen in a latent."""
+
+    latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
+    localization: Literal["none", "patch"] = "patch"  # what is not zero of the members' covariance
+    inflation: PositiveFloat = 1.0  # β of that covariance
+    slots: bool = False  # compare with the background at the slots of [slots]
+    precision: Literal["float32", "float64"] = "float32"  # of the latent; H(x) is in double precision
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(slots=self.slots)
+
+
+class LatentEnkf(_EnsembleInLatent, frozen=True, tag="latent_enkf"):
+    """[neural] method = "latent_enkf"."""
+
+    relaxation: Literal["none", "rtpp", "rtps"] = "rtps"  # of the perturbations, in the latent
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.9  # of the relaxation
+
+
+class FourDEnVar(_EnsembleInLatent, frozen=True, tag="four_d_en_var"):
+    """[neural] method = "four_d_en_var"."""
+
+    static: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0  # share of the latent's own covariance in that of both
+    factor: PositiveFloat = 2.0  # lambda of that share: errors in units of those that the latent was fitted from
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # relaxation to prior perturbations; 1: recentred
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01  # of the gradient, in units of the first one
+    iterations: Positive = 100  # of conjugate gradients, at most
+
+
 class Climatology(OfThisRoom, frozen=True, tag="climatology"):
     """[neural] method = "climatology"."""
 
@@ -51,7 +82,7 @@ class Climatology(OfThisRoom, frozen=True, tag="climatology"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    return (ThreeDVar, Climatology, *(_loaded(point) for point in entry_points(group=GROUP)))
+    return (ThreeDVar, LatentEnkf, FourDEnVar, Climatology, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 
 def _loaded(point: EntryPoint) -> type[MethodSettings]:

@@ -28,13 +28,14 @@ def make(folder: Path, neural: str = NEURAL, mode: str = "research", members: in
     return experiment
 
 
-def write_latent(path: Path) -> None:
+def write_latent(path: Path, overlap: bool = False) -> None:
     """The latent of the made states, fitted from errors of another year."""
     space = made.SPACE
     when = datetime(1985, 1, 1, tzinfo=UTC)
     path.parent.mkdir(exist_ok=True)
-    card.write(path, made.latent(), card.Card(
+    card.write(path, made.latent(overlap=overlap), card.Card(
         kind="eof", channels=tuple(channel.name for channel in space.channels), patch=made.PATCH, modes=40,
+        overlap=overlap,
         grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
         errors=card.Errors(first=when, last=when.replace(month=12), count=40, lead_hours=24, natures=("made",),
                            weights="made", weights_sha256=""), command="made", source="made"))

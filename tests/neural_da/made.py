@@ -70,7 +70,7 @@ def term(of: Observations, offset: timedelta = timedelta(), first: int = 0) -> T
 
 
 def problem(background: np.ndarray, *terms: Term, members=None, **more) -> Problem:
-    wanted = np.arange(len(background)) if members is None else np.asarray(members)
+    wanted = np.arange(len(background)) if members is None else np.asarray(members, int)
     return Problem(TIME, SPACE, background, terms, wanted, sum(map(len, terms)), **more)
 
 
