@@ -11,8 +11,9 @@ For an analysis in four dimensions the window falls into slots around the cycle'
 """
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, cast
 
@@ -27,6 +28,7 @@ from contracts.variables import Flag, Quantity
 CONTRACT = "observations/1"
 DEPARTURES_CONTRACT = "departures/1"
 OWN_UNITS = "units of its quantity"
+_AT_SURFACE = np.isin(np.arange(128), [quantity for quantity in Quantity if quantity.at_surface])  # by code
 
 # What became of a file that was asked for.  damaged: read but for messages that are not sound; arriving: not whole yet,
 # so left out; late: of an earlier time, it came when the observations of that time were made already.
@@ -74,13 +76,13 @@ class Observations:
 
     def __post_init__(self):
         length = np.shape(self.value)[0]
-        for column in fields(self):
-            values = np.asarray(getattr(self, column.name))
-            if values.ndim == 0 and column.default is not MISSING:
+        for name, dtype, may_be_left_out in _columns(type(self)):
+            values = np.asarray(getattr(self, name))
+            if values.ndim == 0 and may_be_left_out:
                 values = np.full(length, values)
             if values.shape != (length,):
-                raise ValueError(f"column {column.name} must have shape ({length},), got {values.shape}")
-            object.__setattr__(self, column.name, _fitted(column.name, values, column.metadata["dtype"]))
+                raise ValueError(f"column {name} must have shape ({length},), got {values.shape}")
+            object.__setattr__(self, name, values if values.dtype == dtype else _fitted(name, values, dtype))
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -88,15 +90,17 @@ class Observations:
     @property
     def at_surface(self) -> np.ndarray:
         """(nobs,) bool: quantities that belong to a surface channel."""
-        return np.isin(self.quantity, [quantity for quantity in Quantity if quantity.at_surface])
+        return _AT_SURFACE[self.quantity]
 
     def select(self, which: np.ndarray | slice) -> Self:
         """Rows by mask, index or slice."""
-        return type(self)(**{column.name: getattr(self, column.name)[which] for column in fields(self)})
+        if isinstance(which, np.ndarray) and which.dtype == bool and len(which) == len(self):
+            which = np.flatnonzero(which)  # once, and not for each column
+        return type(self)(**{name: getattr(self, name)[which] for name, _, _ in _columns(type(self))})
 
     def with_columns(self, **columns: np.ndarray) -> Self:
         """The same rows with some columns replaced."""
-        return replace(self, **columns)
+        return type(self)(**vars(self) | columns)
 
     def counts(self) -> dict[Flag, int]:
         """Rows by fate; the counts add up to the number of rows."""
@@ -104,10 +108,16 @@ class Observations:
         return {Flag(int(code)): int(number) for code, number in zip(codes, numbers, strict=True)}
 
 
+@cache
+def _columns(kind: type[Observations]) -> tuple[tuple[str, np.dtype, bool], ...]:
+    """Name and type of each column, and whether it may be left out."""
+    return tuple((column.name, column.metadata["dtype"], column.default is not MISSING) for column in fields(kind))
+
+
 def _fitted(name: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The values as `dtype`; raises ValueError where integers would become others."""
-    if dtype.kind != "i" or values.dtype == dtype:
-        return values.astype(dtype, copy=False)
+    if dtype.kind != "i":
+        return values.astype(dtype)
     with np.errstate(invalid="ignore"):
         fitted = values.astype(dtype)
     if (other := fitted != values).any():

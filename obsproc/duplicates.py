@@ -80,9 +80,10 @@ def _alike(*columns: np.ndarray) -> np.ndarray:
     mixed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         bits = column.view(np.uint64) if column.dtype.kind == "S" else (column + 0.0).astype(np.float64).view(np.uint64)
-        mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= bits
+        mixed *= np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
-    order = np.argsort(mixed, kind="stable")
+    order = np.argsort(mixed)
     equal = mixed[order][1:] == mixed[order][:-1]
     alike = np.zeros(len(mixed), dtype=bool)
     alike[order[1:][equal]] = alike[order[:-1][equal]] = True
@@ -91,55 +92,71 @@ def _alike(*columns: np.ndarray) -> np.ndarray:
 
 def reject_reports(table: Observations) -> Observations:
     """Of the reports that are copies of another one, the less full ones."""
-    ruled = np.zeros(len(table), dtype=bool)
-    for message_type in RULES:
-        ruled |= table.message_type == message_type
-    rows = np.flatnonzero(np.isin(table.flag, USABLE) & ruled)
-    rows = rows[np.argsort(table.report[rows], kind="stable")]
-    reports = _reports(table, rows)
+    ruled = np.isin(table.flag, USABLE)
+    ruled &= (table.message_type[:, None] == list(RULES)).any(axis=1)
+    reports = _Reports.of(table, np.flatnonzero(ruled))
     original = np.arange(len(reports.start))
     for fuller, other in sorted(_pairs(reports), key=lambda pair: tuple(reports.rank[list(pair)])):
-        if original[fuller] == fuller and original[other] == other and _agree(table, reports, fuller, other):
+        if original[fuller] == fuller and original[other] == other and _agree(reports, fuller, other):
             original[other] = fuller
-    owner = np.repeat(np.arange(len(reports.start)), reports.count)
-    held = np.unique(owner * len(_ABSOLUTE) + table.quantity[rows])
-    copied = original[owner] != owner
-    copied &= np.isin(original[owner] * len(_ABSOLUTE) + table.quantity[rows], held)
     duplicate = np.zeros(len(table), dtype=bool)
-    duplicate[rows[copied]] = True
+    for copy in np.flatnonzero(original != np.arange(len(original))):
+        of_copy, quantity = reports.slice(copy), reports.quantity
+        held = np.isin(quantity[of_copy], quantity[reports.slice(original[copy])])
+        duplicate[reports.rows[of_copy][held]] = True
     return reject(table, duplicate, Flag.duplicate)
 
 
 @dataclass(frozen=True)
 class _Reports:
-    """Usable rows by report: `rows` (nrow,), those of report i are `count[i]` from `start[i]` on; `table`
-    (nreport,) the earliest row of each; `rank` (nreport,) 0 for the fullest."""
+    """Usable rows by report: `rows` (nrow,) of the table, with their `quantity`, `value`, `pressure` and `place`; those
+    of report i are `count[i]` from `start[i]` on; `heads` (nreport,) the earliest row of each; `rank` (nreport,) 0 for
+    the fullest."""
 
-    table: Observations
     rows: np.ndarray
+    quantity: np.ndarray
+    value: np.ndarray
+    pressure: np.ndarray
+    place: np.ndarray
     start: np.ndarray
     count: np.ndarray
+    heads: Observations
     rank: np.ndarray
 
-    def rows_of(self, report: int) -> np.ndarray:
-        return self.rows[self.start[report] : self.start[report] + self.count[report]]
+    @classmethod
+    def of(cls, table: Observations, rows: np.ndarray) -> "_Reports":
+        """Of some rows of a table."""
+        ordered = np.sort(table.report[rows].astype(np.int64) * len(table) + rows)  # by report, then by row
+        report, rows = np.divmod(ordered, max(len(table), 1))
+        start = np.flatnonzero(np.diff(report, prepend=-1))
+        count = np.diff(np.append(start, len(rows)))
+        rank = np.empty(len(start), int)
+        rank[np.argsort(-count, kind="stable")] = np.arange(len(start))
+        quantity, pressure = table.quantity[rows], table.pressure[rows]
+        # A number near that of the same quantity at nearly the same pressure only; the surface has no pressure.
+        place = quantity * _FURTHEST + np.nan_to_num(np.where(table.at_surface[rows], 0.0, pressure))
+        return cls(rows, quantity, table.value[rows], pressure, place, start, count,
+                   table.select(rows[_earliest(table.time[rows], start, count)]), rank)
+
+    def slice(self, report: int) -> slice:
+        return slice(self.start[report], self.start[report] + self.count[report])
 
 
-def _reports(table: Observations, rows: np.ndarray) -> _Reports:
-    _, start, owner, count = np.unique(table.report[rows], return_index=True, return_inverse=True, return_counts=True)
-    earliest = np.lexsort((table.time[rows], owner.ravel()))
-    rank = np.empty(len(start), int)
-    rank[np.argsort(-count, kind="stable")] = np.arange(len(start))
-    return _Reports(table.select(rows[earliest[start]]), rows, start, count, rank)
+def _earliest(time: np.ndarray, start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """(nreport,) the first of the earliest rows of each report."""
+    if not len(start):
+        return start
+    earliest = np.flatnonzero(time == np.repeat(np.minimum.reduceat(time, start), count))
+    return earliest[np.searchsorted(earliest, start)]
 
 
 def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
     """Reports of one named station and message type that are near in time and place, the fuller one first."""
-    heads = reports.table
+    heads = reports.heads
     kinds = list(RULES)
     kind = np.select([heads.message_type == name for name in kinds], range(len(kinds)), -1)
     seconds, metres = (np.array([rule[i] for rule in RULES.values()])[kind] for i in (0, 1))
-    order = np.lexsort((heads.time, kind, heads.station))
+    order = np.lexsort((heads.time, kind, heads.station.view(np.uint64)))
     order = order[heads.station[order] != b""]
     for step in range(1, len(order)):
         a, b = order[:-step], order[step:]
@@ -155,24 +172,19 @@ def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
             yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
 
 
-def _agree(table: Observations, reports: _Reports, fuller: int, other: int) -> bool:
+def _agree(reports: _Reports, fuller: int, other: int) -> bool:
     """Whether enough numbers of one report stand in the other one as well."""
-    ours, theirs = (table.select(reports.rows_of(report)) for report in (other, fuller))
-    theirs = theirs.select(np.argsort(_place(theirs), kind="stable"))
-    ladder, sought = _place(theirs), _place(ours)
+    ours, theirs = reports.slice(other), reports.slice(fuller)
+    by_place = np.argsort(reports.place[theirs], kind="stable")
+    ladder, sought = reports.place[theirs][by_place], reports.place[ours]
     above = np.minimum(np.searchsorted(ladder, sought), len(ladder) - 1)
     below = np.maximum(above - 1, 0)
     partner = np.where(np.abs(ladder[below] - sought) <= np.abs(ladder[above] - sought), below, above)
     found = np.abs(ladder[partner] - sought) <= SAME_PRESSURE
-    levels = len(np.unique(ours.pressure[found]))
-    if found.sum() < SHARE_IN_BOTH * len(ours) or levels < RULES[ours.message_type[0]].levels:
+    levels = len(np.unique(reports.pressure[ours][found]))
+    if found.sum() < SHARE_IN_BOTH * len(found) or levels < RULES[reports.heads.message_type[other]].levels:
         return False
-    theirs, ours = theirs.select(partner[found]), ours.select(found)
-    allowed = _ABSOLUTE[ours.quantity] + _RELATIVE[ours.quantity] * np.abs(theirs.value)
-    return bool((np.abs(ours.value - theirs.value) <= allowed).mean() >= SHARE_EQUAL)
-
-
-def _place(rows: Observations) -> np.ndarray:
-    """A number near that of the same quantity at nearly the same pressure only; the surface has no pressure."""
-    pressure = np.where(rows.at_surface, 0.0, rows.pressure)
-    return rows.quantity * _FURTHEST + np.nan_to_num(pressure)
+    expected = reports.value[theirs][by_place][partner[found]]
+    quantity = reports.quantity[ours][found]
+    allowed = _ABSOLUTE[quantity] + _RELATIVE[quantity] * np.abs(expected)
+    return bool((np.abs(reports.value[ours][found] - expected) <= allowed).mean() >= SHARE_EQUAL)

@@ -53,6 +53,9 @@ COLUMN_OF = {
     Quantity.v_component_of_wind_10m: "wind",
     Quantity.surface_pressure: "surface_pressure",
 }
+_NUMBER_OF = np.full(max(Quantity) + 1, -1)  # by code of a quantity which of COLUMNS has its errors
+for _quantity, _column in COLUMN_OF.items():
+    _NUMBER_OF[_quantity] = COLUMNS.index(_column)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class ErrorTable:
         upper, lower = self.error[column][row, above], self.error[column][row, above + 1]
         between = (1.0 - weight) * upper + weight * lower
         exact = np.where(weight == 0.0, upper, np.where(weight == 1.0, lower, between))
-        return np.where(self.knows(types), exact, np.nan)
+        return np.where(self.types[row] == types, exact, np.nan)
 
 
 PACKAGED = ("cdas", "global")
@@ -148,8 +151,9 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable, fac
     """
     error = table.error.astype(np.float64)
     excluded = np.zeros(len(table), dtype=bool)
-    for quantity, column in COLUMN_OF.items():
-        rows = np.flatnonzero((table.quantity == quantity) & ~np.isfinite(error))
+    without = ~np.isfinite(error)
+    for number, column in enumerate(COLUMNS):
+        rows = np.flatnonzero(without & (_NUMBER_OF[table.quantity] == number))
         found = errors.at(column, table.type[rows], table.pressure[rows])
         excluded[rows] = errors.knows(table.type[rows]) & ~np.isfinite(found)
         if column == "relative_humidity":

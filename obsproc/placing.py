@@ -26,6 +26,7 @@ LONGEST_DRIFT = np.deg2rad(10.0)
 LONGEST_FLIGHT = 4.0  # h
 POLE = 90.0 + 1e-6  # degrees, as decoded numbers write it
 LOWEST_STATION, HIGHEST_STATION = -500.0, 6000.0  # m
+COLUMNS = ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR")
 SEA_MESSAGES = frozenset(("SFCSHP", "SPSSMI", "ERS1DA", "QKSWND", "WDSATR", "ASCATW"))
 
 
@@ -42,13 +43,12 @@ class Places:
 
 
 def of_levels(columns: Mapping[str, np.ndarray], cycle: np.ndarray) -> Places:
-    """From decoded columns (nlevel,), those of the report spread over its levels; hours count from `cycle` (nlevel,)
-    int64 seconds since 1970."""
-    levels = len(cycle)
-    missing = np.full(levels, np.nan)
-    launch_lon, launch_lat, launch_hours, lon, lat, hours = (
-        columns.get(name, missing) for name in ("XOB", "YOB", "DHR", "XDR", "YDR", "HRDR"))
-    drifted = ~(sphere.arc(launch_lat, launch_lon, lat, lon) > LONGEST_DRIFT) & np.isfinite(lat) & np.isfinite(lon)
+    """From decoded columns (nlevel,) of `COLUMNS`, those of the report spread over its levels; hours count from `cycle`
+    (nlevel,) int64 seconds since 1970."""
+    launch_lon, launch_lat, launch_hours, lon, lat, hours = (columns[name] for name in COLUMNS)
+    drifted = np.isfinite(lat) & np.isfinite(lon)
+    flown = np.flatnonzero(drifted)
+    drifted[flown] = ~(sphere.arc(*(values[flown] for values in (launch_lat, launch_lon, lat, lon))) > LONGEST_DRIFT)
     flying = ~(np.abs(hours - launch_hours) > LONGEST_FLIGHT) & np.isfinite(hours)
     hours = np.where(flying, hours, launch_hours)
     has_time = np.isfinite(hours)

@@ -30,14 +30,14 @@ from datetime import datetime
 
 import numpy as np
 
-from contracts import observations, times
+from contracts import times
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert, placing, temperatures
 from obsproc.bufr.reports import Reports
 from obsproc.placing import Places
-from obsproc.temperatures import Temperatures
+from obsproc.temperatures import Groups, Temperatures
 
 WANTED = frozenset((
     "SID", "SQN", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "POB", "PQM", "POE", "PFC", "QOB", "QQM", "QOE", "QFC",
@@ -81,41 +81,48 @@ def candidates(reports: Reports, cycle: datetime | np.ndarray, first_report: int
                         "expected the product of NCEP's PREPDATA, named prepbufr.* or prepqm*; a raw dump is read with "
                         "[observations] source = 'dump'")
     levels = _levels(reports, times.to_seconds(cycle) if isinstance(cycle, datetime) else cycle, first_report)
-    parts = [_rows(levels, recipe) for recipe in _recipes(levels)]
-    columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("level", "category", "place_mark", "temperature", "report_time"))
-    return Candidates(observations.concatenate([part.table for part in parts]), *columns)
+    recipes = _recipes(levels)
+    return _candidates(levels, recipes, [_rows(levels, recipe) for recipe in recipes])
 
 
 @dataclass(frozen=True)
 class _Levels:
-    """All levels of a message type, each column (nlevel,), SI units, NaN where missing."""
+    """All levels of a message type, each array (nlevel,), SI units, NaN where missing."""
 
-    message_type: str
-    columns: dict[str, np.ndarray]  # as decoded, header columns spread over the levels
+    reports: Reports
+    owner: np.ndarray  # subset of each level
     report: np.ndarray
     place: Places
     at_surface: np.ndarray
     temperature: Temperatures
-    sensible: np.ndarray  # temperature of the level, also from the other part
+    sensible: np.ndarray  # temperature of the level, also from the other part where it has none and needs it
 
-    def get(self, name: str) -> np.ndarray:
-        """A column by mnemonic, all NaN where the message type has none."""
-        return self.columns[name] if name in self.columns else np.full(len(self.report), np.nan)
+    def get(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A column as decoded, one of the header spread over the levels, all NaN where the message type has none; of
+        some rows only."""
+        return _column(self.reports, self.owner, name, rows)
+
+
+def _column(reports: Reports, owner: np.ndarray, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+    if name in reports.header:
+        return reports.header[name][owner if rows is None else owner[rows]]
+    if name in reports.level:
+        return reports.level[name] if rows is None else reports.level[name][rows]
+    return np.full(reports.levels if rows is None else len(rows), np.nan)
 
 
 def _levels(reports: Reports, cycle: int | np.ndarray, first_report: int) -> _Levels:
     owner = reports.level_owner()
-    columns = reports.level | {name: values[owner] for name, values in reports.header.items()}
-    missing = np.full(reports.levels, np.nan)
-    is_surface_report = reports.message_type in SURFACE_MESSAGES
-    at_surface = (columns.get("CAT", missing) == SURFACE_LEVEL) | is_surface_report
+    at_surface = _column(reports, owner, "CAT") == SURFACE_LEVEL
+    at_surface |= reports.message_type in SURFACE_MESSAGES
     report = first_report + joined(reports)[owner]
-    group = temperatures.groups(report, columns.get("POB", missing))
-    found = temperatures.of_levels(reports, group)
-    sensible = temperatures.shared(np.where(found.is_virtual, np.nan, found.value), group)
-    place = placing.of_levels(columns, np.broadcast_to(cycle, reports.subsets)[owner])
-    return _Levels(reports.message_type, columns, report, place, at_surface, found, sensible)
+    groups = Groups(report, _column(reports, owner, "POB"))
+    found = temperatures.of_levels(reports, groups)
+    sensible = groups.shared(np.where(found.is_virtual, np.nan, found.value),
+                             np.isfinite(_column(reports, owner, "QOB")))
+    of_place = {name: _column(reports, owner, name) for name in placing.COLUMNS}
+    place = placing.of_levels(of_place, np.broadcast_to(cycle, reports.subsets)[owner])
+    return _Levels(reports, owner, report, place, at_surface, found, sensible)
 
 
 def joined(reports: Reports) -> np.ndarray:
@@ -148,7 +155,7 @@ class _Recipe:
 def _recipes(levels: _Levels) -> list[_Recipe]:
     get, q, found = levels.get, Quantity, levels.temperature
     is_mass = get("TYP") // 100 == 1
-    is_sounding = is_mass & (levels.message_type in SOUNDING_MESSAGES)
+    is_sounding = is_mass & (levels.reports.message_type in SOUNDING_MESSAGES)
     humidity_error = convert.humidity_error(get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY, levels.sensible,
                                             convert.pascal(get("POB")))
     return [
@@ -165,30 +172,42 @@ def _recipes(levels: _Levels) -> list[_Recipe]:
     ]
 
 
-def _rows(levels: _Levels, recipe: _Recipe) -> Candidates:
+def _rows(levels: _Levels, recipe: _Recipe) -> np.ndarray:
+    """The levels (nrow,) in which a recipe makes a row."""
     has_row = np.where(levels.at_surface, recipe.surface is not None, recipe.aloft is not None)
-    row = np.flatnonzero(np.isfinite(recipe.value) & has_row)
-    n, at_surface, place = len(row), levels.at_surface[row], levels.place
-    virtual = np.broadcast_to(recipe.is_virtual, len(has_row))[row]
-    quantity = np.where(at_surface, recipe.surface or 0, recipe.aloft or 0)
-    quantity = np.where(virtual, Quantity.virtual_temperature, quantity)
-    flag = np.where(virtual, Flag.not_converted, Flag.passed)
-    pressure = placing.pressure(levels.get("POB")[row])
-    height = levels.get("ELV")[row]  # of aircraft and satellite winds their own, not a station's
-    at_sea = levels.message_type in placing.SEA_MESSAGES
-    elevation = np.where(at_surface, placing.elevation(height, at_sea), height)
-    placed = np.isfinite(place.lat[row]) & np.isfinite(place.lon[row]) & place.has_time[row]
+    return np.flatnonzero(np.isfinite(recipe.value) & has_row)
+
+
+def _candidates(levels: _Levels, recipes: list[_Recipe], rows: list[np.ndarray]) -> Candidates:
+    """The rows of all recipes, one below the other; what they share is looked up once."""
+    row = np.concatenate(rows)
+    at_surface, place, message_type = levels.at_surface[row], levels.place, levels.reports.message_type
+
+    def each(name: str) -> np.ndarray:
+        columns = (np.broadcast_to(getattr(recipe, name), len(levels.report)) for recipe in recipes)
+        return np.concatenate([column[own] for column, own in zip(columns, rows, strict=True)])
+
+    virtual, place_mark = each("is_virtual"), np.where(at_surface, each("ground_mark"), levels.get("PQM", row))
+    codes = np.array([(recipe.aloft or 0, recipe.surface or 0) for recipe in recipes], np.int8)
+    quantity = codes[np.repeat(np.arange(len(rows)), [len(own) for own in rows]), at_surface.astype(int)]
+    pressure, height = placing.pressure(levels.get("POB", row)), levels.get("ELV", row)
+    # The height of aircraft and satellite winds is their own, not a station's.
+    elevation = np.where(at_surface, placing.elevation(height, message_type in placing.SEA_MESSAGES), height)
+    lat, lon = place.lat[row], place.lon[row]
+    placed = np.isfinite(lat) & np.isfinite(lon) & place.has_time[row]
     placed &= np.isfinite(np.where(at_surface, elevation, pressure))
     table = Observations(
-        value=recipe.value[row], error=recipe.error[row], quantity=quantity,
-        flag=np.where(placed, flag, Flag.missing_position), quality=_mark(recipe.mark[row]),
-        type=np.nan_to_num(levels.get("TYP")[row]), message_type=np.full(n, levels.message_type.encode()),
-        station=levels.columns["SID"][row], report=levels.report[row], lat=place.lat[row], lon=place.lon[row],
-        pressure=pressure, elevation=elevation, time=place.time[row], file_background=recipe.background[row])
-    place_mark = np.where(levels.at_surface, recipe.ground_mark, levels.get("PQM"))[row]
-    return Candidates(table, row, levels.get("CAT")[row], _mark(place_mark), levels.sensible[row],
+        value=each("value"), error=each("error"),
+        quantity=np.where(virtual, np.int8(Quantity.virtual_temperature), quantity),
+        flag=np.select([~placed, virtual], [np.int8(Flag.missing_position), np.int8(Flag.not_converted)],
+                       np.int8(Flag.passed)),
+        quality=_mark(each("mark")), type=np.nan_to_num(levels.get("TYP", row)),
+        message_type=np.full(len(row), message_type.encode()), station=levels.get("SID", row),
+        report=levels.report[row], lat=lat, lon=lon, pressure=pressure, elevation=elevation, time=place.time[row],
+        file_background=each("background"))
+    return Candidates(table, row, levels.get("CAT", row), _mark(place_mark), levels.sensible[row],
                       place.report_time[row])
 
 
 def _mark(marks: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(marks), marks, -1).astype(np.int8)
+    return np.where(np.isnan(marks), -1, marks).astype(np.int8)

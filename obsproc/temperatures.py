@@ -20,6 +20,7 @@ temperatures of ships depart from it by -2 K in the median, from TFC converted w
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,16 +45,45 @@ class Temperatures:
     is_virtual: np.ndarray
 
 
-def of_levels(reports: Reports, group: np.ndarray) -> Temperatures:
-    """Sensible temperatures wherever the file can tell them; `group` (nlevel,) as in `groups`."""
+@dataclass(frozen=True)
+class Groups:
+    """Levels of one `report` (nlevel,) at the same `pressure` (nlevel,), which may help one another out."""
+
+    report: np.ndarray
+    pressure: np.ndarray
+
+    @cached_property
+    def number(self) -> np.ndarray:
+        """(nlevel,) a number that such levels share; without a pressure each stays alone."""
+        order = np.lexsort((self.pressure, self.report))
+        report, pressure = self.report[order], self.pressure[order]
+        starts = np.ones(len(order), dtype=bool)
+        starts[1:] = (report[1:] != report[:-1]) | (pressure[1:] != pressure[:-1])
+        group = np.empty(len(order), dtype=int)
+        group[order] = np.cumsum(starts) - 1
+        return group
+
+    def shared(self, values: np.ndarray, needed: np.ndarray) -> np.ndarray:
+        """`values` (nlevel,), where `needed` and missing those of the first level of their group that has one."""
+        missing = np.isnan(values) & needed
+        if not missing.any():
+            return values
+        known = np.flatnonzero(~np.isnan(values))[::-1]  # backwards: of several the first is written last
+        of_group = np.full(len(values), np.nan)
+        of_group[self.number[known]] = values[known]
+        return np.where(missing, of_group[self.number], values)
+
+
+def of_levels(reports: Reports, groups: Groups) -> Temperatures:
+    """Sensible temperatures wherever the file can tell them."""
     missing = np.full(reports.levels, np.nan)
     current, error, background = (reports.level.get(name, missing) for name in ("TOB", "TOE", "TFC"))
     own = reports.level.get("QOB", missing)
     own_mark = np.where(np.isfinite(own), reports.level.get("QQM", missing), np.nan)
-    humidity, humidity_mark, humidity_background = (
-        shared(values, group) for values in (own, own_mark, reports.level.get("QFC", missing)))
     stack = _stack(reports)
     virtual = stack.is_virtual & np.isfinite(current)
+    humidity, humidity_mark = (groups.shared(values, virtual) for values in (own, own_mark))
+    humidity_background = groups.shared(reports.level.get("QFC", missing), np.isfinite(background))
     in_stack = np.isfinite(stack.below)
     sensible = np.where(in_stack, convert.kelvin(stack.below), _converted(current, humidity))
     unknown = virtual & ~np.isfinite(sensible)
@@ -66,27 +96,6 @@ def of_levels(reports: Reports, group: np.ndarray) -> Temperatures:
         error=np.where(known, error * value / convert.kelvin(current), error),
         background=np.where(unknown, convert.kelvin(background), _converted(background, humidity_background)),
         is_virtual=unknown)
-
-
-def groups(report: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """(nlevel,) a number that levels of one report at the same pressure share; without a pressure each stays alone."""
-    order = np.lexsort((pressure, report))
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (np.diff(report[order]) != 0) | (pressure[order][1:] != pressure[order][:-1])
-    group = np.empty(len(order), dtype=int)
-    group[order] = np.cumsum(starts) - 1
-    return group
-
-
-def shared(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """`values` (nlevel,), missing ones taken from the first level of their group that has one."""
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    known = np.flatnonzero(~missing)[::-1]  # backwards: of several the first is written last
-    of_group = np.full(len(values), np.nan)
-    of_group[group[known]] = values[known]
-    return np.where(missing, of_group[group], values)
 
 
 def _converted(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:

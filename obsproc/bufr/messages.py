@@ -18,6 +18,7 @@ Reference: WMO-No. 306, Manual on Codes, Vol. I.2, FM 94 BUFR.
 import logging
 import struct
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,12 +75,17 @@ class Message(NamedTuple):
 
     def time(self, near: datetime) -> datetime | None:
         """The reference time, in the century that brings it nearest to `near`; None where it is no time."""
-        year, month, day, hour, minute = self.reference
-        full = year if year > 100 else year % 100 + 100 * round((near.year - year % 100) / 100)
-        try:
-            return datetime(full, month, day, hour, minute, tzinfo=UTC)
-        except ValueError:
-            return None
+        return _time_near(self.reference, near)
+
+
+@lru_cache(1024)  # the messages of a cycle share one
+def _time_near(reference: tuple[int, int, int, int, int], near: datetime) -> datetime | None:
+    year, month, day, hour, minute = reference
+    full = year if year > 100 else year % 100 + 100 * round((near.year - year % 100) / 100)
+    try:
+        return datetime(full, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 class _Truncated(BufrError):
