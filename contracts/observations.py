@@ -96,7 +96,7 @@ class Observations:
         """Rows by mask, index or slice."""
         if isinstance(which, np.ndarray) and which.dtype == bool and len(which) == len(self):
             which = np.flatnonzero(which)  # once, and not for each column
-        return type(self)(**{name: getattr(self, name)[which] for name, _, _ in _columns(type(self))})
+        return type(self)(**{name: values[which] for name, values in vars(self).items()})
 
     def with_columns(self, **columns: np.ndarray) -> Self:
         """The same rows with some columns replaced."""

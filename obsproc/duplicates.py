@@ -100,7 +100,7 @@ def reject_reports(table: Observations) -> Observations:
         if original[fuller] == fuller and original[other] == other and _agree(reports, fuller, other):
             original[other] = fuller
     duplicate = np.zeros(len(table), dtype=bool)
-    for copy in np.flatnonzero(original != np.arange(len(original))):
+    for copy in np.flatnonzero(original != np.arange(len(original))).tolist():
         of_copy, quantity = reports.slice(copy), reports.quantity
         held = np.isin(quantity[of_copy], quantity[reports.slice(original[copy])])
         duplicate[reports.rows[of_copy][held]] = True
