@@ -61,6 +61,13 @@ class PatchGrid:
         pairs = [[row] for row in north[:astride]] + [[*pair] for pair in zip(south, north[astride:], strict=True)]
         return torch.cat([row.flatten(-2) for pair in pairs for row in pair], dim=-1)
 
+    def over_patches(self, z: Tensor) -> Tensor:
+        """z (size,) with the mean over the patches of its band and half in the place of each number."""
+        parts = z.split(list(map(prod, self.shapes)))
+        means = [part.unflatten(0, shape).mean(1, keepdim=True).expand(shape)
+                 for part, shape in zip(parts, self.shapes, strict=True)]
+        return torch.cat([mean.flatten() for mean in means])
+
     def project(self, xi: Tensor) -> Tensor:
         """`xi` (..., channel * column), dimensionless -> z (..., size)."""
         parts = [((xi[..., entry] * sign) @ P.T).flatten(-3)
@@ -129,6 +136,11 @@ class Operator:
     def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
         """The adjoint of `increment`: gradient by the state (..., channel * column) -> by zeta (..., size)."""
         return deviation * self.project(self.scale * gradient) / sqrt(len(self.grids))
+
+    def over_patches(self, z: Tensor) -> Tensor:
+        """z (size,) with the mean over the patches of its grid, band and half in the place of each number."""
+        parts = z.split([grid.size for grid in self.grids])
+        return torch.cat([grid.over_patches(part) for grid, part in zip(self.grids, parts, strict=True)])
 
     def smoothed(self, variance: Tensor) -> Tensor:
         """`variance` (..., size) of a few members, half as it is and half the mean over the 3 x 3 patches around its

@@ -1,0 +1,19 @@
+"""An autoencoder about a linear latent: what convolutions know beside it, a kind of network (`networks.kinds`)."""
+
+from typing import TYPE_CHECKING
+
+from networks.autoencoder.card import AutoencoderCard as NetworkCard
+from networks.autoencoder.card import Settings
+
+if TYPE_CHECKING:
+    from networks.training import config
+    from networks.training.task import Data, Task
+
+__all__ = ["NetworkCard", "Settings", "make_task"]
+
+
+def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":
+    """The training of one, with the data as the shards hold them."""
+    from networks.autoencoder import task
+
+    return task.of(settings, sizes, data)

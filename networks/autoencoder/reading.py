@@ -1,0 +1,56 @@
+"""Trained weights and the linear latent that they stand about, as one."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from contracts.config import Experiment
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from networks import checkpoint as checkpoints
+from networks import unseen
+from networks.autoencoder.card import AutoencoderCard
+from networks.autoencoder.network import Autoencoder
+from networks.autoencoder.planes import planes
+from networks.checkpoint import Checkpoint
+from networks.latent import card as latents
+from networks.latent.operator import Operator
+
+
+def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment | None = None,
+         dtype: torch.dtype = torch.float32) -> Autoencoder:
+    """The autoencoder of `weights` about the linear `latent`, its weights fixed; gradients by states and latent vectors
+    go through it.
+
+    Raises UserError where one of both is not there, damaged or for other states, where they do not belong together, and
+    where one of them was made from times of the `experiment`.
+    """
+    linear = Operator.of(latents.read(latent, space, experiment), dtype=dtype)
+    found = checkpoints.read(weights)
+    _refuse_other(weights, latent, found, space)
+    if experiment is not None:
+        for first, last in found.card.seen:
+            unseen.refuse_overlap(weights, first, last, experiment)
+    own = found.card.network
+    network = Autoencoder(space, own.hidden, own.layers, linear, planes(found.card, found.constants))
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    checkpoints.refuse_mismatch(str(weights), shapes, {name: array.shape for name, array in found.weights.items()})
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.weights.items()}
+    network.load_state_dict(tensors)
+    return network.to(dtype).requires_grad_(False).eval()
+
+
+def _refuse_other(weights: Path, latent: Path, found: Checkpoint, space: StateSpace) -> None:
+    own = found.card.network
+    if not isinstance(own, AutoencoderCard):
+        raise UserError(f"{weights}: expected weights of an autoencoder, got those of a {found.card.kind}")
+    if (sha256 := hashlib.sha256(latent.read_bytes()).hexdigest()) != own.latent_sha256:
+        raise UserError(f"{weights}: was trained about a latent of sha256 {own.latent_sha256[:12]}…, and {latent} has "
+                        f"{sha256[:12]}…; name that latent, or train again: {found.card.command}")
+    names = tuple(channel.name for channel in space.channels)
+    if found.card.outputs != names or found.card.horizontal != space.grid:
+        raise UserError(f"{weights}: was trained for {len(found.card.outputs)} channels on the "
+                        f"{found.card.horizontal}, and [state] has {len(names)} on the {space.grid}; train one for "
+                        f"these: {found.card.command}")
