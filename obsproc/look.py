@@ -82,12 +82,13 @@ def write_table(arguments: Sequence[str]) -> None:
     parser.add_argument("out", type=Path, metavar="OUT.parquet", help="the file to write")
     parser.add_argument("--type", action="append", default=[], metavar="TYPE", help="a message type; all if not given")
     parser.add_argument("--events", metavar="STACK", help="such as T__EVENT, of the one message type given")
-    parser.add_argument("--names", choices=("mnemonics", "words"), default="mnemonics", help="what columns are called")
+    parser.add_argument("--names", choices=("mnemonics", "words", "nnja", "earth2studio"),
+                        default="mnemonics", help="what columns are called; earth2studio: a row per number, in SI")
     given = parser.parse_args(arguments)
     if not given.file.is_file():
         raise UserError(f"{given.file}: no such file")
-    if given.events and len(given.type) != 1:
-        parser.error("--events needs one --type")
+    if given.events and (len(given.type) != 1 or given.names != "mnemonics"):
+        parser.error("--events needs one --type, and has mnemonics only")
     try:
         import pyarrow
         from pyarrow import parquet

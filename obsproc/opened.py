@@ -18,14 +18,16 @@ report, and
 
 An event is a row of `level` (the row number above), `depth` (0: the current value) and the mnemonics of its stack.
 `names="words"` calls columns lat, lon, time, station, elev, pres, type and class, as people who train on observations
-do; units stay those of the file (hPa, degC, mg/kg).
+do, `names="nnja"` the place and time LAT, LON and OBS_TIMESTAMP, as in Brightband's NNJA-AI; units stay those of the
+file (hPa, degC, mg/kg). `names="earth2studio"` gives a long table in SI, a row per observed number: `long_table`.
 
 Nothing is judged or converted here: rows of SI with fates are what `python -m obsproc` makes.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,18 +35,21 @@ import numpy as np
 
 from contracts.constants import HOUR
 from contracts.errors import UserError
+from obsproc import long_table
 from obsproc.bufr.files import DecodedFile, read_file
 from obsproc.bufr.reports import Reports
+from obsproc.prepbufr import SURFACE_MESSAGES
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-Names = Literal["mnemonics", "words"]
+Names = Literal["mnemonics", "words", "nnja", "earth2studio"]
 WORDS = {"YOB": "lat", "XOB": "lon", "TIME": "time", "SID": "station", "ELV": "elev", "POB": "pres", "TYP": "type",
          "MSG_TYPE": "class", "TOB": "temperature", "QOB": "humidity", "UOB": "u", "VOB": "v", "ZOB": "height",
          "YDR": "level_lat", "XDR": "level_lon", "PQM": "pres_quality", "TQM": "temperature_quality",
          "QQM": "humidity_quality", "WQM": "wind_quality", "ZQM": "height_quality", "CAT": "category"}
+NNJA = {"YOB": "LAT", "XOB": "LON", "TIME": "OBS_TIMESTAMP"}
 _STACKS = {"P": ("POB", "PQM", "PPC", "PRC"), "Q": ("QOB", "QQM", "QPC", "QRC"), "T": ("TOB", "TQM", "TPC", "TRC"),
            "Z": ("ZOB", "ZQM", "ZPC", "ZRC"), "W": ("UOB", "VOB", "WQM", "WPC", "WRC")}
 _CENTURY = datetime(2000, 1, 1)  # files of 1950 to 2049; their years have two digits
@@ -94,9 +99,26 @@ class PrepbufrFile:
         """
         import pyarrow
 
-        parts = [pyarrow.table({_named(name, names): _array(values) for name, values in self.levels(kind).items()})
-                 for kind in types or self.types]
+        of_type = self._long if names == "earth2studio" else partial(self._wide, names=names)
+        parts = [of_type(kind) for kind in types or self.types]
         return pyarrow.concat_tables(parts, promote_options="default") if parts else pyarrow.table({})
+
+    def _wide(self, message_type: str, names: Names) -> "pyarrow.Table":
+        import pyarrow
+
+        reports = self._reports(message_type)
+        owner = reports.level_owner()
+        of_level = pyarrow.array(owner)
+        columns = {"MSG_TYPE": pyarrow.repeat(pyarrow.scalar(message_type), reports.levels), "report": of_level,
+                   "TIME": _array(self._times(reports, owner))}
+        columns |= {name: _array(values).take(of_level) for name, values in reports.header.items()}
+        columns |= {name: _array(values) for name, values in reports.level.items()}
+        return pyarrow.table({_named(name, names): values for name, values in columns.items()})
+
+    def _long(self, message_type: str) -> "pyarrow.Table":
+        reports = self._reports(message_type)
+        begun = self._times(replace(reports, level={}), reports.level_owner())
+        return long_table.of_levels(self.levels(message_type), begun, message_type in SURFACE_MESSAGES)
 
     def pandas(self, types: Sequence[str] = (), names: Names = "mnemonics") -> "pandas.DataFrame":
         """The same as a DataFrame."""
@@ -132,7 +154,9 @@ def open_prepbufr(path: str | Path, types: Collection[str] = (), mnemonics: Coll
 
 
 def _named(name: str, names: Names) -> str:
-    return WORDS.get(name, name.lower()) if names == "words" else name
+    if names == "words":
+        return WORDS.get(name, name.lower())
+    return NNJA.get(name, name) if names == "nnja" else name
 
 
 def _array(values: np.ndarray) -> Any:
@@ -140,5 +164,5 @@ def _array(values: np.ndarray) -> Any:
     import pyarrow
 
     if values.dtype.kind == "S":
-        return pyarrow.array(np.char.decode(values, "latin-1"))
+        return pyarrow.array(np.char.decode(values, "latin-1"), pyarrow.string())
     return pyarrow.array(values)

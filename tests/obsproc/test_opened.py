@@ -55,6 +55,31 @@ def test_all_events_of_a_stack_are_rows(path):
     assert (np.diff(events["level"]) >= 0).all()
 
 
+def test_a_long_table_has_a_row_for_each_number_in_si(samples):
+    """Counts and sums are those of `inspect`, pressures but for levels; places drift, reports do not."""
+    path = samples / "prepbufr" / "ADPUPA.prepbufr.110msg"
+    opened = obsproc.open_prepbufr(path)
+    frame, expected = opened.pandas(names="earth2studio"), inventory.statistics(opened.decoded.reports["ADPUPA"])
+    for variable, name, factor, offset in (("u", "UOB", 1, 0), ("t", "TOB", 1, 273.15), ("q", "QOB", 1e-6, 0)):
+        rows = frame[frame["variable"] == variable]
+        assert len(rows) == expected[name]["n"]
+        total = expected[name]["sum"] * factor + offset * len(rows)
+        assert rows["observation"].astype(float).sum() == pytest.approx(total, rel=1e-6)
+    pressures = frame[frame["variable"] == "pres"]
+    assert 0 < len(pressures) <= opened.decoded.reports["ADPUPA"].subsets
+    assert (pressures["observation"] == pressures["pres"]).all() and (pressures["level_cat"] == 0).all()
+    flown = abs(frame["time"] - frame["report_time"]) / np.timedelta64(1, "h")
+    assert (frame["lat"] != frame["report_lat"]).any() and 0.5 < flown.max() < 4
+    assert (frame["report_time"] == frame["report_time"].dt.round("30min")).all()  # nominal, or half an hour before
+    assert set(frame["class"]) == {"ADPUPA"} and set(frame["type"]) >= {120, 220}
+    assert frame["time"].dtype == "datetime64[ns]" and frame["lat"].dtype == np.float32
+
+
+def test_names_of_nnja_are_those_of_place_and_time(path):
+    frame = obsproc.open_prepbufr(path).pandas(names="nnja")
+    assert {"LAT", "LON", "OBS_TIMESTAMP", "MSG_TYPE", "TOB"} <= set(frame.columns) and "YOB" not in frame
+
+
 def test_columns_may_be_called_by_words_and_chosen(path):
     opened = obsproc.open_prepbufr(path, mnemonics=["POB", "TOB", "XOB", "YOB"])
     frame = opened.pandas(names="words")
