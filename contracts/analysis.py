@@ -20,12 +20,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from contracts import field, observations, program, state, times
+from contracts import field, observations, parameters, program, state, times
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 from contracts.field import Field
 from contracts.follow import Follower
 from contracts.observations import Departures, Observations, Source
+from contracts.parameters import Parameters
 from contracts.paths import Disk, TimeFolder
 from contracts.slots import Slots
 from contracts.state import State, StateSpace
@@ -170,6 +171,10 @@ class Writer:
         for path, data, statistic in ((self.files.analysis.mean, mean, "mean"),
                                       (self.files.analysis.spread, spread, "spread")):
             state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
+
+    def parameters(self, analysed: Parameters) -> None:
+        """Those of the model of all members, where the analysis has made some."""
+        parameters.write(self.files.analysis.parameters, analysed, self.time, self.experiment)
 
     def field(self, name: str, data: np.ndarray, disk: Disk) -> None:
         """`data` (level, column), dimensionless, on the analysis levels, for the next time or a person to read."""

@@ -7,6 +7,7 @@ One file for all members of an ensemble, because an analysis regards them togeth
 unit, its usual value and the range beyond which the model is no model; a file of other parameters is refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,9 +61,9 @@ class Parameters:
                 raise ValueError(f"expected {parameter}, got {column[outside[0]]:g} of member {outside[0] + 1}")
         object.__setattr__(self, "values", values)
 
-    def select(self, members: list[int]) -> np.ndarray:
+    def select(self, members: Sequence[int]) -> np.ndarray:
         """(member, parameter) of the members with these numbers, from 1 on."""
-        return self.values[np.array(members, int) - 1]
+        return self.values[np.array(members, dtype=int) - 1]
 
 
 def usual(of: tuple[Parameter, ...]) -> np.ndarray:
@@ -76,31 +77,27 @@ def within(of: tuple[Parameter, ...], values: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, parameters: Parameters, time: datetime, experiment: str = "") -> None:
-    """Write atomically; raises UserError where the disk refuses."""
+    """Write atomically, a variable (member,) for each parameter; raises UserError where the disk refuses."""
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
         netcdf.add_time(dataset, time)
         dataset.createDimension("member", len(parameters.values))
-        dataset.createDimension("parameter", len(parameters.of))
-        for name in ("name", "units"):
-            words = dataset.createVariable(name, str, ("parameter",))
-            for number, parameter in enumerate(parameters.of):
-                words[number] = getattr(parameter, name)
-        for name in ("usual", "low", "high"):
-            netcdf.add(dataset, name, ("parameter",), np.array([getattr(one, name) for one in parameters.of], float))
-        netcdf.add(dataset, "value", ("member", "parameter"), parameters.values)
+        for one, values in zip(parameters.of, parameters.values.T, strict=True):
+            netcdf.add(dataset, one.name, ("member",), values, units=one.units, usual=one.usual, low=one.low,
+                       high=one.high)
 
 
 def read(path: Path, time: datetime, members: int, of: tuple[Parameter, ...] | None = None) -> Parameters:
     """The parameters of all `members` at `time`; raises ContractError where time, members, ranges or, where they are
     given, the model's own parameters `of` do not fit."""
     with netcdf.open_to_read(path, CONTRACT) as dataset:
-        columns = [dataset[name][:] for name in ("name", "units", "usual", "low", "high")]
-        found_time, values = times.from_seconds(dataset["time"][0]), dataset["value"][:]
+        found_time = times.from_seconds(dataset["time"][0])
+        columns = {name: variable for name, variable in dataset.variables.items() if variable.dimensions == ("member",)}
+        values = np.stack([variable[:] for variable in columns.values()], axis=1)
         try:
-            described = tuple(Parameter(str(name), str(units), *map(float, numbers))
-                              for name, units, *numbers in zip(*columns, strict=True))
+            described = tuple(Parameter(name, one.units, float(one.usual), float(one.low), float(one.high))
+                              for name, one in columns.items())
             found = Parameters(described, values)
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             raise ContractError(f"{path}: {error}") from error
     if found_time != time:
         raise ContractError(f"{path}: expected the parameters of {times.name(time)}, got {times.name(found_time)}")

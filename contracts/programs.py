@@ -41,7 +41,8 @@ PROGRAMS = {
     "obsproc": Program("obsproc.config:Settings", ("observations", "thinning", "error_inflation", "synthetic"),
                        makes="observations"),
     "letkf_mpi.analysis": Program(
-        "letkf_mpi.config:Settings", ("analysis", "localization", "inflation", "relaxation", "background_check"),
+        "letkf_mpi.config:Settings",
+        ("analysis", "localization", "inflation", "relaxation", "background_check", "parameters"),
         makes="analysis", free=("analysis.threads", "analysis.memory_gb"), mpi=True, threads="analysis.threads",
         carries=("inflation.nc", "relaxation_alpha.nc")),
     "neural_da.analysis": Program(
@@ -51,6 +52,7 @@ PROGRAMS = {
                                      free=("model.batch",)),
     "model_server initial": Program("model_server.validation:validate", ("model", "nature", "initial"), makes="initial",
                                     free=("model.batch", "nature.end")),
+    "model_server catalogue": Program("model_server.catalogue:Settings", ("catalogue",)),
     "networks train": Program("networks.training.config:load", ("network", "training")),
     "networks climate": Program("networks.climate.config:load", ("climate",)),
     "networks latent": Program("networks.latent.config:load", ("latent",)),

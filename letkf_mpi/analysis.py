@@ -24,7 +24,7 @@ from contracts.observations import Departures, Observations, Source
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
-from letkf_mpi import files, memory, summary
+from letkf_mpi import files, memory, parameters, summary
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.local import tempering, tile_kernel, tiles
@@ -123,6 +123,8 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             climate = analyst.static_states
             Y_static = climate.observed(table, analyst.static) if climate else None
             used = node.shared(FirstGuess.used, guess, settings.analysis.solver.needs_noise, Y_static)
+            augmented = settings.parameters
+            estimate = augmented and world.at_root(parameters.estimate, augmented, settings.experiment, time, used)
         with phase("share"):
             plan = share_tiles(world, analyst.tiles, space.grid, settings, used)
         with phase("exchange"):
@@ -144,7 +146,11 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         with phase("H(x)"):
             hxa = members.gather(H.apply(analysis), len(table))
         with phase("write"):
+            if estimate:
+                out.parameters(estimate.after)
             final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa), source)
+        for line in estimate.lines() if estimate else ():
+            log.info("%s", line)
         tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 

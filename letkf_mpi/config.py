@@ -12,6 +12,7 @@ from letkf_mpi.local.adaptive_relaxation import AdaptiveRtpp, AdaptiveRtps
 from letkf_mpi.local.inflation import Adaptive, Constant
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
+from letkf_mpi.parameters import Augmented
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
 from letkf_mpi.static.static_set import StaticSet
 from obsoperator.departures import BackgroundCheck
@@ -75,6 +76,7 @@ class Settings(Section, frozen=True):
     inflation: Inflation = Constant()
     relaxation: Relaxation = Rtpp()
     background_check: BackgroundCheck = BackgroundCheck()
+    parameters: Augmented | None = None  # of the model, analysed with the state
 
     def __post_init__(self):
         if self.analysis.solver.needs_static and self.inflation.is_carried:

@@ -8,6 +8,7 @@ from contracts.errors import UserError, unknown
 
 COMMANDS = {
     "nature": "a long run of a model: the truth of a twin experiment, the climate of an initial ensemble",
+    "catalogue": "runs of a model with parameters from all over their ranges",
     "pack": "what an experiment begins with, from its nature runs, in one small file",
     "initial": "the first background ensemble, from states of a nature run",
     "forecast": "every member from the analysis of one time to the background of the next",

@@ -29,7 +29,7 @@ def read(settings: Settings, model: ForecastModel, states: EnsembleFolder, numbe
     experiment, background = settings.experiment, settings.experiment.folder.at(time).background
     values = parameters.read(settings, states, time)
     batch = Batch(time, _fields(states, numbers, model, time), (None,) * len(numbers), tuple(numbers), experiment.seed,
-                  parameters=values and values.select(numbers))
+                  parameters=None if values is None else values.select(numbers))
     if not _keeps_files(model):
         return batch
     kept = [restart.read(beside(background.member(number)), model.name, time) for number in numbers]

@@ -58,20 +58,20 @@ def nature(settings: config.Settings) -> None:
     model = models.create_nature(settings.nature.model, settings.nature.options, settings.space, "nature")
     static.write(folder.static, model.static)
     seed, cold = settings.nature.seed, start - timedelta(days=settings.nature.spin_up_days)
-    batch = _last(folder, model, end, seed) or begun(model, model.cold_start(cold), MEMBERS, seed)
+    batch = last(folder, model, end, seed) or begun(model, model.cold_start(cold), MEMBERS, seed)
     if own is not None:
         parameters.write(folder.parameters, own, start)
         batch = replace(batch, parameters=own.values)
-    _keep(folder, batch, model, start)
+    keep(folder, batch, model, start)
     log.info("%s: from %s to %s, kept from %s on", folder.folder, *map(times.name, (batch.time, end, start)))
     steps = list(times.every(batch.time + model.time_step, end, model.time_step))
     for _ in progress.reported(steps, "nature run, steps", log):
         batch = advance(model, batch)
-        _keep(folder, batch, model, start)
+        keep(folder, batch, model, start)
     log.info("%s: %d steps done, ends at %s", folder.folder, len(steps), times.name(batch.time))
 
 
-def _last(folder: NatureFolder, model: NatureModel, end: datetime, seed: int) -> Batch | None:
+def last(folder: NatureFolder, model: NatureModel, end: datetime, seed: int) -> Batch | None:
     """The run at its last restart that can be read."""
     for time in reversed([time for time in folder.restarts() if time <= end]):
         try:
@@ -83,7 +83,7 @@ def _last(folder: NatureFolder, model: NatureModel, end: datetime, seed: int) ->
     return None
 
 
-def _keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetime) -> None:
+def keep(folder: NatureFolder, batch: Batch, model: NatureModel, start: datetime) -> None:
     """State, then restart: a restart says that the run is complete up to its time. Of the spin-up only restarts."""
     time = batch.time
     refuse_insane(batch.data[0], model.space, f"the nature run at {times.name(time)}")

@@ -64,8 +64,9 @@ class Speedy:
     def step(self, batch: Batch) -> Batch:
         """With the parameters of each member where the batch has them; then the step is compiled anew for them, and
         usual values give the bits of no parameters only to rounding."""
-        values = [()] * len(batch.data) if batch.parameters is None else np.float32(batch.parameters)[:, None]
-        program = self.program if batch.parameters is None else self._varied
+        program, values = self.program, list[tuple[np.ndarray, ...]]([()] * len(batch.data))
+        if batch.parameters is not None:
+            program, values = self._varied, [(of_one,) for of_one in batch.parameters.astype(np.float32)]
 
         def member(data: np.ndarray, restart: Restart, values: Sequence[np.ndarray]) -> Restart:
             native = self.take_up(data, restart, batch.time)
