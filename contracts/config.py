@@ -54,6 +54,7 @@ class Experiment(Section, frozen=True):
     seed: int = 1  # of everything random
     work: str = "work"  # folder of all experiments; the environment variable WORK overrides it
     mode: Literal["research", "realtime"] = "research"  # realtime goes on without observations, research stops
+    tuning: bool = False  # settings are chosen here: times that weights have seen are told, not refused
 
     def __post_init__(self):
         for name in ("start", "end"):

@@ -1,5 +1,6 @@
 """What is trained or fitted must not have seen what it is tried on."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,18 +9,25 @@ from contracts import times
 from contracts.config import Experiment
 from contracts.errors import UserError
 
+log = logging.getLogger("networks.unseen")
+
 
 def refuse_overlap(path: Path | str, first: datetime, last: datetime, experiment: Experiment,
                    or_else: str = "") -> None:
     """Raises UserError where the experiment has times within `first` … `last`, from which `path` was made; what else
-    than the usual can be done says `or_else`."""
+    than the usual can be done says `or_else`.
+
+    One in which settings are chosen ([experiment] tuning) is told so in the log and goes on.
+    """
     start, end = (time.astimezone(UTC) for time in (experiment.start, experiment.end))
-    if first <= end and start <= last:
-        raise UserError(
-            f"{path}: was made from states of {times.name(first)} to {times.name(last)}, and this experiment runs from "
-            f"{times.name(start)} to {times.name(end)}: scores in times that it has seen mean nothing; name one of "
-            f"other years, or run other times{or_else}"
-        )
+    if last < start or end < first:
+        return
+    sentence = (f"{path}: was made from states of {times.name(first)} to {times.name(last)}, and this experiment runs "
+                f"from {times.name(start)} to {times.name(end)}: scores in times that it has seen mean nothing")
+    if not experiment.tuning:
+        raise UserError(f"{sentence}; name one of other years, or run other times{or_else}; settings may be chosen "
+                        "there with [experiment] tuning = true")
+    log.warning("%s but to choose settings by", sentence)
 
 
 def refuse_seen(path: Path | str, seen: Sequence[tuple[datetime, datetime]], first: datetime, last: datetime) -> None:

@@ -21,7 +21,8 @@ CYCLED = [name for name, document in FILES.items() if document.get("model", {}).
 
 def experiment(document: dict) -> config.Experiment:
     section = document["experiment"]
-    return config.Experiment(name=section["name"], start=section["start"], end=section["end"])
+    return config.Experiment(name=section["name"], start=section["start"], end=section["end"],
+                             tuning=section.get("tuning", False))
 
 
 def seen(document: dict) -> list[tuple[Path, datetime, datetime]]:
@@ -51,6 +52,14 @@ def test_one_that_did_is_refused_with_both_periods(start):
     with pytest.raises(UserError, match=told):
         for path, first, last in reversed(seen(FILES["twin_climax.toml"])):
             unseen.refuse_overlap(path, first, last, made)
+
+
+def test_where_settings_are_chosen_it_is_told_and_goes_on(caplog):
+    made = config.Experiment(name="a", start=datetime(1991, 6, 1, tzinfo=UTC), end=datetime(1991, 6, 2, tzinfo=UTC),
+                             tuning=True)
+    for path, first, last in seen(FILES["twin_climax.toml"]):
+        unseen.refuse_overlap(path, first, last, made)
+    assert "made from states of 1991010100 to 1991123118" in caplog.text
 
 
 @pytest.mark.parametrize("name", [name for name, document in FILES.items()
