@@ -31,7 +31,11 @@ class Draws:
         source = (self.seed, int(times.name(self.time)), member, stream)
         return np.random.default_rng(source).standard_normal(shape)
 
+    def centred(self, stream: int, size: int) -> np.ndarray:
+        """(member, size) of all members, whose mean is zero and whose variance is one in expectation."""
+        eps = np.stack([self.normal(stream, member, size) for member in range(self.members)])
+        return np.sqrt(self.members / (self.members - 1)) * (eps - eps.mean(axis=0))
+
     def observation_errors(self, nobs: int) -> np.ndarray:
         """(member, nobs) of all members, in standard deviations of the errors of a table of `nobs` rows."""
-        eps = np.stack([self.normal(OBSERVATION_ERRORS, member, nobs) for member in range(self.members)])
-        return np.sqrt(self.members / (self.members - 1)) * (eps - eps.mean(axis=0))
+        return self.centred(OBSERVATION_ERRORS, nobs)

@@ -29,8 +29,8 @@ class OfThisRoom(MethodSettings, frozen=True):
         return import_module(f"neural_da.{self.__struct_config__.tag}").prepared(self, experiment, space)
 
 
-class ThreeDVar(OfThisRoom, frozen=True, tag="three_d_var"):
-    """[neural] method = "three_d_var"."""
+class Incremental(OfThisRoom, frozen=True):
+    """What the variational methods in a latent share."""
 
     latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
     factor: PositiveFloat = 2.0  # lambda: background errors in units of those that the latent was fitted from
@@ -38,6 +38,29 @@ class ThreeDVar(OfThisRoom, frozen=True, tag="three_d_var"):
     iterations: Positive = 100  # of conjugate gradients in a step, at most
     steps: Positive = 1  # of Gauss-Newton: H is made linear so many times
     precision: Literal["float32", "float64"] = "float32"  # of the iterations; H(x) is in double precision
+
+
+class ThreeDVar(Incremental, frozen=True, tag="three_d_var"):
+    """[neural] method = "three_d_var": latent_3d_var with a static covariance and perturbed observations."""
+
+
+class Latent3DVar(Incremental, frozen=True, tag="latent_3d_var"):
+    """[neural] method = "latent_3d_var"."""
+
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # share of the members' own variance in that of the latent
+    leave_one_out: bool = False  # a member's variance is that of the others
+    ensemble_share: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0  # w: of the members' own covariances in B
+    localization_km: PositiveFloat = 800.0  # L_h of those, as the LETKF's
+    localization_ln_p: PositiveFloat = 1.0  # L_v
+    ensemble: Literal["perturbed", "recentred", "posterior"] = "perturbed"  # how members come about the mean
+    form: Literal["increment", "decode"] = "increment"  # added to the background, or to what the latent holds of it
+    write_deviation: bool = False  # standard deviation of background errors as B has it: background_deviation.nc
+
+    def __post_init__(self):
+        if self.leave_one_out and (self.alpha + self.ensemble_share == 0 or self.ensemble != "perturbed"):
+            raise ValueError("leave_one_out = true needs members that are analysed each by itself with what the others "
+                             'say: expected alpha or ensemble_share above 0 and ensemble = "perturbed", got '
+                             f'{self.alpha:g}, {self.ensemble_share:g} and "{self.ensemble}"')
 
 
 class _EnsembleInLatent(OfThisRoom, frozen=True):
@@ -82,7 +105,8 @@ class Climatology(OfThisRoom, frozen=True, tag="climatology"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    return (ThreeDVar, LatentEnkf, FourDEnVar, Climatology, *(_loaded(point) for point in entry_points(group=GROUP)))
+    ours = ThreeDVar, Latent3DVar, LatentEnkf, FourDEnVar, Climatology
+    return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 
 def _loaded(point: EntryPoint) -> type[MethodSettings]:

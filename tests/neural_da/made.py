@@ -10,9 +10,10 @@ from contracts.variables import Quantity
 from networks.latent import eof
 from networks.latent.operator import Operator
 from neural_da.draws import Draws
-from neural_da.methods import ThreeDVar
+from neural_da.latent_3d_var import Prepared
+from neural_da.localized import Share
+from neural_da.methods import Latent3DVar
 from neural_da.problem import Problem, Term
-from neural_da.three_d_var import Prepared
 from obsoperator import Forward, tensors
 from tests import builders
 from tests.builders import CLIMATE, TIME
@@ -40,8 +41,14 @@ def latent(modes: int = 40, overlap: bool = False) -> eof.Eof:
 def method(of: eof.Eof | None = None, **settings) -> Prepared:
     """In double precision, to convergence, where nothing else is asked for."""
     settings = {"precision": "float64", "tolerance": 1e-10, "iterations": 1000, "latent": "none"} | settings
-    chosen = ThreeDVar(**settings)
-    return Prepared(chosen, Operator.of(of or latent(), dtype=getattr(torch, chosen.precision)))
+    chosen = Latent3DVar(**settings)
+    dtype = getattr(torch, chosen.precision)
+    return Prepared(chosen, Operator.of(of or latent(), dtype=dtype), share=Share.of(chosen, SPACE, dtype, 4))
+
+
+def deviation(of: Prepared) -> torch.Tensor:
+    """(size,) sqrt(b) of the climate alone."""
+    return of.settings.factor * of.latent.variance.sqrt()
 
 
 def ensemble(members: int = 4) -> np.ndarray:

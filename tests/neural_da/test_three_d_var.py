@@ -9,7 +9,8 @@ import torch
 
 from contracts.variables import Quantity
 from networks.latent import patches
-from neural_da.three_d_var import Variational
+from neural_da.latent_3d_var import Covariance
+from neural_da.variational import Variational
 from tests import builders
 from tests.neural_da import made
 
@@ -52,7 +53,7 @@ def test_with_linear_h_each_member_is_that_of_the_kalman_filter(factor, latent):
 @BOTH
 def test_the_explicit_covariance_is_that_of_the_increments_of_unit_vectors(latent):
     maps = made.method(latent, factor=2.0)
-    G = maps.latent.increment(torch.eye(maps.latent.size, dtype=torch.float64), maps.deviation)
+    G = maps.latent.increment(torch.eye(maps.latent.size, dtype=torch.float64), made.deviation(maps))
     assert np.allclose(G.T @ G, made.covariance(latent, 2.0), rtol=1e-9, atol=1e-12)
 
 
@@ -60,7 +61,7 @@ def test_the_gradient_is_that_of_finite_differences():
     """Surface pressure is not linear in the state."""
     term = made.term(made.table(40, (*made.LINEAR, Quantity.surface_pressure)))
     method, x = made.method(LATENT), torch.tensor(BACKGROUND[0], dtype=torch.float64)
-    of = Variational(made.problem(BACKGROUND, term), method.latent, method.deviation, x, [term.value])
+    of = Variational(made.problem(BACKGROUND, term), method.latent, made.deviation(method), x, [term.value])
     rng = np.random.default_rng(3)
     zeta = torch.tensor(rng.standard_normal(method.latent.size), requires_grad=True)
     (by_autograd,) = torch.autograd.grad(of.cost(zeta), zeta)
@@ -75,7 +76,7 @@ def test_the_gradient_is_that_of_finite_differences():
 def test_gauss_newton_steps_lead_to_where_the_gradient_of_a_nonlinear_h_is_zero():
     term = made.term(made.table(40, (Quantity.temperature, Quantity.surface_pressure)))
     method, x = made.method(LATENT), torch.tensor(BACKGROUND[0], dtype=torch.float64)
-    of = Variational(made.problem(BACKGROUND, term), method.latent, method.deviation, x, [term.value])
+    of = Variational(made.problem(BACKGROUND, term), method.latent, made.deviation(method), x, [term.value])
     zeta, lengths = torch.zeros(method.latent.size, dtype=torch.float64), []
     for _ in range(4):
         lengths.append(float(of.gradient(zeta)[0].norm()))
@@ -126,17 +127,21 @@ def test_two_sets_of_the_same_observations_are_one_with_errors_smaller_by_the_ro
     table = made.table()
     twice = made.problem(BACKGROUND, made.term(table), made.term(table))
     half = made.problem(BACKGROUND, made.term(table.with_columns(error=table.error / np.sqrt(2))))
-    quiet = np.zeros((len(BACKGROUND), 2 * len(table)))
-    method = made.method(LATENT)
-    a, b = (np.stack([method.member(of, number, [y[number] for y in of.perturbed(quiet)]).x for number in range(2)])
-            for of in (twice, half))
+    a, b = (np.stack([alone(of, number) for number in range(2)]) for of in (twice, half))
     assert np.allclose(a, b, rtol=1e-6)
 
 
 def unperturbed(of, background: np.ndarray, table) -> np.ndarray:
     """(channel, lat, lon) the analysis of one member with the observed values as they are."""
-    found = made.method(of).member(made.problem(background[None], made.term(table)), 0, [table.value])
-    return found.x.reshape(made.SPACE.shape)
+    return alone(made.problem(background[None], made.term(table)), 0, of).reshape(made.SPACE.shape)
+
+
+def alone(problem, number: int, of=LATENT) -> np.ndarray:
+    """(channel, column) the analysis of a member with the observed values as they are."""
+    method, values = made.method(of), [term.value.numpy() for term in problem.terms]
+    covariance = Covariance(method.latent, made.deviation(method))
+    variational = method.variational(problem, covariance, problem.background[number], values)
+    return variational.minimum(method.stops).state.numpy().astype(np.float32)
 
 
 @BOTH
@@ -192,7 +197,7 @@ def test_the_covariance_of_many_members_is_that_of_the_posterior():
     term, B, rng = made.term(table), made.covariance(LATENT, factor), np.random.default_rng(8)
     maps = made.method(LATENT, factor=factor)
     noise = torch.tensor(rng.standard_normal((members, maps.latent.size)))
-    spread = maps.latent.increment(noise, maps.deviation).numpy().reshape(members, *BACKGROUND.shape[1:])
+    spread = maps.latent.increment(noise, made.deviation(maps)).numpy().reshape(members, *BACKGROUND.shape[1:])
     H, R = made.matrix(term), np.diag(term.variance.numpy())
     of_background = H @ B @ H.T
     posterior = of_background - of_background @ np.linalg.inv(of_background + R) @ of_background

@@ -1,0 +1,129 @@
+"""Covariances of the members themselves, localised, as further control variables of a variational analysis.
+
+    B = (1 - w) G G^T + w rho o X' X'^T / (k - 1)                       o element by element; X' the members' departures
+    dx = sqrt(1 - w) G zeta + sqrt(w / (k - 1)) sum_j x'_j o a_j,        a_j = C_h^(1/2) v_j C_v^(T/2),  v_j ~ N(0, I)
+    rho = C_h(distance) C_v(ln p),  each the function of Gaspari & Cohn (1999), QJRMS 125, 723, Eq. 4.10
+
+(Lorenc 2003, QJRMS 129, 3183; Buehner 2005, QJRMS 131, 1013).  A root of C is that of its leading eigenvectors, which
+hold `KEPT` of it, each of its rows then brought back to length one, so that the members' variance stays as it is.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts.sphere import great_circle_km, unit_vectors
+from contracts.state import StateSpace
+from networks.latent.operator import Operator
+from neural_da.methods import Latent3DVar
+
+KEPT = 0.99
+
+
+@dataclass(frozen=True)
+class Taper:
+    """Roots of the localisation: `horizontal` (column, r), `vertical` (channel, q)."""
+
+    horizontal: Tensor
+    vertical: Tensor
+
+    @classmethod
+    def of(cls, space: StateSpace, horizontal_km: float, vertical_ln_p: float, dtype: torch.dtype) -> "Taper":
+        """Lengths L as those of the LETKF: nothing beyond 2 (10/3)^(1/2) L."""
+        lat, lon = np.meshgrid(space.grid.lat, space.grid.lon, indexing="ij")
+        at = unit_vectors(lat.ravel(), lon.ravel())
+        height = -np.log([channel.pressure for channel in space.channels])
+        C_h = gaspari_cohn(great_circle_km(at[:, None], at[None]) / horizontal_km)
+        C_v = gaspari_cohn(np.abs(height[:, None] - height) / vertical_ln_p)
+        return cls(*(torch.tensor(root(C), dtype=dtype) for C in (C_h, C_v)))
+
+
+def gaspari_cohn(r: np.ndarray) -> np.ndarray:
+    """The fifth-order piecewise rational function that is exp(-r^2/2) near r = 0, of `r` = distance / L, any shape."""
+    z = r / np.sqrt(10.0 / 3.0)
+    far = np.clip(z, 1.0, 2.0)
+    inner = np.polyval([-1 / 4, 1 / 2, 5 / 8, -5 / 3, 0, 1], z)
+    outer = np.polyval([1 / 12, -1 / 2, 5 / 8, 5 / 3, -5, 4], far) - 2 / (3 * far)
+    return np.where(z <= 1, inner, np.where(z < 2, outer, 0.0))
+
+
+def root(C: np.ndarray) -> np.ndarray:
+    """(n, r) of a correlation matrix (n, n), rows of length one."""
+    power, vectors = np.linalg.eigh(C)
+    power, vectors = power[::-1].clip(min=0), vectors[:, ::-1]
+    r = int(np.searchsorted(power.cumsum(), KEPT * power.sum())) + 1
+    found = vectors[:, :r] * np.sqrt(power[:r])
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the covariances of `members` members need to be a part of B, of `weight` w."""
+
+    taper: Taper
+    weight: float
+    leave_one_out: bool
+    members: int
+
+    @classmethod
+    def of(cls, settings: Latent3DVar, space: StateSpace, dtype: torch.dtype, members: int) -> "Share | None":
+        """None where the settings leave them no share."""
+        if not settings.ensemble_share:
+            return None
+        taper = Taper.of(space, settings.localization_km, settings.localization_ln_p, dtype)
+        return cls(taper, settings.ensemble_share, settings.leave_one_out, members)
+
+    def beside(self, latent: Operator, background: np.ndarray, number: int | None) -> "Extended":
+        """Of the `background` (k, channel, column), left out of which is member `number` where that is asked for."""
+        if self.leave_one_out and number is not None:
+            background = np.delete(background, number, axis=0)
+        departures = background - background.mean(axis=0, dtype=np.float64)
+        scaled = departures / np.sqrt(len(background) - 1)
+        return Extended(latent, self.taper, torch.tensor(scaled, dtype=self.taper.horizontal.dtype))
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A latent and the members' `departures` (k, channel, column), already divided by (k - 1)^(1/2), side by side: the
+    same maps as an `Operator`, of control vectors and deviations that are longer."""
+
+    latent: Operator
+    taper: Taper
+    departures: Tensor
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(member, q, r) of a control vector's further part."""
+        return len(self.departures), self.taper.vertical.shape[1], self.taper.horizontal.shape[1]
+
+    def deviation(self, own: Tensor, share: float) -> Tensor:
+        """`own` (size,), sqrt(b) of the latent, and those of the further part, where the members have the `share` w."""
+        further = own.new_full((int(np.prod(self.shape)),), share**0.5)
+        return torch.cat([(1 - share) ** 0.5 * own, further])
+
+    def increment(self, zeta: Tensor, deviation: Tensor) -> Tensor:
+        """dx (channel * column,) of a control vector (size + further,)."""
+        size = self.latent.size
+        v = (deviation[size:] * zeta[size:]).view(self.shape)
+        a = self.taper.vertical @ (v @ self.taper.horizontal.T)  # (member, channel, column)
+        return self.latent.increment(zeta[:size], deviation[:size]) + (self.departures * a).sum(0).flatten()
+
+    def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
+        """Its adjoint: gradient by the state (channel * column,) -> by the control vector."""
+        size = self.latent.size
+        a = self.departures * gradient.view(self.departures.shape[1:])
+        v = (self.taper.vertical.T @ a) @ self.taper.horizontal
+        return torch.cat([self.latent.adjoint(gradient, deviation[:size]), deviation[size:] * v.flatten()])
+
+
+def at_points(maps: Operator | Extended, deviation: Tensor) -> Tensor:
+    """(channel * column,) standard deviations of increments: the roots of the diagonal of B."""
+    if isinstance(maps, Extended):
+        own = maps.departures.square().sum(0).flatten() * deviation[-1].square()
+        return (at_points(maps.latent, deviation[: maps.latent.size]).square() + own).sqrt()
+    squared = tuple(replace(grid, basis=tuple(P.square() for P in grid.basis),
+                            sign=tuple(map(torch.ones_like, grid.sign))) for grid in maps.grids)
+    return maps.scale * replace(maps, grids=squared).put_back(deviation.square()).sqrt()
