@@ -13,7 +13,7 @@ from tests.mpi.launcher import alone, analyse
 
 OF = (Parameter("drag", "1", 1.0, 0.5, 2.0), Parameter("relaxation", "h", 6.0, 2.0, 12.0))
 MEMBERS = 4
-SECTION = "[parameters]\nleast_spread = 0.01\n"
+SECTION = "[parameters]\nband_degrees = 30\nleast_spread = 0.01\n"
 
 
 def made_with(folder, more: str) -> case.Case:
