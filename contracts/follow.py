@@ -14,7 +14,8 @@ second Ctrl-C only where the service was started by hand: shells let what they s
 appear by rename, so that nothing half is left then either.
 
 What a service made and the next one has not read yet may be removed by someone.  Nobody would make it again, and all
-would wait for one another for good: a service that has waited for long looks after what it made last (`made`).
+would wait for one another for good: a service that has waited for long looks after what was made last, by itself
+(`made`) or, where it was started again, before (`done`); it ends with an error, and started again makes it again.
 """
 
 import logging
@@ -81,12 +82,15 @@ class Follower:
                   done: Callable[[datetime], bool] = never) -> Iterator[datetime]:
         """Each of these times once `what` it needs is `ready`, but for those that are `done`.
 
-        `made` says of a time whether what the step on it left is there.  Raises as `wait` does.
+        `made` says of a time whether what the step on it left is there.  Of a time that was `done`, by a service that
+        has died since or by hand, that has to stay so.  Raises as `wait` does.
         """
         for time in some_times:
             if self._looking(partial(self._comes, time, ready, what, done)):
                 yield time
                 self.made = partial(made, time)
+            else:
+                self.made = partial(done, time)
 
     def _comes(self, time: datetime, ready: Callable[[datetime], bool], what: str,
                done: Callable[[datetime], bool]) -> bool:

@@ -37,17 +37,17 @@ def main(arguments: Sequence[str]) -> None:
 
 def serve(settings: config.Settings, follow: bool) -> None:
     """Write all backgrounds that can be made, or, with `follow`, all of them. Raises Stopped if asked to end."""
-    experiment = settings.experiment
-    todo = [time for time in experiment.times() if not backgrounds.is_complete(settings, time)]
+    experiment, complete = settings.experiment, partial(backgrounds.is_complete, settings)
+    todo = [time for time in experiment.times() if not complete(time)]
     if not todo:
         log.info("%s: all forecasts are complete already", experiment.folder.folder)
         return
     with Follower(experiment, log.name) as follower:
         model = model_of(settings)
         log.info("%s is ready, %d forecasts to make", model.name, len(todo))
-        for time in follower.each_time(todo if follow else _analysed(experiment, todo),
-                                       ready=partial(_is_analysed, experiment),
-                                       made=partial(backgrounds.is_complete, settings), what="the analysis"):
+        for time in follower.each_time(experiment.times() if follow else _analysed(experiment, todo),
+                                       ready=partial(_is_analysed, experiment), made=complete, done=complete,
+                                       what="the analysis"):
             with program.logging_to_file(experiment.folder.at(time).log("forecast")):
                 backgrounds.write_background(settings, model, time)
 

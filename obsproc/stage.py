@@ -1,8 +1,9 @@
 """The stage itself: observations.nc of one time, or of all in order."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from contracts import clock as clocks
 from contracts import config, frozen, observations, program, times
@@ -43,7 +44,7 @@ def make(arguments: Sequence[str]) -> None:
         frozen.refuse_other(given.experiment, settings.experiment)
     clock = clock_of(settings, given.speed)
     if given.follow:
-        follow(settings, without_observations(settings.experiment), clock)
+        follow(settings, settings.experiment.times(), clock, is_made)
     elif given.wait:
         follow(settings, [given.time], clock)
     else:
@@ -88,18 +89,19 @@ def refuse_early(settings: Settings, time: datetime, clock: Clock | None) -> Non
                         "go on without them")
 
 
-def without_observations(experiment: config.Experiment) -> list[datetime]:
-    """The times that have no observations.nc yet."""
-    return [time for time in experiment.times() if not experiment.folder.at(time).observations.exists()]
+def is_made(settings: Settings, time: datetime) -> bool:
+    """Whether the observations of `time` are there."""
+    return settings.experiment.folder.at(time).observations.exists()
 
 
-def follow(settings: Settings, some_times: Sequence[datetime], clock: Clock | None) -> None:
-    """Write observations.nc of these times, each when it can be made; raises Stopped if asked to end."""
-    folder = settings.experiment.folder
+def follow(settings: Settings, some_times: Sequence[datetime], clock: Clock | None,
+           done: Callable[[Settings, datetime], bool] = lambda settings, time: False) -> None:
+    """Write observations.nc of these times that are not `done`, each when it can be made; raises Stopped if asked to
+    end."""
     with Follower(settings.experiment, log.name) as follower:
-        for time in follower.each_time(some_times, what="the observation files",
+        for time in follower.each_time(some_times, what="the observation files", made=partial(is_made, settings),
                                        ready=lambda time: is_ready(settings, time, clock),
-                                       made=lambda time: folder.at(time).observations.exists()):
+                                       done=partial(done, settings)):
             make_one(settings, time, clock)
 
 

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
@@ -141,6 +142,25 @@ def test_times_that_are_done_are_passed_over_and_the_product_of_the_last_step_is
             for time_ in each:
                 seen.append(time_)
     assert seen == [first, third] and len(looks) == 4
+
+
+def test_what_a_service_that_was_started_again_passed_over_is_looked_after_too(tmp_path, monkeypatch):
+    """By what it was passed over for: started again once more, the service makes it."""
+    monkeypatch.setenv("WORK", str(tmp_path))
+    monkeypatch.setattr(follow, "IN_A_HURRY", 0.1)
+    product, (first, second) = tmp_path / "product", (TIME + hours * timedelta(hours=1) for hours in (0, 6))
+
+    def each(follower):
+        return follower.each_time([first, second], what="what it needs", ready=lambda time: time == first,
+                                  made=lambda time: time == first, done=lambda time: time == first and product.exists())
+
+    product.touch()
+    with follow.Follower(experiment_of(tmp_path), "probe") as follower:
+        threading.Timer(0.3, product.unlink).start()
+        with pytest.raises(UserError, match="is gone while waiting for what it needs of 1989010112"):
+            next(each(follower))
+    with follow.Follower(experiment_of(tmp_path), "probe") as follower:
+        assert next(each(follower)) == first
 
 
 def test_a_service_with_other_settings_than_the_experiment_was_begun_with_is_refused(tmp_path, monkeypatch):

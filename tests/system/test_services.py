@@ -151,6 +151,40 @@ def test_a_product_that_is_removed_when_its_service_has_ended_is_made_again(fres
     same(data(fresh.folder), data(finished[0].folder))
 
 
+HOLDS_THE_SECOND = """
+import os, runpy, sys, time
+from pathlib import Path
+folder = Path(os.environ["WORK"]) / "tiny"
+for now in ["1989010100", "1989010106"]:
+    while not (folder / now / "observations.nc").exists() or now == "1989010106" and not (folder / "go").exists():
+        time.sleep(0.05)
+    while len(list((folder / now / "background").glob("*.nc"))) < 10:
+        time.sleep(0.05)
+    sys.argv = ["analysis", sys.argv[1], now]
+    runpy.run_module("letkf_mpi.analysis", run_name="__main__")
+"""
+
+
+def test_a_background_that_is_removed_when_its_service_was_started_again_and_its_cycle_counted_is_made_again(
+        fresh, finished):
+    """Nobody alive made it: the forecast passed over what was complete when it was started again."""
+    bring(fresh, "holds", HOLDS_THE_SECOND)
+    process = fresh.start(before=f'export RANKS=1 PYTHONPATH="{fresh.work}"', after=SERVICES)
+    background, told_by = fresh.folder / TIMES[1] / "background", fresh.folder / "log" / "forecast.out"
+    until(lambda: process.poll() is not None or (background / "spread.nc").exists(), "the second background")
+    until(lambda: process.poll() is not None or (fresh.folder / TIMES[0] / "scores.nc").exists(), "the first cycle")
+    os.kill(processes_of(fresh, "model_server")[-1], signal.SIGKILL)
+    until(lambda: process.poll() is not None or "1 forecasts to make" in told_by.read_text(), "the forecast again")
+    (background / "m0003.nc").unlink()
+    (fresh.folder / "go").touch()
+    out, err = ended(process)
+    assert process.returncode == 0, out + err
+    assert out.count("service forecast ended with status") == 2
+    assert "what was made last is gone while waiting for the analysis" in told_by.read_text()
+    (fresh.folder / "go").unlink()
+    same(data(fresh.folder), data(finished[0].folder))
+
+
 def test_a_run_whose_first_ensemble_is_removed_says_how_to_make_it(fresh):
     (fresh.work / "truth").rename(fresh.work / "later")  # no observations, no analysis
     process = fresh.start(after=SERVICES)
