@@ -6,6 +6,8 @@ The JSON form is {file name: {"sha256", "types": {TYPE: {"subsets", "levels", "v
 """
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,21 +23,59 @@ LEVEL = (
 WANTED = frozenset(HEADER + LEVEL)
 
 
-def as_json(file: DecodedFile) -> str:
-    """The statistics of a file as JSON text."""
-    types = {kind: {"subsets": reports.subsets, "levels": reports.levels, "vars": statistics(reports)}
-             for kind, reports in file.reports.items()}
+@dataclass
+class _Kind:
+    """What is known of a message type so far; `found` by mnemonic as in `statistics`."""
+
+    messages: int = 0
+    subsets: int = 0
+    levels: int = 0
+    found: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def add(self, reports: Reports) -> None:
+        """Count more reports."""
+        self.messages += reports.messages
+        self.subsets += reports.subsets
+        self.levels += reports.levels
+        for name, new in statistics(reports).items():
+            old = self.found.setdefault(name, {"n": 0, "sum": 0.0, "min": np.inf, "max": -np.inf})
+            self.found[name] = {"n": old["n"] + new["n"], "sum": old["sum"] + new["sum"],
+                                "min": min(old["min"], new["min"]), "max": max(old["max"], new["max"])}
+
+    def statistics(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """In the order of the mnemonics."""
+        return ((name, self.found[name]) for name in (*HEADER, *LEVEL) if name in self.found)
+
+
+def _summed(parts: Iterable[DecodedFile]) -> tuple[DecodedFile, dict[str, _Kind]]:
+    """The first part, which knows the file, and its message types."""
+    kinds: dict[str, _Kind] = {}
+    first = None
+    for part in parts:
+        first = first or replace(part, reports={})
+        for name, reports in part.reports.items():
+            kinds.setdefault(name, _Kind()).add(reports)
+    assert first is not None  # a file without messages was refused
+    return first, kinds
+
+
+def as_json(parts: Iterable[DecodedFile]) -> str:
+    """The statistics of a file, all of it or in parts, as JSON text."""
+    file, kinds = _summed(parts)
+    types = {name: {"subsets": kind.subsets, "levels": kind.levels, "vars": dict(kind.statistics())}
+             for name, kind in kinds.items()}
     return json.dumps({file.path.name: {"sha256": file.sha256, "types": types}}, indent=1)
 
 
-def as_text(file: DecodedFile) -> str:
-    """The statistics of a file as a table for the eye."""
+def as_text(parts: Iterable[DecodedFile]) -> str:
+    """The statistics of a file, all of it or in parts, as a table for the eye."""
+    file, kinds = _summed(parts)
     lines = [f"{file.path}  {len(file.messages)} messages  sha256 {file.sha256[:12]}…"]
-    for kind, reports in file.reports.items():
-        lines += ["", f"{kind:8} {reports.messages} messages  {reports.subsets} subsets  {reports.levels} levels",
+    for name, kind in kinds.items():
+        lines += ["", f"{name:8} {kind.messages} messages  {kind.subsets} subsets  {kind.levels} levels",
                   f"  {'':8}{'count':>9}{'sum':>18}{'min':>14}{'max':>14}"]
-        lines += [f"  {name:8}{s['n']:9d}{s['sum']:18.3f}{s['min']:14.5g}{s['max']:14.5g}"
-                  for name, s in statistics(reports).items()]
+        lines += [f"  {mnemonic:8}{s['n']:9d}{s['sum']:18.3f}{s['min']:14.5g}{s['max']:14.5g}"
+                  for mnemonic, s in kind.statistics()]
     return "\n".join(lines)
 
 

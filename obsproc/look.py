@@ -31,10 +31,10 @@ def look_into(arguments: Sequence[str]) -> None:
     if given.account:
         from obsproc import accounts, prepbufr
 
-        wanted, tell = prepbufr.WANTED, accounts.of_file
-    else:
-        wanted, tell = inventory.WANTED, inventory.as_json if given.json else inventory.as_text
-    print(tell(files.read_file(given.file, wanted, accept_truncated=not given.strict)))
+        print(accounts.of_file(files.read_file(given.file, prepbufr.WANTED, accept_truncated=not given.strict)))
+        return
+    tell = inventory.as_json if given.json else inventory.as_text
+    print(tell(files.read_in_parts(given.file, inventory.WANTED, accept_truncated=not given.strict)))
 
 
 def give_account(arguments: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from obsproc.bufr import reference
 from obsproc.bufr.messages import Message
 from obsproc.bufr.program import Program
 from obsproc.bufr.reports import Reports
@@ -16,10 +15,13 @@ Interpreter = Callable[[bytes, Sequence[Message], Program, str, int], Reports]
 
 @cache
 def fastest() -> Interpreter:
-    """`compiled.decode` if there is a compiled inner loop, else `reference.decode` and one warning."""
+    """`compiled.decode` if there is a compiled inner loop, else `reference.decode` and one warning; only that is
+    loaded."""
     try:
         from obsproc.bufr import compiled
     except ImportError as error:
+        from obsproc.bufr import reference
+
         log.warning("decoding without the compiled inner loop, 4 to 10 times slower (%s); "
                     "a C compiler and `pip install -e .` build it", error)
         return reference.decode

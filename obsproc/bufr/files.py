@@ -13,7 +13,7 @@ and the others are decoded as if it had never been there.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from obsproc.bufr.program import Program
 from obsproc.bufr.reports import Reports, concatenate
 from obsproc.bufr.tables import Tables, read_tables
 
+PART_BYTES = 4 * 2**20  # of a file that is read in parts; decoded, a byte becomes about nine
 MOST_LAYOUTS = 1000  # in one file, NCEP's have one per message type; each costs time to compile
 
 
@@ -81,24 +82,41 @@ def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_tr
     cut short is left out with a warning if `accept_truncated`; if `tolerant`, all that are not sound are left out and
     stand in `refused`.
     """
-    path = Path(path)
+    path, threads = Path(path), threads or len(os.sched_getaffinity(0))
     raw = path.read_bytes()
-    data = envelope.unpacked(raw, path)
-    envelope.refuse_other(data, path)
-    threads = threads or len(os.sched_getaffinity(0))
     refused: list[BufrError] | None = [] if tolerant else None
     with ThreadPoolExecutor(1) as aside:
         digest = aside.submit(sha256, raw) if threads > 1 else None
-        messages = scan(data, path, accept_truncated, refused)
+        data, messages = _found(raw, path, accept_truncated, refused)
         within = _within(messages, cycle, window, path, refused)
         reader = _Reader(data, path, interpreter or decode.fastest(), threads, refused)
-        parts: dict[str, list[Reports]] = {}
-        for program, group in reader.programs(within, part, None if wanted is None else frozenset(wanted)):
-            parts.setdefault(program.message_type, []).extend(reader.decode(program, group))
+        reports = reader.reports(within, part, wanted)
         checksum = (digest.result() if digest else sha256(raw)).hexdigest()
-    reports = {kind: concatenate(found) for kind, found in parts.items() if found}
     elsewhere = sum(message.subsets for message in messages) - sum(message.subsets for message in within)
     return DecodedFile(path, checksum, tuple(messages), reports, tuple(refused or ()), elsewhere)
+
+
+def read_in_parts(path: str | Path, wanted: Collection[str] | None = None, accept_truncated: bool = False, *,
+                  threads: int | None = None) -> Iterator[DecodedFile]:
+    """The file as `read_file` decodes it, part after part of `PART_BYTES`: a large one takes little more memory than
+    its bytes. A part has the reports of its messages; `messages` are those of the whole file."""
+    path, threads = Path(path), threads or len(os.sched_getaffinity(0))
+    raw = path.read_bytes()
+    checksum = sha256(raw).hexdigest()
+    data, messages = _found(raw, path, accept_truncated, None)
+    del raw
+    reader = _Reader(data, path, decode.fastest(), threads, None)
+    parts = -(-len(data) // PART_BYTES)
+    for i in range(parts):
+        yield DecodedFile(path, checksum, tuple(messages), reader.reports(messages, (i, parts), wanted))
+
+
+def _found(raw: bytes, path: Path, accept_truncated: bool,
+           refused: list[BufrError] | None) -> tuple[bytes, list[Message]]:
+    """The bytes of a file, unpacked, and the messages in them."""
+    data = envelope.unpacked(raw, path)
+    envelope.refuse_other(data, path)
+    return data, scan(data, path, accept_truncated, refused)
 
 
 def _within(messages: Sequence[Message], cycle: datetime | None, window: tuple[datetime, datetime] | None, path: Path,
@@ -155,6 +173,14 @@ class _Reader:
     interpreter: decode.Interpreter
     threads: int
     refused: list[BufrError] | None
+
+    def reports(self, messages: Sequence[Message], part: tuple[int, int],
+                wanted: Collection[str] | None) -> dict[str, Reports]:
+        """The reports of a part of the file by message type."""
+        parts: dict[str, list[Reports]] = {}
+        for program, group in self.programs(messages, part, None if wanted is None else frozenset(wanted)):
+            parts.setdefault(program.message_type, []).extend(self.decode(program, group))
+        return {kind: concatenate(found) for kind, found in parts.items() if found}
 
     def programs(self, messages: Sequence[Message], part: tuple[int, int],
                  wanted: frozenset[str] | None) -> list[tuple[Program, list[Message]]]:

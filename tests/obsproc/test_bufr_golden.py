@@ -18,7 +18,7 @@ SUM_ROUNDING = 0.5001e-4  # the reference sums are written with four decimals
 def test_counts_and_sums_are_those_of_ncep_library(samples, name):
     golden = json.loads((samples / "prepbufr/golden/sums.json").read_text())[name]
     file = read_file(samples / "prepbufr" / name, inventory.WANTED, accept_truncated=True)
-    ours = json.loads(inventory.as_json(file))[name]
+    ours = json.loads(inventory.as_json([file]))[name]
     assert ours["sha256"] == golden["sha256"]
     assert list(ours["types"]) == list(golden["types"])
     for kind, expected in golden["types"].items():

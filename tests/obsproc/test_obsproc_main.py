@@ -12,8 +12,9 @@ import pytest
 from contracts import observations, state, static, times
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import accounts
+from obsproc import accounts, inventory
 from obsproc.__main__ import main
+from obsproc.bufr import files
 from obsproc.bufr.messages import scan
 from tests import builders
 
@@ -252,6 +253,21 @@ def test_inspect_prints_the_layout_of_the_golden_sums(samples):
     kind = found["gdas.t12z.acft_profiles.prepbufr"]["types"]["AIRCFT"]
     assert {name: s["n"] for name, s in kind["vars"].items()} == {
         name: s["n"] for name, s in expected["types"]["AIRCFT"]["vars"].items()}
+
+
+def test_a_file_inspected_in_parts_has_the_same_counts_and_sums(samples, monkeypatch):
+    path = samples / "prepbufr/prepqm89010106"
+    whole = json.loads(inventory.as_json([files.read_file(path, inventory.WANTED)]))["prepqm89010106"]
+    monkeypatch.setattr(files, "PART_BYTES", 300_000)
+    parts = list(files.read_in_parts(path, inventory.WANTED))
+    assert len(parts) > 3 and max(part.reports["ADPSFC"].subsets for part in parts if "ADPSFC" in part.reports) < 10_000
+    found = json.loads(inventory.as_json(parts))["prepqm89010106"]
+    assert found["sha256"] == whole["sha256"] and list(found["types"]) == list(whole["types"])
+    for kind, expected in whole["types"].items():
+        of_type = found["types"][kind]
+        assert (of_type["subsets"], of_type["levels"]) == (expected["subsets"], expected["levels"])
+        for mnemonic, values in expected["vars"].items():
+            assert of_type["vars"][mnemonic] == pytest.approx(values, rel=1e-12), mnemonic
 
 
 def test_inspect_prints_a_table_for_the_eye(samples):
