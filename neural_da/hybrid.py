@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from contracts.errors import UserError
+from networks.autoencoder.network import Autoencoder
 from networks.latent.operator import Operator
 
 
@@ -32,14 +33,18 @@ class Variances:
 
     @classmethod
     def of(cls, latent: Operator, factor: float, alpha: float, leave_one_out: bool,
-           background: np.ndarray) -> "Variances":
-        """From the `background` (k, channel, column) of all members; raises UserError where those are too few."""
+           background: np.ndarray, network: Autoencoder | None = None) -> "Variances":
+        """From the `background` (k, channel, column) of all members; `network` encodes where it is not the latent that
+        does.  Raises UserError where members are too few."""
         static = factor * latent.variance.sqrt()
         if not alpha:
             return cls(latent, alpha, leave_one_out, static, static.new_empty((0, latent.size)))
         if leave_one_out and len(background) < 3:
             raise UserError("[neural] leave_one_out = true takes the variance of the other members: expected at least "
                             f"3 members, got {len(background)}")
+        if network is not None:
+            z = torch.stack([network.encode(torch.tensor(x, dtype=static.dtype)) for x in background])
+            return cls(latent, alpha, leave_one_out, static, z - z.mean(0))
         departures = background - background.mean(axis=0, dtype=np.float64)
         flat = torch.tensor(departures, dtype=static.dtype).flatten(1)
         return cls(latent, alpha, leave_one_out, static, torch.stack([latent.project(x / latent.scale) for x in flat]))

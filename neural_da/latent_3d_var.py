@@ -16,6 +16,7 @@ How members come about, `ensemble`:
                 y + sigma eps_j (Bardsley et al. 2014, SIAM J. Sci. Comput. 36, A1895; exact where H is linear).
                 Departures of the background enter by alpha alone
 
+With an `autoencoder` about the latent increments depend on the state (`decoded`); let `steps` be 2 or more then.
 `form` = "decode" has R(z_b), what the latent holds of the background, in the place of x_b: what it cannot hold is let
 go.  eps and eta are centred over the members (`draws`), so that for linear H and one b the mean of the members'
 analyses is the analysis of their mean, which is that of the Kalman filter with B = G G^T.  With b of its own for each
@@ -33,8 +34,11 @@ from torch import Tensor
 
 from contracts.config import Experiment
 from contracts.state import StateSpace
+from networks.autoencoder import reading
+from networks.autoencoder.network import Autoencoder
 from networks.latent import card
 from networks.latent.operator import Operator
+from neural_da.decoded import Decoded, Decoder
 from neural_da.draws import STATES, Draws
 from neural_da.hybrid import Variances
 from neural_da.localized import Extended, Share, at_points
@@ -50,10 +54,17 @@ Member = Callable[[int, int], "Found"]  # the i-th of the members asked for, who
 
 def prepared(settings: Latent3DVar, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its latent does not fit the experiment."""
-    latent = card.read(experiment.file(settings.latent, experiment.start), space, experiment)
-    dtype = getattr(torch, settings.precision)
-    return Prepared(settings, Operator.of(latent, dtype=dtype),
-                    share=Share.of(settings, space, dtype, experiment.members))
+    path, dtype = experiment.file(settings.latent, experiment.start), getattr(torch, settings.precision)
+    share = Share.of(settings, space, dtype, experiment.members)
+    if settings.autoencoder is None:
+        return Prepared(settings, Operator.of(card.read(path, space, experiment), dtype=dtype), share=share)
+    weights = experiment.file(settings.autoencoder, experiment.start)
+    return about(settings, reading.read(weights, path, space, experiment, dtype), share)
+
+
+def about(settings: Latent3DVar, network: Autoencoder, share: Share | None = None) -> "Prepared":
+    """The method with a network about its latent, and the network's own b_clim."""
+    return Prepared(settings, replace(network.linear, variance=network.variance), share=share, network=network)
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Prepared:
     settings: Latent3DVar
     latent: Operator
     share: Share | None = field(default=None, kw_only=True)
+    network: Autoencoder | None = field(default=None, kw_only=True)
 
     def memory(self, nobs: int) -> float:
         """The bases; of each member in hand seven latent vectors, six states and H' with its numbers by row and
@@ -103,17 +115,24 @@ class Prepared:
     def covariances(self, problem: Problem) -> "Covariances":
         """B of the mean and of each member."""
         chosen = self.settings
-        variances = Variances.of(self.latent, chosen.factor, chosen.alpha, chosen.leave_one_out, problem.background)
+        variances = Variances.of(self.latent, chosen.factor, chosen.alpha, chosen.leave_one_out, problem.background,
+                                 self.network)
         return Covariances(variances, self.share, problem.background)
 
     def variational(self, problem: Problem, covariance: "Covariance", background: np.ndarray | Tensor,
                     values: list[np.ndarray]) -> Variational:
         """J of a member or the mean with this `background` (channel, column), as `form` says."""
-        start = torch.as_tensor(background).to(torch.float64)
+        start, observed = torch.as_tensor(background).to(torch.float64), [torch.tensor(y) for y in values]
+        single = start.to(covariance.deviation.dtype)
+        if self.network is None:
+            if self.settings.form == "decode":
+                start = self.latent.reconstruct(self.latent.encode(single), len(start)).to(torch.float64)
+            return Variational(problem, covariance.maps, covariance.deviation, start, observed)
+        decoder = Decoder(self.network, self.network.encode(single))
+        maps = replace(covariance.maps, latent=decoder) if isinstance(covariance.maps, Extended) else decoder
         if self.settings.form == "decode":
-            z = self.latent.encode(start.to(covariance.deviation.dtype))
-            start = self.latent.reconstruct(z, len(start)).to(torch.float64)
-        return Variational(problem, covariance.maps, covariance.deviation, start, [torch.tensor(y) for y in values])
+            start = self.network.decode(decoder.z).to(torch.float64)
+        return Decoded(problem, maps, covariance.deviation, start, observed)
 
 
 @dataclass(frozen=True)
@@ -175,7 +194,7 @@ def posterior(method: Prepared, problem: Problem, draws: Draws) -> Member:
 
     def member(i: int, number: int) -> Found:
         of = method.variational(problem, covariance, mean, [y[i] for y in values])
-        drawn = replace(of, background=of.state(torch.tensor(eta[number], dtype=covariance.deviation.dtype)))
+        drawn = of.moved(torch.tensor(eta[number], dtype=covariance.deviation.dtype))
         return Found.of(drawn.minimum(method.stops), problem.nobs)
 
     return member
@@ -186,12 +205,13 @@ def recentred(method: Prepared, problem: Problem, draws: Draws) -> Member:
     mean, values = _mean(problem), [term.value.numpy() for term in problem.terms]
     of = method.variational(problem, method.covariances(problem).of(), mean, values)
     analysed = of.minimum(method.stops)
-    _, tangents = of.gradient(analysed.zeta)
+    about = of.linear(analysed.zeta)
+    _, tangents = about.gradient(analysed.zeta)
 
     def member(i: int, number: int) -> Found:
         own = torch.tensor(problem.background[number], dtype=torch.float64) - mean
-        taken = of.gain(tangents, own, method.stops)
-        x = analysed.state + own - 0.5 * of.increment(taken.x)
+        taken = about.gain(tangents, own, method.stops)
+        x = analysed.state + own - 0.5 * about.increment(taken.x)
         return Found(_single(x), analysed.before / problem.nobs, analysed.after / problem.nobs, taken.iterations)
 
     return member

@@ -10,6 +10,7 @@ hold `KEPT` of it, each of its rows then brought back to length one, so that the
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,8 +20,16 @@ from contracts.sphere import great_circle_km, unit_vectors
 from contracts.state import StateSpace
 from networks.latent.operator import Operator
 from neural_da.methods import Latent3DVar
+from neural_da.variational import Maps
 
 KEPT = 0.99
+
+
+class Sized(Maps, Protocol):
+    """Maps that know the length of their control vectors."""
+
+    @property
+    def size(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ class Extended:
     """A latent and the members' `departures` (k, channel, column), already divided by (k - 1)^(1/2), side by side: the
     same maps as an `Operator`, of control vectors and deviations that are longer."""
 
-    latent: Operator
+    latent: Sized
     taper: Taper
     departures: Tensor
 
@@ -119,11 +128,12 @@ class Extended:
         return torch.cat([self.latent.adjoint(gradient, deviation[:size]), deviation[size:] * v.flatten()])
 
 
-def at_points(maps: Operator | Extended, deviation: Tensor) -> Tensor:
+def at_points(maps: Maps, deviation: Tensor) -> Tensor:
     """(channel * column,) standard deviations of increments: the roots of the diagonal of B."""
     if isinstance(maps, Extended):
         own = maps.departures.square().sum(0).flatten() * deviation[-1].square()
         return (at_points(maps.latent, deviation[: maps.latent.size]).square() + own).sqrt()
+    assert isinstance(maps, Operator)
     squared = tuple(replace(grid, basis=tuple(P.square() for P in grid.basis),
                             sign=tuple(map(torch.ones_like, grid.sign))) for grid in maps.grids)
     return maps.scale * replace(maps, grids=squared).put_back(deviation.square()).sqrt()

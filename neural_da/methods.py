@@ -53,6 +53,7 @@ class Latent3DVar(Incremental, frozen=True, tag="latent_3d_var"):
     localization_km: PositiveFloat = 800.0  # L_h of those, as the LETKF's
     localization_ln_p: PositiveFloat = 1.0  # L_v
     ensemble: Literal["perturbed", "recentred", "posterior"] = "perturbed"  # how members come about the mean
+    autoencoder: str | None = None  # weights about the latent, as it; none: the latent is linear
     form: Literal["increment", "decode"] = "increment"  # added to the background, or to what the latent holds of it
     write_deviation: bool = False  # standard deviation of background errors as B has it: background_deviation.nc
 

@@ -10,16 +10,27 @@ gradients,
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from networks.latent.operator import Operator
 from neural_da import minimise
-from neural_da.localized import Extended
 from neural_da.minimise import Solution
 from neural_da.problem import Problem, Tangent
+
+
+class Maps(Protocol):
+    """dx of a control vector, and its adjoint, linear or not; `deviation` (size,) is sqrt(b)."""
+
+    def increment(self, zeta: Tensor, deviation: Tensor) -> Tensor:
+        """(size,) -> (channel * column,)"""
+        ...
+
+    def adjoint(self, gradient: Tensor, deviation: Tensor) -> Tensor:
+        """(channel * column,) -> (size,)"""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Variational:
     (size,) is sqrt(b)."""
 
     problem: Problem
-    latent: Operator | Extended
+    latent: Maps
     deviation: Tensor
     background: Tensor
     values: Sequence[Tensor]
@@ -85,6 +96,14 @@ class Variational:
             return v + self.latent.adjoint(by_state, self.deviation)
 
         return apply
+
+    def linear(self, zeta: Tensor) -> "Variational":  # noqa: ARG002  where increments are linear everywhere
+        """J with increments that are linear about `zeta`."""
+        return self
+
+    def moved(self, zeta: Tensor) -> "Variational":
+        """J from the state of `zeta` on: with x_b + G zeta for its background."""
+        return replace(self, background=self.state(zeta))
 
     def step(self, zeta: Tensor, tolerance: float, iterations: int) -> Solution:
         """The Gauss-Newton step delta from `zeta`."""
