@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The year of ensembles of latent 3D-Var: two months of year_first.toml, then year.toml from its members of 1 March on.
+# The year of ensembles of latent 3D-Var: two months of year_first.toml, then year.toml from its members of 1 March on, or
+# its control, the LETKF from the same members.
 #
-#     run/experiments/latent/year.sh
+#     run/experiments/latent/year.sh [latent_year_letkf year_letkf.toml]
 #
 # The same command goes on after a kill.  Environment: PYTHON, WORK.
 set -euo pipefail
@@ -9,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 : "${WORK:=$root/work}"
 export WORK
-first=$WORK/latent_3d_var_first year=$WORK/latent_3d_var_year begin=1992030100
+first=$WORK/latent_3d_var_first year=$WORK/${1:-latent_3d_var_year} experiment=$here/${2:-year.toml} begin=1992030100
 
 "$root/run/prepare.sh" "$here/year_first.toml"
 "$root/run/cycle.sh" "$here/year_first.toml" --services
@@ -20,5 +21,5 @@ if [[ ! -e $year/$begin/background/spread.nc ]]; then
     cp -r "$first/$begin/background" "$year/$begin/background.new"
     mv "$year/$begin/background.new" "$year/$begin/background"
 fi
-"$root/run/prepare.sh" "$here/year.toml"
-"$root/run/cycle.sh" "$here/year.toml" --services
+"$root/run/prepare.sh" "$experiment"
+"$root/run/cycle.sh" "$experiment" --services
