@@ -9,6 +9,8 @@ GAS_CONSTANT_DRY = 287.05  # J kg-1 K-1, dry air (USSA: 8314.32 / 28.9644)
 MOLAR_MASS_RATIO = 0.62198  # water vapour / dry air (WMO)
 VIRTUAL_FACTOR = 1.0 / MOLAR_MASS_RATIO - 1.0  # Tv = T (1 + VIRTUAL_FACTOR q), about 0.6078
 LAPSE_RATE = 0.0065  # K m-1, temperature decrease with height in the troposphere (USSA)
+HEAT_CAPACITY_DRY = 3.5 * GAS_CONSTANT_DRY  # J kg-1 K-1, dry air at constant pressure (a gas of two atoms)
+EARTH_ROTATION = 7.292115e-5  # s-1, angular velocity (GRS 80: Moritz 2000, J. Geodesy 74, 128)
 EARTH_RADIUS = 6.371e6  # m, mean radius; great-circle distances
 ZERO_CELSIUS = 273.15  # K
 

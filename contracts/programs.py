@@ -56,6 +56,7 @@ PROGRAMS = {
     "networks train": Program("networks.training.config:load", ("network", "training")),
     "networks climate": Program("networks.climate.config:load", ("climate",)),
     "networks latent": Program("networks.latent.config:load", ("latent",)),
+    "networks look": Program("networks.look.config:load", ("latent", "look")),
     "verify": Program("verify.config:Settings", ("verify",), makes="verify", free=("verify",)),
 }
 SHARED = ("experiment", "grid", "state", "slots", "realtime", "run", "retention")  # sections of contracts itself

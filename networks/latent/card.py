@@ -45,7 +45,7 @@ class Errors(Section, frozen=True):
     last: datetime  # end of the last one
     count: Positive
     lead_hours: Positive
-    natures: tuple[str, ...]  # the runs whose states were forecast and verified with
+    natures: tuple[str, ...]  # the runs, or the source, whose states were forecast and verified with
     weights: str  # of the network, by name
     weights_sha256: str
 

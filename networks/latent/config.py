@@ -32,8 +32,10 @@ class Latent(Section, frozen=True):
     """[latent] What `python -m networks latent` fits, and from which errors."""
 
     file: str  # in the work folder, such as "latent/eof.safetensors"; the card stands beside it
-    natures: tuple[str, ...]  # folders of nature runs in the work folder, whose states are forecast and verified with
     fit: Period  # of years that the network has not seen; others are refused
+    source: Literal["nature", "weatherbench"] = "nature"  # of the states that are forecast and verified with
+    natures: tuple[str, ...] = ()  # nature: folders of runs in the work folder
+    data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment
     check: Period | None = None  # other years: what is lost of their errors is told
     kind: Literal["eof"] = "eof"
     checkpoint: str = "climax_t31"  # a name that comes with the code, or weights.safetensors beside their card
@@ -41,6 +43,10 @@ class Latent(Section, frozen=True):
     patch: tuple[Positive, Positive] = (4, 4)  # rows, columns
     modes: Positive = 192  # numbers that stand for a patch
     overlap: bool = False  # four patch grids, half a patch apart, instead of one
+
+    def __post_init__(self):
+        if self.source == "nature" and not self.natures:
+            raise ValueError("natures must name the folders of nature runs, or source be another one")
 
     @property
     def lead(self) -> timedelta:

@@ -11,11 +11,11 @@ import torch
 
 from contracts import netcdf, progress
 from contracts.errors import UserError
-from contracts.nature import NatureFolder
 from networks import card as cards
 from networks import passes, starter, unseen
 from networks.checkpoint import card_path
-from networks.data.sources import NatureSource
+from networks.data import sources
+from networks.data.sources import NatureSource, Source
 from networks.latent import card, config, eof, errors
 from networks.latent.config import Period, Settings
 from networks.latent.eof import Eof, Moments
@@ -51,7 +51,8 @@ def make(path: Path) -> Eof:
         modes=chosen.modes, overlap=chosen.overlap,
         grid=card.GridCard(lat=tuple(space.grid.lat.tolist()), lon=tuple(space.grid.lon.tolist())),
         errors=card.Errors(first=first, last=last, count=chosen.fit.errors, lead_hours=chosen.lead_hours,
-                           natures=chosen.natures, weights=card_of_weights.name, weights_sha256=sha256),
+                           natures=chosen.natures or (chosen.source,), weights=card_of_weights.name,
+                           weights_sha256=sha256),
         command=f"python -m networks latent {path}", source=netcdf.version(), floor=floor))
     log.info("%s: %d modes of each patch of %d x %d%s, sha256 %s…", settings.path, latent.modes, *latent.patch,
              ", on four grids" if latent.overlap else "", made.sha256[:12])
@@ -98,7 +99,10 @@ def errors_of(settings: Settings, period: Period, step: Step,
 def refuse_missing(settings: Settings, period: Period, every: timedelta) -> None:
     """Raises UserError where states of the period are not there, and ValueError where it has too few forecasts."""
     wanted = [time for begin in begins(settings, period, every) for time in (begin, begin + settings.latent.lead)]
-    if missing := source_of(settings).missing(wanted):
+    source = source_of(settings)
+    if not isinstance(source, NatureSource):
+        source.read([wanted[0], wanted[-1]])
+    elif missing := source.missing(wanted):
         raise UserError(f"{missing[0]}: no such file; {len(missing)} of {len(wanted)} states that [latent] asks for "
                         "are missing (python -m model_server nature makes them)")
 
@@ -113,6 +117,9 @@ def begins(settings: Settings, period: Period, every: timedelta) -> list[datetim
     return errors.starts(*period.whole, chosen.lead, settings.experiment.step, period.errors)
 
 
-def source_of(settings: Settings) -> NatureSource:
-    """The nature runs whose states are forecast and verified with."""
-    return NatureSource(settings.space, tuple(NatureFolder(settings.in_work(name)) for name in settings.latent.natures))
+def source_of(settings: Settings) -> Source:
+    """Where the states are that are forecast and verified with; raises UserError where there is nothing."""
+    chosen = settings.latent
+    source = sources.of(chosen.source, settings.space, tuple(map(settings.in_work, chosen.natures)), chosen.data)
+    assert source is not None
+    return source
