@@ -1,5 +1,8 @@
 """The forecast model of an experiment, with the filter and the noise that [model] puts around it."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from contracts.errors import UserError
 from model_server import config, models
 from model_server.models.base import ForecastModel, seen_by
@@ -17,15 +20,20 @@ def model_of(settings: config.Settings) -> ForecastModel:
 
 def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:
     """`model` with the filter and the noise of [model]; raises UserError where it has seen times of the experiment."""
-    for first, last in seen_by(model) if settings.model.seen == "refused" else ():
-        refuse_overlap(model.name, first, last, settings.experiment,
-                       ", or set [model] seen = 'another_world' where the weather of its training was not this one")
+    refuse_seen(settings, model.name, seen_by(model))
     model, chosen = filtered_as(settings, model), settings.model.noise
     if isinstance(chosen, config.NoNoise):
         return model
     from model_server.models import noise  # here, because the archive takes h5py
 
     return noise.added(model, settings.model, chosen, settings.experiment)
+
+
+def refuse_seen(settings: config.Settings, name: str, seen: Sequence[tuple[datetime, datetime]]) -> None:
+    """Raises UserError where the model `name` was made from times of the experiment, first and last ones `seen`."""
+    for first, last in seen if settings.model.seen == "refused" else ():
+        refuse_overlap(name, first, last, settings.experiment,
+                       ", or set [model] seen = 'another_world' where the weather of its training was not this one")
 
 
 def filtered_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:

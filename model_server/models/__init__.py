@@ -1,8 +1,9 @@
 """The models by name: a table of ours, and the entry points `model_server.models` of installed packages.
 
 A model is a module with `Options`, a settings section for `[model.options]`, and `create(space, options)`, which
-returns a `ForecastModel`; it may have `PARAMETERS`, what is uncertain in it and may be estimated.  Another package
-brings its own by an entry point, in its setup.cfg:
+returns a `ForecastModel`; it may have `PARAMETERS`, what is uncertain in it and may be estimated, and `seen(options)`,
+which times its weights were made from, as `ForecastModel.seen` but without loading them.  Another package brings its
+own by an entry point, in its setup.cfg:
 
     [options.entry_points]
     model_server.models =
@@ -11,6 +12,7 @@ brings its own by an entry point, in its setup.cfg:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +55,14 @@ def parameters(name: str) -> tuple[Parameter, ...]:
     """What is uncertain in the model `name`, by its own word; raises UserError on an unknown name."""
     with _installed(name):
         return getattr(_module(name), "PARAMETERS", ())
+
+
+def seen(name: str, options: dict[str, Any]) -> tuple[tuple[datetime, datetime], ...]:
+    """First and last times that the model `name` was made from, as far as it says so before it is made; raises
+    UserError as `check` does."""
+    with _installed(name):
+        module = _module(name)
+        return module.seen(_options(module, name, options, "model")) if hasattr(module, "seen") else ()
 
 
 def check(name: str, options: dict[str, Any], section: str) -> None:

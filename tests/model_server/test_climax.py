@@ -16,6 +16,7 @@ from model_server.forecast import forecast, model_of
 from model_server.models import climax
 from model_server.models.base import Batch, identity_of, seen_by
 from model_server.models.climax import memory
+from model_server.validation import validate
 from networks import checkpoint as checkpoints
 from networks.climax import collapsed, stepping
 from networks.climax.network import Architecture, ClimaX
@@ -193,6 +194,20 @@ def test_an_experiment_in_times_that_its_weights_have_seen_is_refused(experiment
     elsewhere = experiment(EXPERIMENT.format(checkpoint=tmp_path / "small.safetensors") + more
                            + "seen = 'another_world'\n")
     assert seen_by(model_of(elsewhere)) == card.seen
+
+
+def test_weights_that_have_seen_the_experiment_are_refused_when_it_is_looked_at_and_none_are_missed_then(
+        experiment, tmp_path):
+    """They may still have to be trained; and their numbers need not be here."""
+    path, times_ = tmp_path / "small.safetensors", (datetime(1989, 1, 1, tzinfo=UTC), datetime(1990, 1, 1, tzinfo=UTC))
+    experiment(EXPERIMENT.format(checkpoint=path))
+    validate(tmp_path / "experiment.toml")
+    checkpoints.write(path, made.checkpoint(made.card(made.small_space(), seen=(times_,))))
+    path.unlink()
+    with pytest.raises(UserError, match="climax: was made from states of 1989010100 to 1990010100"):
+        validate(tmp_path / "experiment.toml")
+    experiment(EXPERIMENT.format(checkpoint=path) + "seen = 'another_world'\n")
+    validate(tmp_path / "experiment.toml")
 
 
 def test_a_model_is_known_by_its_weights_and_precision_not_by_where_they_lie(tmp_path):

@@ -23,8 +23,9 @@ from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server.models.base import Batch
 from model_server.models.climax import memory
+from networks import card as cards
 from networks import starter
-from networks.checkpoint import Checkpoint
+from networks.checkpoint import Checkpoint, card_path
 from networks.climax import emulator, stepping
 from networks.climax.card import ClimaXCard
 from networks.emulator import Precision
@@ -69,6 +70,12 @@ def create(space: StateSpace, options: Options) -> ClimaXModel:
     if options.precision == "tf32":
         torch.set_float32_matmul_precision("high")
     return model_of(emulator.load(path), space, devices, str(path), options)
+
+
+def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:
+    """Times that training and choice of the weights saw, as their card says; none where there is no card yet."""
+    path = starter.find(options.checkpoint, ".safetensors")
+    return cards.read(card_path(path), path).seen if card_path(path).exists() else ()
 
 
 def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[torch.device], whose: str,
