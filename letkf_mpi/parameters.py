@@ -99,6 +99,5 @@ def in_bands(used: Used, degrees: float) -> tuple[np.ndarray, np.ndarray, np.nda
     which = np.unique(places, axis=1, return_inverse=True)[1].ravel()  # (nobs,) number of a row's mean
     precision = 1.0 / used.variance
     total = np.bincount(which, precision)
-    Y, d = np.zeros((total.size, used.Y.shape[1])), np.bincount(which, precision * used.d) / total
-    np.add.at(Y, which, precision[:, None] * used.Y)
-    return Y / total[:, None], d, 1.0 / total
+    Y, d = ([np.bincount(which, precision * column) / total for column in columns] for columns in (used.Y.T, [used.d]))
+    return np.stack(Y, axis=1), d[0], 1.0 / total

@@ -1,5 +1,6 @@
 """Nature run, initial ensemble, forecast and free ensemble of SPEEDY, through files and processes."""
 
+import shutil
 import signal
 import time
 from datetime import timedelta
@@ -7,11 +8,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from contracts import state, static, times
+from contracts import parameters, state, static, times
 from contracts.errors import ContractError, UserError
 from contracts.nature import FOLDER, NatureFolder, beside
 from contracts.paths import atomic
-from model_server import config, restart
+from model_server import config, models, restart
 from model_server.forecast import forecast
 from model_server.free import free
 from model_server.initial import initial
@@ -113,6 +114,26 @@ def test_another_run_is_not_mixed_in(speedy, run, experiment):
     other = experiment(NATURE.format(end="1988-12-30T00:00:00Z").replace("spin_up_days = 2", "spin_up_days = 3"))
     with pytest.raises(UserError, match="holds a nature run with spin_up_days = 2, asked for 3"):
         nature(other)
+
+
+def test_a_run_with_other_parameters_is_another_world_and_goes_on_with_them(speedy, run, experiment):
+    def with_drag(end: str):
+        return experiment(NATURE.format(end=end).replace("spin_up", "parameters = { surface_drag = 1.5 }\nspin_up"))
+
+    nature(with_drag("1988-12-30T06:00:00Z"))
+    nature(with_drag("1988-12-30T12:00:00Z"))  # goes on
+    folder = NatureFolder(run().nature_folder)
+    found, of = arrays(run()), models.parameters("speedy")
+    own = parameters.read(folder.parameters, folder.restarts()[-3], 1, of).values[0]
+    np.testing.assert_array_equal(own, [1.5, *parameters.usual(of)[1:]])
+    with pytest.raises(UserError, match="holds a nature run with parameters = {'surface_drag': 1.5}, asked for {}"):
+        nature(run("1988-12-30T12:00:00Z"))
+    shutil.rmtree(folder.folder)
+    nature(with_drag("1988-12-30T12:00:00Z"))
+    assert_same(arrays(run()), found)
+    shutil.rmtree(folder.folder)
+    nature(run("1988-12-30T12:00:00Z"))
+    assert not np.array_equal(arrays(run())["1988123012.nc"], found["1988123012.nc"])
 
 
 def test_no_run_is_made_where_none_is_asked_for_and_members_begin_as_states_of_another(experiment):
