@@ -24,7 +24,7 @@ from contracts.config import Section
 from contracts.errors import UserError, unknown
 
 GROUP = "networks.kinds"
-KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax"}
+KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax", "o2l": "networks.o2l"}
 DEFAULT = "climax"  # of an experiment file that names none
 
 

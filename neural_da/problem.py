@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from contracts.observations import Observations
@@ -38,6 +39,11 @@ class Tangent:
     def apply(self, v: Tensor) -> Tensor:
         """v (channel * column,) -> (n,)."""
         return v.new_zeros(self.shape[0]).index_add_(0, self.row, self.coefficient * v.index_select(0, self.entry))
+
+    def matrix(self) -> csr_array:
+        """The same as a sparse matrix of SciPy."""
+        numbers = self.coefficient.numpy(), (self.row.numpy(), self.entry.numpy())
+        return csr_array(coo_array(numbers, shape=self.shape))
 
     def adjoint(self, w: Tensor) -> Tensor:
         """w (n,) -> (channel * column,)."""

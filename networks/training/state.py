@@ -41,7 +41,7 @@ def settings_of(settings: Settings) -> dict:
         "seed": settings.experiment.seed, "step_hours": settings.experiment.step_hours, "state": space,
         "periods": [f"{start} to {end}" for start, end in settings.periods],
         "training": _fixed(settings.training),
-        "network": {"kind": settings.kind} | msgspec.to_builtins(settings.sizes),
+        "network": {"kind": settings.kind} | msgspec.json.decode(msgspec.json.encode(settings.sizes)),  # lists, as kept
     }
 
 

@@ -1,0 +1,19 @@
+"""From observations to a latent, with an uncertainty for each number of it: a kind of network (`networks.kinds`)."""
+
+from typing import TYPE_CHECKING
+
+from networks.o2l.card import O2LCard as NetworkCard
+from networks.o2l.card import Settings
+
+if TYPE_CHECKING:
+    from networks.training import config
+    from networks.training.task import Data, Task
+
+__all__ = ["NetworkCard", "Settings", "make_task"]
+
+
+def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":
+    """The training of one, with the data as the shards hold them."""
+    from networks.o2l import task
+
+    return task.of(settings, sizes, data)
