@@ -9,6 +9,7 @@ names its settings struct, in its setup.cfg:
         mine = mypackage.mymethod:Settings
 """
 
+from datetime import timedelta
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Literal
@@ -104,9 +105,27 @@ class Climatology(OfThisRoom, frozen=True, tag="climatology"):
     precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
 
 
+class Hloba(OfThisRoom, frozen=True, tag="hloba"):
+    """[neural] method = "hloba"."""
+
+    latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
+    weights: str = "o2l/o2l.safetensors"  # in the work folder, of that latent; python -m networks train makes them
+    prior: Literal["kept", "removed"] = "kept"  # the climate that the network has learned
+    background: Literal["ensemble", "lagged", "climatology"] = "ensemble"  # whose variance b is
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8  # of the ensemble's or lagged variance in b
+    amplitude: PositiveFloat = 1.0  # multiplies deviations of the ensemble or of the lagged forecasts
+    factor: PositiveFloat = 2.0  # lambda: background errors in units of those that the latent was fitted from
+    lagged_hours: tuple[Positive, ...] = (12, 24, 36, 48)  # leads of extended forecasts, where b is "lagged"
+
+    @property
+    def needs(self) -> Needs:
+        leads = self.lagged_hours if self.background == "lagged" else ()
+        return Needs(lagged_forecasts=tuple(timedelta(hours=lead) for lead in leads))
+
+
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    ours = ThreeDVar, Latent3DVar, LatentEnkf, FourDEnVar, Climatology
+    ours = ThreeDVar, Latent3DVar, LatentEnkf, FourDEnVar, Hloba, Climatology
     return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 
