@@ -9,7 +9,9 @@ all members; z_b from each member; b from where the settings say:
     "ensemble"      amplitude^2 times the variance of the members, in part smoothed; `share` of it, the rest climatology
     "lagged"        the same of forecasts valid now that began at different times
 
-With `prior = "removed"` z_o and r are freed of the climate that the network has learned (`networks.o2l.estimate`).
+With `prior = "removed"` z_o and r are freed of the climate that the network has learned (`networks.o2l.estimate`).  The
+network errs where its stations do not see, and there it errs alike from one time to the next, which the formula does
+not know: `persistence` multiplies r by the number of times that say the same.
 
 Members keep as much of their own deviation z' after the update, (p/b) z', as fits into p, and get the rest as draws:
 
@@ -92,10 +94,10 @@ class Prepared:
     def told(self, problem: Problem) -> Information:
         """What the observations say of the latent, with or without the climate that the network has learned."""
         seconds = times.to_seconds(problem.time)
-        with_prior = estimate.posterior(self.observer, self.gathered(problem, seconds), seconds)
-        if self.settings.prior == "kept":
-            return with_prior
-        return with_prior.without(*estimate.climate(self.observer, seconds))
+        told = estimate.posterior(self.observer, self.gathered(problem, seconds), seconds)
+        if self.settings.prior == "removed":
+            told = told.without(*estimate.climate(self.observer, seconds))
+        return told.of_each(self.settings.persistence)
 
     def gathered(self, problem: Problem, seconds: int) -> np.ndarray:
         """g and W (2, size) of the observations as departures from the climate of the date."""

@@ -111,6 +111,7 @@ class Hloba(OfThisRoom, frozen=True, tag="hloba"):
     latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
     weights: str = "o2l/o2l.safetensors"  # in the work folder, of that latent; python -m networks train makes them
     prior: Literal["kept", "removed"] = "kept"  # the climate that the network has learned
+    persistence: Annotated[float, msgspec.Meta(ge=1)] = 1.0  # r is multiplied by it: errors that stay are no new ones
     background: Literal["ensemble", "lagged", "climatology"] = "ensemble"  # whose variance b is
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8  # of the ensemble's or lagged variance in b
     amplitude: PositiveFloat = 1.0  # multiplies deviations of the ensemble or of the lagged forecasts

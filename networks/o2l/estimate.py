@@ -36,6 +36,10 @@ class Information:
     precision: Tensor
     weighted: Tensor
 
+    def of_each(self, count: float) -> "Information":
+        """What each of `count` estimates says that have their errors in common."""
+        return Information(self.precision / count, self.weighted / count)
+
     def without(self, mean: Tensor, variance: Tensor) -> "Information":
         """Without the prior N(`mean`, `variance`) that is in it; where it says no more than that, nothing."""
         precision = (self.precision - 1 / variance).clamp(min=0)

@@ -37,6 +37,16 @@ def test_it_is_the_kalman_filter_in_matrices_too():
     assert np.allclose(analysis, mean + gain @ (y - mean)) and np.allclose(np.diag(p), (np.eye(n) - gain) @ B)
 
 
+def test_estimates_with_the_same_error_say_together_what_one_of_them_says():
+    mean, variance = tensor(RNG.standard_normal(50)), tensor(RNG.uniform(0.1, 3, 50))
+    one = Information(1 / variance.flip(0), mean.flip(0) / variance.flip(0))
+    analysis, p = mean, variance
+    for _ in range(4):
+        analysis, p = combined(analysis, p, one.of_each(4))
+    expected = combined(mean, variance, one)
+    assert torch.allclose(analysis, expected[0]) and torch.allclose(p, expected[1])
+
+
 def test_observations_that_say_nothing_leave_the_background_to_the_bit():
     mean, variance = tensor(RNG.standard_normal(50)), tensor(RNG.uniform(0.1, 3, 50))
     analysis, p = combined(mean, variance, Information(torch.zeros(50).double(), torch.zeros(50).double()))
