@@ -55,6 +55,8 @@ class Observations:
     source files, so that rows of one sounding can be put together again.  `file_background` is the model
     background that the provider stored with the observation, in the observation's units.  `count` is the number of
     rows that a row stands for, more than 1 in a superobservation; a number stands for all rows.
+    `largest_departure` bounds the departure of those rows whose source says how far they are believed; NaN leaves it to
+    the analysis, and a file in which all are NaN does not have the column.
     """
 
     value: np.ndarray = _column("f8", "observed value", OWN_UNITS)
@@ -73,6 +75,8 @@ class Observations:
     time: np.ndarray = _column("i8", "time of the observation", times.UNITS, calendar=times.CALENDAR)
     file_background: np.ndarray = _column("f4", "background stored by the provider", OWN_UNITS)
     count: np.ndarray = _column("i4", "number of observations that the row stands for", "1", default=1)
+    largest_departure: np.ndarray = _column("f4", "largest departure from the background that is believed", OWN_UNITS,
+                                            default=np.nan)
 
     def __post_init__(self):
         length = np.shape(self.value)[0]
@@ -200,6 +204,8 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "")
         dataset.createDimension("text", 8)
         for column in fields(table):
             values = getattr(table, column.name)
+            if column.name == "largest_departure" and np.isnan(values).all():
+                continue
             attributes = {key: value for key, value in column.metadata.items() if key != "dtype"}
             dimensions: tuple[str, ...] = ("obs",)
             if values.dtype.kind == "S":

@@ -2,8 +2,8 @@
 
     d = y − mean H(xᵇ)          Y = H(xᵇ) − mean H(xᵇ)          σ_b = standard deviation of H(xᵇ)
 
-Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total").  Before it stands
-that an error lies within bounds (`error_bounds`).
+Background check: rejected where |d| > g σ_o ("observation") or |d| > g √(σ_o² + σ_b²) ("total"), or beyond the largest
+departure that a row comes with.  Before it stands that an error lies within bounds (`error_bounds`).
 A humidity shares a gross error of the temperature beside it: it was made from it, and so was its error, which is the
 wider the warmer the false temperature is and would let the worst of them pass.
 Every row that came as `passed` leaves as `assimilated` or with a reason.  A `withheld` one stands the same trial and
@@ -145,7 +145,8 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
         (~error_bounds.within(table.quantity, table.error, check.error_bounds), Flag.error_out_of_bounds),
         (~np.isfinite(table.value), Flag.out_of_range),
         (~np.isfinite(hx).all(axis=1), Flag.no_model_field),
-        (check.rejects(d, error, spread), Flag.gross_error),
+        (np.where(np.isfinite(table.largest_departure), np.abs(d) > table.largest_departure,
+                  check.rejects(d, error, spread)), Flag.gross_error),
     ]
     conditions, flags = zip(*reasons, strict=True)
     unless_rejected = np.where(table.flag == Flag.passed, Flag.assimilated, table.flag)

@@ -4,8 +4,8 @@ An error of 1e-12 is a filler or a unit mistaken: one such number outweighs all 
 that counts as assimilated and says nothing.  Such rows are flagged `error_out_of_bounds` and named, and the analysis
 goes on.
 
-    least   a tenth of the uncertainty that the WMO asks of instruments (WMO-No. 8, part I, annex 1.E: 0.1 K, 0.5 m/s,
-            0.1 hPa, 1 % of relative humidity), so that the mean of a hundred of the best still passes
+    least   a tenth of the uncertainty that the WMO asks of instruments (WMO-No. 8, vol. I, annex 1.A of the edition of
+            2024: 0.1 K, 0.5 m/s, 0.1 hPa, 1 % of relative humidity), so that the mean of a hundred of the best passes
     most    five times the largest error of its kind in NCEP's tables (prepobs_errtable.cdas: 9.9 K, 7 m/s, 9 hPa, all
             of the relative humidity), so that errors made wider on purpose still pass
 

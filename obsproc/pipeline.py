@@ -89,7 +89,7 @@ def judge(candidates: Candidates, chosen: ObservationSettings, time: datetime) -
     name = chosen.errors if chosen.errors in errors.PACKAGED else str(config.file_of(chosen.errors, time))
     known, estimates = errors.chosen(name)
     table = errors.assign(table, candidates.temperature, known, chosen.error_factors, estimates)
-    return usage.after_errors(table, rules)
+    return usage.after_errors(table, rules, candidates.temperature)
 
 
 def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:

@@ -120,7 +120,7 @@ def _means(members: Observations, groups: _Groups, boxes: _Groups, correlation: 
         lon=np.mod(np.rad2deg(np.arctan2(y, x)), 360.0), pressure=np.exp(groups.mean(np.log(members.pressure))),
         elevation=groups.mean(members.elevation.astype(float)), time=np.rint(groups.mean(members.time.astype(float))),
         file_background=groups.mean(members.file_background.astype(float)),
-        count=np.rint(groups.sum(members.count)))
+        count=np.rint(groups.sum(members.count)), largest_departure=np.full(number, np.nan))
 
 
 def _error(members: Observations, groups: _Groups, correlation: float) -> np.ndarray:

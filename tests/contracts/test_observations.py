@@ -83,3 +83,12 @@ def test_a_slot_is_centred_on_whole_slots_from_the_cycle(seconds, length):
     source = Source(builders.TIME, WINDOW, slot_seconds=length)
     slot = int(source.slot(np.array([times.to_seconds(builders.TIME) + seconds]))[0])
     assert -length <= 2 * (seconds - slot * length) < length
+
+
+def test_a_largest_departure_is_written_where_a_row_has_one(tmp_path):
+    plain = builders.observations(np.zeros(2))
+    for name, table in (("plain", plain), ("limited", plain.with_columns(largest_departure=np.array([2.0, np.nan])))):
+        observations.write(tmp_path / name, table, SOURCE)
+        np.testing.assert_array_equal(observations.read(tmp_path / name)[0].largest_departure, table.largest_departure)
+    with netCDF4.Dataset(tmp_path / "plain") as dataset:
+        assert "largest_departure" not in dataset.variables

@@ -33,6 +33,14 @@ def test_gross_check(against, limit):
     assert flags.tolist() == [Flag.assimilated, Flag.gross_error, Flag.assimilated, Flag.gross_error]
 
 
+def test_a_row_that_says_how_far_it_is_believed_is_judged_by_that():
+    """However wide errors and spread are; the others by the check."""
+    table = builders.observations([3.0, 3.1, 3.1], error=1.0, quantity=Quantity.temperature,
+                                  largest_departure=np.array([3.0, 3.0, np.nan]))
+    flags = guess(table, [-0.5, 0.0, 0.5]).table.flag
+    assert flags.tolist() == [Flag.assimilated, Flag.gross_error, Flag.assimilated]
+
+
 def test_rows_that_were_not_rejected_keep_the_fate_they_came_with():
     table = builders.observations(np.zeros(len(Flag)), flag=list(Flag))
     first = guess(table, [-1.0, 0.0, 1.0])

@@ -5,7 +5,7 @@ import pytest
 
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import errors, usage
+from obsproc import convert, errors, usage
 from obsproc.__main__ import main
 from tests.builders import TIME, observations
 from tests.obsproc.cases import VINTAGE, observed
@@ -51,7 +51,27 @@ def test_a_window_narrows_and_an_empty_cell_leaves_what_was_said_before(tmp_path
 def test_a_factor_multiplies_whatever_error_there_is(tmp_path):
     found = rules(tmp_path, "120-129,*,,,,,1.3\n121,*,,,,,2\n")
     table = observations(np.zeros(3), error=0.5, type=[120, 121, 220])
-    assert usage.after_errors(table, found).error == pytest.approx([0.65, 1.0, 0.5])
+    assert usage.after_errors(table, found, np.full(3, 270.0)).error == pytest.approx([0.65, 1.0, 0.5])
+
+
+def test_a_gross_limit_is_so_many_errors_within_bounds(tmp_path):
+    found = rules(tmp_path, "120,*,,,,,2,4,1.5,3\n121,*,,,,,,4,,\n",
+                  header="types,quantity,station,use,window_hours,error,factor,gross,least_error,most_error\n")
+    table = observations(np.zeros(5), error=np.array([0.5, 1.0, 5.0, 0.5, 0.5]), type=[120, 120, 120, 121, 220])
+    done = usage.after_errors(table, found, np.full(5, 270.0))
+    np.testing.assert_allclose(done.largest_departure, [4 * 1.5, 4 * 2.0, 4 * 3.0, 4 * 0.5, np.nan])
+    np.testing.assert_allclose(done.error, [1.0, 2.0, 10.0, 0.5, 0.5])  # bounds are of the limit only
+
+
+def test_the_limits_of_a_convinfo_file_are_those_of_gsi(tmp_path):
+    """gross times the error between ermin and ermax: ps in hPa, of q in percent of relative humidity."""
+    found = rules(tmp_path, CONVINFO, header="")
+    quantity = [Quantity.surface_pressure, Quantity.temperature, Quantity.temperature, Quantity.specific_humidity]
+    table = observations(np.zeros(4), type=[120, 130, 130, 131], quantity=np.array(quantity), pressure=85_000.0,
+                         error=np.array([50.0, 0.1, 3.0, 1.0]))
+    largest = usage.after_errors(table, found, np.full(4, 280.0)).largest_departure
+    humid = 7.0 * convert.saturation_humidity(np.array(280.0), np.array(85_000.0))  # ermax is all of saturation
+    np.testing.assert_allclose(largest, [5.0 * 100.0, 7.0 * 1.3, 7.0 * 3.0, humid], rtol=1e-6)
 
 
 CONVINFO = """!otype  type  sub iuse twindow numgrp ngroup nmiter gross ermax ermin var_b var_pg ithin rmesh pmesh npred
