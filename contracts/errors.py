@@ -23,6 +23,12 @@ def unknown(what: str, name: object, known: Iterable[object], of: str = "") -> s
     return f"unknown {what} {shown(name)}{of}; known: {', '.join(names) or 'none'}{meant}"
 
 
+def brief(error: BaseException) -> str:
+    """What a library says, at most a line of it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
 def shown(value: object) -> str:
     """What somebody wrote, as Python would write it, at most so long that the sentence around it is still read."""
     text = repr(value)

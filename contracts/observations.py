@@ -29,6 +29,10 @@ CONTRACT = "observations/1"
 DEPARTURES_CONTRACT = "departures/1"
 OWN_UNITS = "units of its quantity"
 _AT_SURFACE = np.isin(np.arange(128), [quantity for quantity in Quantity if quantity.at_surface])  # by code
+# Rows of these fates have a value, a place and a time; the others may be what was wrong with them.
+COMPARED = (Flag.passed, Flag.assimilated, Flag.monitored, Flag.withheld)
+EARLIEST, LATEST = (times.to_seconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1800, 2200))
+HIGHEST_PRESSURE = 2e5  # Pa
 
 # What became of a file that was asked for.  damaged: read but for messages that are not sound; arriving: not whole yet,
 # so left out; late: of an earlier time, it came when the observations of that time were made already.
@@ -249,6 +253,7 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
     except ValueError as error:
         raise ContractError(f"{path}: {error}") from error
     _check_codes(path, table)
+    _check_places(path, table)
     return table, source
 
 
@@ -270,3 +275,20 @@ def _check_codes(path: Path, table: Observations) -> None:
         unknown = np.setdiff1d(getattr(table, name), known)
         if unknown.size:
             raise ContractError(f"{path}: unknown codes {unknown.tolist()} in column {name}; known: {known.tolist()}")
+
+
+def _check_places(path: Path, table: Observations) -> None:
+    """Raises ContractError where a row that is compared with a model has no value, place or time that there can be."""
+    compared = np.isin(table.flag, COMPARED)
+    aloft = ~table.at_surface
+    within = {
+        "value": np.isfinite(table.value), "lat": np.abs(table.lat) <= 90.0, "lon": np.abs(table.lon) <= 360.0,
+        "pressure": ~aloft | (table.pressure > 0) & (table.pressure < HIGHEST_PRESSURE),
+        "time": (table.time >= EARLIEST) & (table.time < LATEST), "count": table.count >= 1,
+    }
+    for name, good in within.items():
+        if (wrong := compared & ~good).any():
+            row = int(np.argmax(wrong))
+            raise ContractError(f"{path}: row {row}, {Flag(int(table.flag[row])).name}, has {name} "
+                                f"{getattr(table, name)[row]:g}, which no observation has that is compared with a "
+                                "model; make the file again")

@@ -19,9 +19,10 @@ from contracts.constants import HECTOPASCAL
 from contracts.errors import ContractError
 from contracts.grid import Grid
 from contracts.paths import Disk
-from contracts.variables import VARIABLES, Channel
+from contracts.variables import VARIABLES, Channel, Variable
 
 CONTRACT = "state/1"
+NO_STATE = 100.0  # times the largest number of a variable's valid range
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,18 @@ def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name
     if getattr(found, "units", None) != variable.units:
         raise ContractError(f"{path}: expected {name} in {variable.units!r}, got {getattr(found, 'units', None)!r}")
     if not variable.on_levels:
-        return found[0][None]
+        return _sensible(path, found[0][None], variable)
     wanted = space.levels(name)
     where = np.searchsorted(levels, wanted)
     if (where >= levels.size).any() or not np.array_equal(levels[where], wanted):
         raise ContractError(f"{path}: expected {name} on levels {wanted} Pa, got {levels} Pa")
-    return found[0] if np.array_equal(levels, wanted) else found[0][where]
+    return _sensible(path, found[0] if np.array_equal(levels, wanted) else found[0][where], variable)
+
+
+def _sensible(path: Path, values: np.ndarray, variable: Variable) -> np.ndarray:
+    """Refuses numbers that no state, difference or spread of this variable has: their squares would be infinite."""
+    most = NO_STATE * max(map(abs, variable.valid_range))
+    if values.size and np.abs(values).max() > most:
+        raise ContractError(f"{path}: {variable.name} reaches {np.abs(values).max():g} {variable.units}, which no "
+                            f"state does; expected {variable.valid_range[0]:g} to {variable.valid_range[1]:g}")
+    return values

@@ -24,7 +24,7 @@ class Variable:
 
 
 _ROWS = [
-    Variable("geopotential", "m2 s-2", "geopotential", True, (-2.0e4, 4.0e5), "geopotential"),
+    Variable("geopotential", "m2 s-2", "geopotential", True, (-2.0e4, 6.0e5), "geopotential"),
     Variable("u_component_of_wind", "m s-1", "eastward wind", True, (-250.0, 250.0), "eastward_wind"),
     Variable("v_component_of_wind", "m s-1", "northward wind", True, (-250.0, 250.0), "northward_wind"),
     Variable("temperature", "K", "temperature", True, (120.0, 360.0), "air_temperature"),

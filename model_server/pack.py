@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 
 from contracts import netcdf, paths, program, state, static, times
-from contracts.errors import UserError
+from contracts.errors import UserError, brief
 from contracts.nature import NatureFolder
-from contracts.state import State
+from contracts.state import State, StateSpace
 from contracts.static import Static
 from model_server import config, initial
 from networks import starter
@@ -93,10 +93,26 @@ def unpack(settings: config.Settings) -> None:
         when = [times.from_seconds(seconds) for seconds in file["time"][:]]
         todo = [number for number, time in enumerate(when) if not folder.state(time).exists()]
         for number in todo:
-            fields = file["offset"][:] + file["scale"][:][:, None, None] * file["fields"][number].astype(np.float32)
-            state.write(folder.state(when[number]), State(space, fields, when[number]), experiment=path.stem)
-        static.write(folder.static, Static(space.grid, *(file[name][:] for name in STATIC)), path.stem)
+            anomaly = shards.rows(path, file["fields"], number).astype(np.float32)
+            fields = file["offset"][:] + file["scale"][:][:, None, None] * anomaly
+            state.write(folder.state(when[number]), _state(path, space, fields, when[number]), experiment=path.stem)
+        static.write(folder.static, _static(path, space, file), path.stem)
     log.info("%s: %d states, %d new", folder.folder, len(when), len(todo))
+
+
+def _state(path: Path, space: StateSpace, fields: np.ndarray, time: datetime) -> State:
+    try:
+        return State(space, fields, time)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; get the file again") from None
+
+
+def _static(path: Path, space: StateSpace, file: h5py.File) -> Static:
+    try:
+        return Static(space.grid, *(file[name][:] for name in STATIC))
+    except netcdf.WHAT_FILES_DO as error:
+        raise UserError(f"{path}: has no orography and mask as it should ({brief(error)}); get the file again"
+                        ) from None
 
 
 def _refuse_other(folder: NatureFolder, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from contracts import clock, config
+from contracts import clock, config, guarded
 from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat
 from contracts.constants import HECTOPASCAL, HOUR
 from contracts.errors import unknown
@@ -51,6 +51,7 @@ class Observations(config.Section, frozen=True):
     error_factor: dict[str, PositiveFloat] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification
     withhold_message_types: tuple[str, ...] = ("ADPUPA",)
+    limits: guarded.Limits = guarded.Limits()  # of time and memory for reading a file; beyond them it is refused
 
     def __post_init__(self):
         if not self.window_hours[0] < self.window_hours[1]:

@@ -16,6 +16,7 @@ import numpy as np
 from contracts.errors import UserError
 
 DELIMITERS = ",;\t"
+LONGEST_CELL = 200  # characters: a column takes as much memory as its longest cell in every row
 _BLANK = f"{DELIMITERS} \""  # what a line without any content is made of
 
 
@@ -77,13 +78,20 @@ def read(path: Path, data: bytes, check_names: Callable[[Path, list[str]], None]
             if (text := _without_comment(line)).strip(_BLANK)]
     heading = kept[0][1] if kept else ""
     delimiter = max(DELIMITERS, key=heading.count)
-    rows = list(csv.reader((text for _, text in kept), delimiter=delimiter))
+    try:
+        rows = list(csv.reader((text for _, text in kept), delimiter=delimiter))
+    except csv.Error as error:
+        raise UserError(f"{path}: is no text of cells ({error}); is a quote not closed?") from None
+    if len(rows) != len(kept):
+        raise UserError(f"{path}: a cell reaches over the end of its line, a quote is not closed")
+    for (number, _), cells in zip(kept, rows, strict=True):
+        if max(map(len, cells), default=0) > LONGEST_CELL:
+            raise UserError(f"{path}, line {number}: has a cell of {max(map(len, cells))} characters, expected at most "
+                            f"{LONGEST_CELL}")
     names = [cell.strip() for cell in rows[0]] if rows else []
     check_names(path, names)
     if twice := [name for number, name in enumerate(names) if name in names[:number]]:
         raise UserError(f"{path}: column {twice[0]!r} stands there twice; which one is meant? leave the other out")
-    if len(rows) != len(kept):
-        raise UserError(f"{path}: a cell reaches over the end of its line, a quote is not closed")
     for (number, _), cells in zip(kept, rows, strict=True):
         if len(cells) != len(names):
             raise UserError(f"{path}, line {number}: has {len(cells)} cells, expected {len(names)} as in the header")

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import estimated_errors
+from contracts import estimated_errors, texts
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.estimated_errors import EstimatedErrors
@@ -99,7 +99,7 @@ def named(name: str) -> ErrorTable:
         with resources.files("obsproc").joinpath(f"errors_{name}.csv").open() as file:
             return _table(list(csv.reader(line for line in file if not line.startswith("#"))))
     try:
-        lines = compact(Path(name).read_text().splitlines(), name).splitlines()
+        lines = compact(texts.read(Path(name)).splitlines(), name).splitlines()
     except OSError as error:
         raise UserError(f"{name}: no such error table ({error.strerror}); [observations] errors is one of "
                         f"{', '.join(PACKAGED)} or a file in the layout of NCEP's prepobs_errtable") from None

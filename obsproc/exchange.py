@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts import observations, program, times
+from contracts import guarded, observations, program, times
 from contracts.errors import UserError
-from obsproc import guarded, ioda, ioda_source, pipeline, writer
+from obsproc import ioda, ioda_source, pipeline, writer
 from obsproc.config import Observations
 
 log = logging.getLogger("obsproc")

@@ -29,9 +29,9 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-from contracts import netcdf, observations, paths, times
+from contracts import hdf5, netcdf, observations, paths, times
 from contracts.constants import HOUR
-from contracts.errors import UserError
+from contracts.errors import UserError, brief, shown
 from contracts.observations import Observations, Source
 from contracts.variables import Flag, Quantity
 from obsproc import convert
@@ -168,8 +168,6 @@ def import_file(path: Path, time: datetime | None = None) -> tuple[Observations,
     Raises UserError naming the file and what is missing.
     """
     path = Path(path)
-    from obsproc import hdf5  # here, because h5py takes long to load
-
     hdf5.refuse_elsewhere(path)
     try:
         with netCDF4.Dataset(path) as file:
@@ -177,8 +175,8 @@ def import_file(path: Path, time: datetime | None = None) -> tuple[Observations,
             _check(path, file)
             source = _source(path, file, time)
             parts = [_read_variable(path, file, name, variable) for name, variable in _known(path, file)]
-    except OSError as error:
-        raise UserError(f"{path}: is no readable IODA file, which is HDF5 or NetCDF-4 ({error})") from None
+    except netcdf.WHAT_FILES_DO as error:
+        raise UserError(f"{path}: is no readable IODA file, which is HDF5 or NetCDF-4 ({brief(error)})") from None
     table = observations.concatenate(parts) if parts else observations.empty()
     known = np.isfinite(table.value)
     return table.select(known), source
@@ -233,8 +231,9 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
 def _instant(path: Path, text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"{path}: {text!r} is not a time such as 2020-11-01T12:00:00Z; give it with --time") from None
+    except (ValueError, TypeError):
+        raise UserError(f"{path}: {shown(text)} is not a time such as 2020-11-01T12:00:00Z; give it with --time"
+                        ) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 

@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from contracts import config, observations, times
+from contracts import config, guarded, observations, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
-from obsproc import dumps, duplicates, errors, guarded, ioda_source, prepbufr, quality, usage
+from obsproc import dumps, duplicates, errors, ioda_source, prepbufr, quality, usage
 from obsproc import table as lists
 from obsproc.bufr.files import read_file
 from obsproc.config import Observations as ObservationSettings
@@ -112,11 +112,14 @@ def _read(settings: Settings, path: Path, time: datetime) -> _Found | None:
 
 def _found(path: Path, settings: Settings, time: datetime) -> _Found:
     """Read a file as the source of the experiment says."""
+    limits = settings.observations.limits
+    guarded.refuse_large(path, limits)
     if settings.observations.source == "table":
-        listed = guarded.read(lists.read_file, path) if lists.is_netcdf(path) else lists.read_file(path)
+        listed = (guarded.read(lists.read_file, path, limits=limits) if lists.is_netcdf(path)
+                  else lists.read_file(path))
         return _Found(path.name, listed.sha256, (listed.candidates,))
     if settings.observations.source == "ioda":
-        of_others = guarded.read(ioda_source.read_file, path, time)
+        of_others = guarded.read(ioda_source.read_file, path, time, limits=limits)
         return _Found(path.name, of_others.sha256, (of_others.candidates,))
     realtime = settings.experiment.mode == "realtime"
     accept_truncated = realtime or settings.observations.truncated == "accept"
@@ -124,7 +127,7 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
     if settings.observations.source == "wmo":
         from obsproc import wmo  # here, because ecCodes takes longer to load than most files to read
 
-        file = guarded.read(wmo.read_file, path, time, accept_truncated, tolerant=tolerant)
+        file = guarded.read(wmo.read_file, path, time, accept_truncated, limits=limits, tolerant=tolerant)
     elif settings.observations.source == "dump":
         file = dumps.read_file(path, time, accept_truncated, tolerant=tolerant)
     else:

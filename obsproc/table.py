@@ -33,7 +33,8 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from contracts.errors import UserError, unknown
+from contracts import hdf5, netcdf
+from contracts.errors import UserError, brief, unknown
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert, delimited, placing
@@ -103,16 +104,14 @@ def _from_csv(path: Path, data: bytes) -> dict[str, np.ndarray]:
 
 
 def _from_netcdf(path: Path) -> dict[str, np.ndarray]:
-    from obsproc import hdf5  # here, because h5py takes long to load
-
     hdf5.refuse_elsewhere(path)
     try:
         with netCDF4.Dataset(path) as dataset:
             names = [name for name in dataset.variables if name not in IGNORED]
             _check_names(path, names)
             columns = {name: _variable(path, dataset[name]) for name in names}
-    except OSError as error:
-        raise UserError(f"{path}: is no readable NetCDF file ({error}); give a CSV or NetCDF file") from None
+    except netcdf.WHAT_FILES_DO as error:
+        raise UserError(f"{path}: is no readable NetCDF file ({brief(error)}); give a CSV or NetCDF file") from None
     for name, values in columns.items():
         if values.shape != columns["value"].shape or values.ndim != 1:
             raise UserError(f"{path}: column {name} has shape {values.shape}, expected one number per observation, "

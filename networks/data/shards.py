@@ -21,9 +21,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from contracts import netcdf, paths, progress, static, times
+from contracts import hdf5, netcdf, paths, progress, static, times
 from contracts.constants import HOUR
-from contracts.errors import UserError
+from contracts.errors import UserError, brief
 from contracts.state import StateSpace
 from contracts.static import Static
 from networks.data.sources import Source
@@ -31,6 +31,7 @@ from networks.data.sources import Source
 log = logging.getLogger("networks.shards")
 CONTRACT = "shard/1"
 DAY = 24 * HOUR
+FURTHEST = 7.3e9  # s from 1970, about 230 years
 SPAN = 8.0  # stored anomalies lie within ±8: float16 has its full precision there
 
 
@@ -96,11 +97,20 @@ def _is_there(path: Path, when: Sequence[datetime], space: StateSpace) -> bool:
 
 
 def opened(path: Path, space: StateSpace) -> h5py.File:
-    """A shard of `space`; raises UserError where it is damaged or of another space."""
+    """A shard of `space`; raises UserError where it is damaged, points elsewhere or is of another space."""
+    hdf5.refuse_elsewhere(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise UserError(f"{path}: is no readable HDF5 file ({error}); remove it and make it again") from None
+    try:
+        _refuse_other(path, file, space)
+    except netcdf.WHAT_FILES_DO as error:
+        raise UserError(f"{path}: is damaged ({brief(error)}); remove it and make it again") from None
+    return file
+
+
+def _refuse_other(path: Path, file: h5py.File, space: StateSpace) -> None:
     names = [str(name) for name in file.attrs.get("channels", [])]
     if file.attrs.get("contract") != CONTRACT or names != [channel.name for channel in space.channels]:
         raise UserError(
@@ -109,7 +119,24 @@ def opened(path: Path, space: StateSpace) -> h5py.File:
         )
     if not (np.array_equal(file["lat"][:], space.grid.lat) and np.array_equal(file["lon"][:], space.grid.lon)):
         raise UserError(f"{path}: is on another grid than the {space.grid}; check [grid]")
-    return file
+    seconds = file["time"][:]
+    expected = {"fields": (*seconds.shape, *space.shape), "offset": space.shape, "scale": space.shape[:1]}
+    for name, shape in expected.items():
+        if file[name].shape != shape or file[name].dtype.kind != "f":
+            raise UserError(f"{path}: expected {name} as floating point of shape {shape}, got {file[name].dtype} of "
+                            f"shape {file[name].shape}; remove it and make it again")
+    in_time = seconds.ndim == 1 and seconds.dtype.kind == "i" and (np.abs(seconds) < FURTHEST).all()
+    if not in_time or not all(np.isfinite(file[name][:]).all() for name in ("offset", "scale")):
+        raise UserError(f"{path}: has times, offsets or scales that are no numbers of weather; remove it and make it "
+                        "again")
+
+
+def rows(path: Path, stored: Any, which: slice | int) -> np.ndarray:
+    """Some times of the dataset `fields` of a shard; raises UserError where its checksums do not fit."""
+    try:
+        return stored[which]
+    except OSError as error:
+        raise UserError(f"{path}: is damaged ({brief(error)}); remove it and make it again") from None
 
 
 class Series:
@@ -134,7 +161,7 @@ class Series:
         self._paths = folder.shards()
         if hold:
             numbers = progress.reported(range(len(stored)), "reading shards", log)
-            stored = [self._read(stored[number], slice(None), number) for number in numbers]
+            stored = [rows(self._paths[number], stored[number], slice(None)) for number in numbers]
         self._fields = stored
 
     def fields(self, index: Iterable[int]) -> np.ndarray:
@@ -143,17 +170,10 @@ class Series:
         result = np.empty((index.size, *self.space.shape), np.float32)
         for place, number in enumerate(index):
             shard = self._shard[number]
-            stored = self._read(self._fields[shard], self._row[number], shard)
+            stored = rows(self._paths[shard], self._fields[shard], self._row[number])
             np.multiply(stored, self._scale[shard], out=result[place], dtype=np.float32)
             result[place] += self._offset[shard]
         return result
-
-    def _read(self, stored: Any, rows: slice | int, shard: int) -> np.ndarray:
-        try:
-            return stored[rows]
-        except OSError as error:
-            path = self._paths[shard]
-            raise UserError(f"{path}: is damaged ({error}); remove it and make it again") from None
 
     @property
     def span(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from obsproc.bufr.messages import BufrError
 
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
-MOST_BYTES = 4 * 2**30  # unpacked; a few kilobytes can stand for more than a memory holds
+MOST_BYTES = 2**30  # unpacked; a few kilobytes can stand for more than a memory holds
 _KINDS = (  # (first byte, what stands there, what the file is)
     (257, b"ustar", "a tar archive; unpack it first"),
     (0, b"PK\x03\x04", "a zip archive; unpack it first"),

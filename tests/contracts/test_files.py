@@ -35,6 +35,12 @@ def test_state_round_trip_is_the_identity(tmp_path, seed, nlat, nlon, hour, memb
     np.testing.assert_array_equal(after.data, before.data)
 
 
+# Of rows that are compared with a model, as some of the fates that are drawn are.
+PLACES = {"value": st.floats(allow_nan=False, allow_infinity=False), "lat": st.floats(-90, 90),
+          "lon": st.floats(-360, 360), "pressure": st.floats(1e-3, 1.9e5), "time": st.integers(-5 * 10**9, 7 * 10**9),
+          "count": st.integers(1, 2**31 - 1)}
+
+
 @st.composite
 def tables(draw):
     n = draw(st.integers(0, 6))
@@ -49,7 +55,7 @@ def tables(draw):
             text = st.text(alphabet="ABCXYZ 019", min_size=1, max_size=8).map(lambda s: s.strip().encode())
             values = draw(st.lists(text, min_size=n, max_size=n))
         else:
-            values = draw(hnp.arrays(dtype, n))
+            values = draw(hnp.arrays(dtype, n, elements=PLACES.get(column.name)))
         columns[column.name] = np.array(values, dtype)
     return observations.Observations(**columns)
 
@@ -281,3 +287,45 @@ def test_a_forecast_says_when_it_began_and_how_far_it_has_run(tmp_path):
         field = dataset["temperature"]
         assert field.coords["forecast_reference_time"] == np.datetime64("1988-12-31T00:00")
         assert field.coords["forecast_period"] == 30.0 and field.coords["forecast_period"].units == "hours"
+
+
+@pytest.mark.parametrize(("columns", "words"), [
+    ({"lon": 1e10}, "row 0, passed, has lon 1e.10"), ({"time": 2**62}, "has time 4.6"), ({"count": -5}, "has count -5"),
+    ({"lat": np.nan}, "has lat nan"), ({"pressure": -1.0}, "has pressure -1"), ({"pressure": np.nan}, "pressure nan"),
+])
+def test_a_row_that_no_observation_has_is_refused_unless_its_fate_says_so(tmp_path, columns, words):
+    path, source = tmp_path / "observations.nc", observations.Source(builders.TIME, (builders.TIME, builders.TIME))
+    table = builders.observations([1.0], **columns)
+    observations.write(path, table, source)
+    with pytest.raises(ContractError, match=words):
+        observations.read(path)
+    observations.write(path, table.with_columns(flag=np.array([Flag.out_of_range])), source)
+    assert len(observations.read(path)[0]) == 1
+
+
+def test_a_state_beyond_all_states_is_refused(tmp_path):
+    path, space = written(tmp_path)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset["temperature"][0, 0, 0, 0] = 1e30
+    with pytest.raises(ContractError, match="m0001.nc: temperature reaches 1e.30 K, which no state does"):
+        state.read(path, space)
+
+
+@pytest.mark.parametrize("size", [3_000_000_000, 200_000_000])
+def test_a_file_that_says_it_holds_more_than_a_memory_is_refused_at_once(tmp_path, size):
+    path, _ = written(tmp_path)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.createDimension("vast", size)
+        dataset.createVariable("vast", "f8", ("vast",), chunksizes=(1000,))
+    with pytest.raises(ContractError, match="m0001.nc: /vast: the arrays up to this one would fill more than"):
+        netcdf.read_whole(path)
+
+
+@pytest.mark.parametrize("attribute", ["contract", "complete"])
+@pytest.mark.parametrize("value", [3, [1.0, 2.0], np.zeros(0)])
+def test_attributes_of_another_type_are_told(tmp_path, attribute, value):
+    path, space = written(tmp_path)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.setncattr(attribute, value)
+    with pytest.raises(ContractError, match="m0001.nc: (expected a file of contract|was never finished)"):
+        state.read(path, space)

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from contracts import hdf5
 from contracts.errors import UserError
-from obsproc import hdf5, ioda, table
+from obsproc import ioda, table
 
 
 def linked(file, secret):
