@@ -22,7 +22,7 @@ from contracts.errors import UserError, shown, unknown
 from contracts.grid import Grid
 from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
-from contracts.variables import VARIABLES
+from contracts.variables import VARIABLES, Channel
 
 MOVED = {("experiment", "analysis"): ("run", "analysis")}  # settings that stood elsewhere one version ago
 
@@ -84,6 +84,19 @@ class Experiment(Section, frozen=True):
         """The file of `time` by its pattern (see `file_of`), relative to the work folder."""
         return self.in_work(str(file_of(pattern, time)))
 
+    def time_of(self, text: str) -> datetime:
+        """The time that a command line names; raises UserError where it is none of the experiment."""
+        time = times.parse(text)
+        self.refuse_other(time)
+        return time
+
+    def refuse_other(self, time: datetime) -> None:
+        """Raises UserError where `time` is none of the experiment."""
+        if not self.start <= time <= self.end or (time - self.start) % self.step:
+            every = self.times()
+            raise UserError(f"{times.name(time)} is no time of the experiment; it has {times.name(every[0])} to "
+                            f"{times.name(every[-1])}, every {self.step_hours} h")
+
     def times(self) -> list[datetime]:
         """All analysis times, in UTC."""
         return list(times.every(self.start.astimezone(UTC), self.end.astimezone(UTC), self.step))
@@ -123,6 +136,11 @@ class StateSettings(Section, frozen=True):
             for name in names:
                 if name not in known:
                     raise ValueError(unknown("variable", name, known))
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Of the states, in their order."""
+        levels = [Channel(name, p * HECTOPASCAL) for name in self.on_levels for p in sorted(self.levels_hpa)]
+        return (*levels, *map(Channel.surface, self.at_surface))
 
     def space(self, grid: Grid) -> StateSpace:
         return StateSpace.of(grid, [p * HECTOPASCAL for p in self.levels_hpa], self.on_levels, self.at_surface)

@@ -22,7 +22,7 @@ import numpy as np
 
 from contracts import netcdf, times
 from contracts.constants import HOUR
-from contracts.errors import ContractError
+from contracts.errors import ContractError, brief
 from contracts.variables import Flag, Quantity
 
 CONTRACT = "observations/1"
@@ -250,8 +250,8 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
         source = _source(dataset)
     try:
         table = kind(**columns)
-    except ValueError as error:
-        raise ContractError(f"{path}: {error}") from error
+    except netcdf.WHAT_FILES_DO as error:
+        raise ContractError(f"{path}: {brief(error)}; make the file again") from error
     _check_codes(path, table)
     _check_places(path, table)
     return table, source

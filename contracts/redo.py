@@ -84,9 +84,7 @@ def _refuse(experiment: Experiment, stage: str, time: datetime) -> None:
     every = experiment.times()
     if stage not in STAGES:
         raise UserError(unknown("stage", stage, STAGES))
-    if time not in every:
-        raise UserError(f"{times.name(time)} is no time of the experiment; it has {times.name(every[0])} to "
-                        f"{times.name(every[-1])}, every {experiment.step_hours} h")
+    experiment.refuse_other(time)
     if not (gone := _no_longer_kept(experiment, stage, time)):
         return
     possible = [each for each in every if not _no_longer_kept(experiment, stage, each)]

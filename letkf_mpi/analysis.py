@@ -263,7 +263,7 @@ def main(world: World, arguments: Sequence[str]) -> None:
             for time in each_time(experiment, follower):
                 analyst.at(time)
         return
-    time = world.shared(times.parse, chosen.time) if chosen.time else world.shared(next_time, experiment)
+    time = world.shared(experiment.time_of, chosen.time) if chosen.time else world.shared(next_time, experiment)
     complete = experiment.folder.at(time).departures
     if not world.shared(complete.exists):
         analyst.at(time)

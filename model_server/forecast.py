@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         serve.main([str(options.experiment), "--follow"])
         return
     settings = config.load(options.experiment)
+    settings.experiment.refuse_other(options.time)
     program.log_to_file(settings.experiment.folder.at(options.time).log("forecast"))
     if options.steps is None:
         forecast(settings, options.time)

@@ -62,14 +62,18 @@ def sources_of(settings: config.Settings, nature: NatureFolder, members: int) ->
     first = settings.initial.first or settings.nature_start
     apart = timedelta(hours=settings.initial.every_hours)
     wanted = [first + i * apart for i in range(members)]
-    missing = [time for time in wanted if not nature.state(time).exists()]
-    if missing:
-        raise UserError(
-            f"{nature.state(missing[0])}: no such file; [initial] needs states of the nature run from "
-            f"{times.name(wanted[0])} to {times.name(wanted[-1])}, {len(missing)} of {len(wanted)} are missing "
-            "(python -m model_server nature makes them)"
-        )
-    return wanted
+    there = [nature.state(time).exists() for time in wanted]
+    if all(there):
+        return wanted
+    fewer = there.index(False)
+    packed = settings.nature.packed and not settings.initial.folder and fewer >= 2
+    raise UserError(
+        f"{nature.state(wanted[fewer])}: no such file; [initial] needs states of the nature run from "
+        f"{times.name(wanted[0])} to {times.name(wanted[-1])}, {there.count(False)} of {len(wanted)} are missing "
+        + (f"in {settings.nature.packed}, which gives at most {fewer} members with [initial] every_hours = "
+           f"{settings.initial.every_hours}: set [experiment] members = {fewer}" if packed else
+           "(python -m model_server nature makes them)")
+    )
 
 
 def begin_as(nature: NatureFolder, sources: list[datetime], model: ForecastModel, start: datetime) -> Batch:

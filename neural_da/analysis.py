@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
             for time in each_time(experiment, follower):
                 analyst.at(time)
         return
-    time = times.parse(chosen.time) if chosen.time else next_time(experiment)
+    time = experiment.time_of(chosen.time) if chosen.time else next_time(experiment)
     complete = experiment.folder.at(time).departures
     if complete.exists():
         log.info("%s exists: the analysis of %s is complete, nothing to do", complete, times.name(time))

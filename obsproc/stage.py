@@ -40,6 +40,8 @@ def make(arguments: Sequence[str]) -> None:
     if given.speed is not None and not given.speed > 0:
         parser.error("--speed must be more than 0")
     settings = config.load(given.experiment, Settings)
+    if given.time is not None:
+        settings.experiment.refuse_other(given.time)
     if given.follow:
         frozen.refuse_other(given.experiment, settings.experiment)
     clock = clock_of(settings, given.speed)

@@ -8,6 +8,7 @@ import msgspec
 
 from contracts.clock import Realtime
 from contracts.config import Experiment, GridSettings, Positive, PositiveFloat, Section, StateSettings
+from contracts.errors import unknown
 
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
@@ -47,6 +48,15 @@ class Settings(Section, frozen=True):
     state: StateSettings = StateSettings()
     realtime: Realtime = Realtime()
     verify: Verify = Verify()
+
+    def __post_init__(self):
+        names = [channel.name for channel in self.state.channels()]
+        for setting, given in (("headline", self.verify.headline), ("map_channel", (self.verify.map_channel,))):
+            if getattr(self.verify, setting) == getattr(Verify(), setting):
+                continue  # the usual ones, of which a state may have some only
+            for name in given:
+                if name not in names:
+                    raise ValueError(f"[verify] {setting}: {unknown('channel', name, names)}")
 
     def truth(self, time: datetime) -> Path | None:
         """The file of the truth at `time`, None where the experiment has no truth."""

@@ -6,15 +6,19 @@
 
 Every answer is read from the files at that moment.  It listens on the loopback address and nowhere else, answers a
 browser only under a name of this machine (another page's name that points here is refused), and knows these paths only.
+Every user of this machine may ask it; who is silent for ten seconds, or the twenty-first at a time, is let go.
 From elsewhere: `ssh -L 8765:127.0.0.1:8765 MACHINE`.
 """
 
 import logging
+import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,10 +32,12 @@ from verify.summary import number
 ADDRESS = "127.0.0.1"
 PORT = 8765
 REFRESH_SECONDS = 5
+SILENCE_SECONDS, MOST_CONNECTIONS = 10.0, 20
 TABLE_NOTE = ("Seconds count from when what a stage needs is there. Of each quantity: RMS of O−B / spread of the "
               "background, over assimilated observations.")
 HTML = "text/html; charset=utf-8"
 log = logging.getLogger("verify.serve")
+_LOOKING = threading.Lock()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -50,13 +56,43 @@ def server(settings: Settings, port: int) -> ThreadingHTTPServer:
     """Bound to the loopback address; raises UserError where the port cannot be had."""
     handler = type("Handler", (_Handler,), {"settings": settings})
     try:
-        return ThreadingHTTPServer((ADDRESS, port), handler)
+        return _Server((ADDRESS, port), handler)
     except (OSError, OverflowError) as error:
         raise UserError(f"port {port} of {ADDRESS} cannot be had ({error}); choose another with --port") from None
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection, of which there are few at a time; who drops one is no news."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any):
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        fault = sys.exception()
+        if isinstance(fault, OSError):  # the connection broke, or nothing came in time
+            log.debug("%s: %s", client_address, fault)
+        else:
+            log.error("a request could not be answered", exc_info=fault)
+
+
 class _Handler(BaseHTTPRequestHandler):
     settings: Settings
+    timeout = SILENCE_SECONDS  # of a connection; then it is closed
     server_version, sys_version = "verify", ""
 
     def do_GET(self) -> None:
@@ -65,18 +101,29 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in (ADDRESS, "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN, f"this page is for {ADDRESS}")
             return
+        try:
+            self._look_up()
+        except UserError as error:  # a file of the experiment is damaged: the next look may find it mended
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
+
+    def _look_up(self) -> None:
         report = status.report_file(self.settings)
         if self.path == "/":
-            text = html(status.of(self.settings), report)
+            text = html(self._status(), report)
             self._answer(text.encode(), HTML)
         elif self.path == "/status.json":
-            self._answer(msgspec.json.encode(status.of(self.settings)), "application/json")
+            self._answer(msgspec.json.encode(self._status()), "application/json")
         elif self.path == "/metrics":
-            self._answer(prometheus.text(status.of(self.settings)).encode(), "text/plain; version=0.0.4")
+            self._answer(prometheus.text(self._status()).encode(), "text/plain; version=0.0.4")
         elif self.path == "/report.html" and report.exists():
             self._answer(report.read_bytes(), HTML)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _status(self) -> Status:
+        """As of now. One at a time: NetCDF's library is not made for two threads at once, and ends with a signal."""
+        with _LOOKING:
+            return status.of(self.settings)
 
     def _refuse(self) -> None:
         self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered")

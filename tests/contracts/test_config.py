@@ -123,3 +123,11 @@ def test_the_environment_moves_all_files(monkeypatch):
     assert decoded(EXPERIMENT).experiment.folder.folder == Path("work/twin")
     monkeypatch.setenv("WORK", "/elsewhere")
     assert decoded(EXPERIMENT).experiment.folder.folder == Path("/elsewhere/twin")
+
+
+def test_a_time_of_the_experiment_is_told_from_others():
+    experiment = decoded(EXPERIMENT).experiment
+    assert experiment.time_of("1989010112") == datetime(1989, 1, 1, 12, tzinfo=UTC)
+    for other in ("1989010100", "1989010107", "1989010200"):
+        with pytest.raises(UserError, match=f"{other} is no time of the experiment; it has 1989010106 to 1989010118"):
+            experiment.time_of(other)

@@ -11,7 +11,7 @@ from contracts import config as files
 from contracts import state, static
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
-from model_server import config, nature, pack
+from model_server import config, initial, nature, pack
 from networks import starter
 from tests import builders
 from tests.networks import climax_builders
@@ -132,3 +132,23 @@ def test_the_starter_set_holds_what_the_demo_begins_with(monkeypatch, tmp_path):
     assert len(chosen.experiment.times()) >= 20
     assert all(folder.state(time).exists() for time in [*wanted, *chosen.experiment.times()])
     assert len(list(folder.folder.glob("1991*.nc"))) == 40
+
+
+def test_more_members_than_a_packed_run_holds_are_told_with_how_many_it_does(packed):
+    asked = settings("back", str(packed))
+    nature.nature(asked)
+    more = msgspec.structs.replace(asked, experiment=msgspec.structs.replace(asked.experiment, members=40))
+    with pytest.raises(UserError, match=r"gives at most 4 members with \[initial\] every_hours = 12: set .* = 4$"):
+        initial.sources_of(more, NatureFolder(more.nature_folder), 40)
+
+
+def test_a_packed_run_with_a_state_that_is_none_is_one_sentence(packed):
+    with h5py.File(packed, "a") as file:
+        file["offset"][0, 0, 0] = np.inf
+    with pytest.raises(UserError, match="packed.h5: has times, offsets or scales that are no numbers of weather"):
+        nature.nature(settings("back", str(packed)))
+    with h5py.File(packed, "a") as file:
+        file["offset"][0, 0, 0] = 0.0
+        del file["orography"]
+    with pytest.raises(UserError, match="packed.h5: has no orography and mask as it should"):
+        nature.nature(settings("again", str(packed)))

@@ -11,6 +11,7 @@ import pytest
 
 from contracts import config, errors, estimated_errors, state, times
 from contracts.variables import Flag
+from tests import builders
 from tests.verify.case import MEMBERS, TIMES, departures, experiment, run
 from verify import __main__ as verify
 from verify import groups, score_file, scores, summary
@@ -141,10 +142,11 @@ def test_a_missing_truth_is_named(tmp_path, monkeypatch):
 
 
 def test_a_channel_that_is_not_there_is_named(tmp_path, monkeypatch):
+    """The usual one; another name is looked at with the settings."""
     path = experiment(tmp_path, monkeypatch)
-    path.write_text(path.read_text() + 'map_channel = "temperature_10"\n')
     run(path)
-    with pytest.raises(errors.UserError, match="map_channel: the state has no channel 'temperature_10'"):
+    path.write_text(path.read_text().replace("levels_hpa = [500, ", "levels_hpa = ["))
+    with pytest.raises(errors.UserError, match="map_channel: the state has no channel 'temperature_500'"):
         verify.main(["figures", str(path)])
 
 
@@ -159,3 +161,11 @@ def test_wrong_settings_are_refused(tmp_path, monkeypatch, setting):
     path.write_text(path.read_text().replace('truth = ""', setting))
     with pytest.raises(errors.UserError, match="verify"):
         config.load(path, Settings)
+
+
+@pytest.mark.parametrize("setting", ['headline = ["temprature_500"]', 'map_channel = "temprature_500"'])
+def test_a_channel_that_no_state_has_is_named_with_the_nearest(setting):
+    text = builders.experiment() + f"[verify]\n{setting}\n"
+    words = r"\[verify\] .*unknown channel 'temprature_500'; .*mean 'temperature_500'"
+    with pytest.raises(errors.UserError, match=words):
+        config.decode(text, Settings, "e.toml")

@@ -2,7 +2,10 @@
 
 import http.client
 import socket
+import struct
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import msgspec
@@ -114,3 +117,61 @@ def test_words_of_others_are_escaped(serving):
     log.write_text("2026-01-01T00:00:00Z obsproc WARNING <script>alert('x')</script> & station <b>\n")
     html = ask(port)[1]
     assert "script" not in Texts(html).tags and "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp;" in html
+
+
+def test_who_is_silent_is_let_go_and_costs_no_other_an_answer(serving, monkeypatch, caplog):
+    settings, port = serving
+    monkeypatch.setattr(serve._Handler, "timeout", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+        assert ask(port)[0] == 200
+        assert silent.recv(1) == b""  # closed from there
+    assert not caplog.records
+
+
+def test_no_more_connections_than_some_are_held(serving):
+    settings, port = serving
+    held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(serve.MOST_CONNECTIONS)]
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as one_more:
+            assert one_more.recv(1) == b""
+    finally:
+        for connection in held:
+            connection.close()
+    assert wait_until(lambda: ask(port)[0] == 200)
+
+
+def wait_until(true) -> bool:
+    for _ in range(100):
+        try:
+            if true():
+                return True
+        except (http.client.HTTPException, OSError):  # let go: the held ones are not closed yet
+            pass
+        time.sleep(0.05)
+    return False
+
+
+def test_a_connection_that_is_dropped_leaves_no_traceback(serving, caplog, capfd):
+    settings, port = serving
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as dropped:
+            dropped.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            dropped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+    assert ask(port)[0] == 200
+    assert "Traceback" not in capfd.readouterr().err and "Traceback" not in caplog.text
+
+
+def test_a_damaged_file_is_said_on_the_page_and_the_next_answer_comes(serving):
+    settings, port = serving
+    settings.experiment.folder.clock.write_text("<b>no clock")
+    found = ask(port)
+    assert found[0] in (200, 500) and "<b>no clock" not in found[1]
+    settings.experiment.folder.clock.unlink()
+    assert ask(port)[0] == 200
+
+
+def test_several_may_ask_at_once(serving):
+    """NetCDF's library is not made for that: without a lock the process ends with SIGSEGV."""
+    settings, port = serving
+    with ThreadPoolExecutor(8) as browsers:
+        assert set(browsers.map(lambda _: ask(port, "/status.json")[0], range(40))) == {200}

@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import platform
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,10 @@ def _build(truncation: int, step_hours: int, varied: bool) -> dict:
 
 def _read(path: Path) -> dict | None:
     try:
+        if not all(map(_is_ours_alone, (path, path.parent))):
+            log.warning("%s, or its folder, can be written by others, who could put any program there: it is made "
+                        "again; chmod go-w both", path)
+            return None
         return pickle.loads(path.read_bytes())
     except FileNotFoundError:
         return None
@@ -103,10 +108,17 @@ def _read(path: Path) -> dict | None:
         return None
 
 
+def _is_ours_alone(path: Path) -> bool:
+    """Whether nobody else can have written it: a pickle runs what its writer wants."""
+    found = path.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 def _write(path: Path, stored: dict) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.touch(mode=0o600)
         temporary.write_bytes(pickle.dumps(stored, protocol=pickle.HIGHEST_PROTOCOL))
         temporary.replace(path)
     except OSError as fault:
