@@ -6,6 +6,7 @@ A kind is a module with
     Settings                  the section [network] of experiment files that train one, beside `kind`
     make_task(settings, sizes, data) -> `networks.training.task.Task`   sizes: that section
     make_emulator(weights, space) -> `networks.emulator.Emulator`       of a kind that forecasts
+    IGNORES                   settings of [training] that say nothing to it, those of a phase as "phases.noise"
 
 Another package brings its own by an entry point, in its setup.cfg:
 

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from networks.training import config
     from networks.training.task import Data, Task
 
-__all__ = ["NetworkCard", "Settings", "make_task"]
+__all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
+IGNORES = ("predicts", "damping", "unobserved")
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":

@@ -181,6 +181,7 @@ def load(path: Path) -> Settings:
         kinds.settings(settings.network)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    _refuse_ignored(path, settings)
     first, last = settings.validation
     named = [("validation", first, last), *(("training", start, end) for start, end in settings.periods)]
     named += [("test", *settings.test)] if settings.test else []
@@ -200,3 +201,25 @@ def load(path: Path) -> Settings:
         if lead % settings.experiment.step_hours:
             raise UserError(f"{path}: [training] leads_hours {lead} is no multiple of step_hours")
     return settings
+
+
+def _refuse_ignored(path: Path, settings: Settings) -> None:
+    """Raises UserError that names the settings of [training] which say something, and nothing to the kind of
+    network."""
+    ignored = getattr(kinds.module(settings.kind), "IGNORES", ())
+    said = [name for name in _not_by_default(settings.training) if name in ignored]
+    said += sorted({name for phase in settings.training.phases for each in _not_by_default(phase)
+                    if (name := f"phases.{each}") in ignored})
+    if said:
+        raise UserError(f"{path}: [training] {', '.join(said)}: say nothing to a network of the kind {settings.kind}; "
+                        "leave them out")
+
+
+def _not_by_default(section: config.Section) -> list[str]:
+    """Names of its settings that are not what they are where nothing is said."""
+    return [field.name for field in msgspec.structs.fields(section)
+            if not field.required and getattr(section, field.name) != _default(field)]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()

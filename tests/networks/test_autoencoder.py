@@ -1,6 +1,7 @@
 """The autoencoder: what it is before it has learned, its symmetries, and how it is trained, read and refused."""
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 
@@ -142,6 +143,19 @@ def experiment_file(folder, name: str, network: str, more: str = "", epochs: int
 
 
 OWN = 'kind = "autoencoder"\nlatent = "latent/linear.safetensors"\nhidden = 8\nlayers = 2\n'
+
+
+@pytest.mark.parametrize(("more", "phase", "said"), [
+    ("unobserved = { 2m_temperature = 0.1 }", "", "unobserved: say"), ("predicts = 'field'", "", "predicts: say"),
+    ("predicts = 'field'", "noise = 0.1", "predicts, phases.noise: say"), ("", "mixing = 0.1", "phases.mixing: say"),
+    ("predicts = 'tendency'", "noise = 0.0", ""),
+])
+def test_settings_of_training_that_say_nothing_to_it_are_refused(tmp_path, more, phase, said):
+    path = experiment_file(tmp_path, "odd", OWN, more)
+    path.write_text(path.read_text().replace("rollout = 1\n", f"rollout = 1\n{phase}\n"))
+    with pytest.raises(UserError, match=f"{said} nothing to a network of the kind autoencoder; leave") if said else \
+            nullcontext():
+        config.load(path)
 
 
 @pytest.fixture(scope="module")
