@@ -14,10 +14,11 @@ then makes what is missing and finishes.
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from contracts.static import Static
 from neural_da import check, files, memory, observe
 from neural_da.config import Settings, load
 from neural_da.draws import Draws
-from neural_da.method import Analysed, Method
+from neural_da.method import Analysed, Carrying, Method
 from neural_da.observe import Compared
 from neural_da.problem import Problem
 from obsoperator import accounts
@@ -60,6 +61,12 @@ class Analyst:
         """Raises UserError where its files do not fit."""
         return self.settings.neural.prepared(self.settings.experiment, self.space)
 
+    def carried(self, X: np.ndarray, time: datetime) -> Mapping[timedelta, np.ndarray]:
+        """Members `X` (k, channel, column) at the slots after `time`, by a method that has a model; else none."""
+        if not self.settings.neural.needs.model or self.settings.slots is None:
+            return {}
+        return cast(Carrying, self.method).carried(X, time, self.settings.slots.around)
+
     def at(self, time: datetime, members: np.ndarray | None = None, rest: bool = False) -> None:
         """Make the analysis of `time` and keep its log: of `members` (m,) alone, or of the `rest`, where that is asked.
 
@@ -82,12 +89,13 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
         memory.expect(settings, space, method, len(table))
         given = files.read(settings, space, settings.neural.needs, time)
     with phase("H(x)"):
-        compared = observe.compare(settings, space, analyst.static, table, given.background, given.slots, time)
+        slots = given.slots or analyst.carried(given.background, time)
+        compared = observe.compare(settings, space, analyst.static, table, given.background, slots, time)
     with phase("analysis"):
         wanted = np.arange(experiment.members) if members is None else members
         if rest:
             wanted = np.flatnonzero(~files.there(out.files, experiment.members))
-        problem = Problem(time, space, given.background, compared.terms(), wanted, len(table), given.slots,
+        problem = Problem(time, space, given.background, compared.terms(), wanted, len(table), slots,
                           given.earlier, given.carried)
         found = method.analyse(problem, Draws(experiment.seed, time, experiment.members))
         found = replace(found, members=check.sane(found.members, given.background[wanted], space,
@@ -108,7 +116,7 @@ def finish(analyst: Analyst, out: Writer, background: np.ndarray, compared: Comp
     whole = files.whole(out, found.members, wanted, settings.experiment.members)
     mean, spread = check.moments(whole, background, analyst.space, settings.neural.least_spread)
     with phase("H(x)"):
-        final = compared.final(whole)
+        final = compared.final(whole, analyst.carried(whole, out.time))
     with phase("write"):
         with paths.side_by_side() as disk:
             out.members(found.members, wanted, disk)

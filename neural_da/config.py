@@ -38,6 +38,16 @@ def _refuse_unmet(settings: Settings) -> None:
     if needs.slots and settings.slots is None:
         raise UserError(f'[neural] method = "{name}" compares observations with the background at slots: add a section '
                         "[slots], for the model server too")
+    if needs.model and settings.slots is not None:
+        _refuse_window(name, settings.slots, settings.experiment)
     if needs.earlier_analyses and kept is not None and kept < reach:
         raise UserError(f'[neural] method = "{name}" needs the analyses of {needs.earlier_analyses} times before, and '
                         f"[retention] members_hours = {kept} lets them go: keep them for {reach} hours")
+
+
+def _refuse_window(name: str, slots: Slots, experiment: config.Experiment) -> None:
+    first, last = slots.window_hours
+    if first < 0 or last > experiment.step_hours:
+        raise UserError(f'[neural] method = "{name}" analyses the state at the beginning of its window, which the next '
+                        f"one follows: expected [slots] window_hours from 0 to at most [experiment] step_hours = "
+                        f"{experiment.step_hours}, got {list(slots.window_hours)}")

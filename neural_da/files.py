@@ -43,11 +43,18 @@ def read(settings: Settings, space: StateSpace, needs: Needs, time: datetime) ->
 
 
 def slots(settings: Settings, needs: Needs, time: datetime) -> tuple[timedelta, ...]:
-    """Offsets at which the background is to be compared with observations, none where that is done at the analysis
-    time."""
-    if not needs.slots or settings.slots is None:
+    """Offsets at which the background is there to be compared with observations, none where that is done at the
+    analysis time, or where the method carries it to them itself."""
+    if not needs.slots or settings.slots is None or (needs.model and not _has_slots(settings, time)):
         return ()
     return analysis.slots_at(settings.experiment, settings.slots, time)
+
+
+def _has_slots(settings: Settings, time: datetime) -> bool:
+    """Whether the model server has written the background's slots, which the first time of an experiment has not."""
+    assert settings.slots is not None
+    first = settings.experiment.folder.at(time).background.slot(settings.slots.around[0]).member(1)
+    return time > settings.experiment.start or first.exists()
 
 
 def _analyses(experiment: Experiment, space: StateSpace, needs: Needs, time: datetime) -> tuple[np.ndarray, ...]:

@@ -45,7 +45,7 @@ from neural_da.localized import Extended, Share, at_points
 from neural_da.method import Analysed
 from neural_da.methods import Latent3DVar
 from neural_da.problem import Problem
-from neural_da.side_by_side import each_member, stacked
+from neural_da.side_by_side import by_itself, each_member, stacked
 from neural_da.variational import Minimum, Stops, Variational
 
 log = logging.getLogger("neural_da.latent_3d_var")
@@ -204,9 +204,9 @@ def recentred(method: Prepared, problem: Problem, draws: Draws) -> Member:
     """The members' own departures, less half of what the mean's gain takes, about the analysis of the mean."""
     mean, values = _mean(problem), [term.value.numpy() for term in problem.terms]
     of = method.variational(problem, method.covariances(problem).of(), mean, values)
-    analysed = of.minimum(method.stops)
+    analysed = by_itself(lambda: of.minimum(method.stops))
     about = of.linear(analysed.zeta)
-    _, tangents = about.gradient(analysed.zeta)
+    tangents = about.tangents(analysed.state)
 
     def member(i: int, number: int) -> Found:
         own = torch.tensor(problem.background[number], dtype=torch.float64) - mean

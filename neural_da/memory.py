@@ -2,7 +2,8 @@
 
 For k members of C channels on n columns, p observations and s slots, in single precision (4 bytes) for states:
 
-    the program itself; the background and the analysis, 2 . 4 k C n, and k C n more for each slot and earlier analysis;
+    the program itself; the background and the analysis, 2 . 4 k C n, and k C n more for each slot and earlier analysis
+    (twice for a slot to which a model of its own carries the analysis);
     H(x) before, after and at the ground, 3 . 8 k p; of each observation its row and its entries in H; the draws, 8 k p;
     what the method says of itself (`Method.memory`)
 """
@@ -35,7 +36,7 @@ def estimate(settings: Settings, space: StateSpace, method: Method, nobs: int) -
     k, state = settings.experiment.members, 4.0 * len(space.channels) * space.grid.size
     needs = settings.neural.needs
     slots = len(settings.slots.around) if needs.slots and settings.slots else 0
-    ensembles = 2 + slots + needs.earlier_analyses
+    ensembles = 2 + (2 if needs.model else 1) * slots + needs.earlier_analyses  # the analysis is carried there too
     return (_PROGRAM + ensembles * k * state + len(needs.lagged_forecasts) * state
             + nobs * (4 * 8.0 * k + _ROW + _ENTRIES) + method.memory(nobs))
 

@@ -10,9 +10,9 @@ anything is made; what it learns for the next time it returns as carried numbers
 bits whichever members are analysed beside it, and fields and carried numbers depend on none of that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
@@ -31,6 +31,7 @@ class Needs:
     """What a method is given beside background and observations of the analysis time."""
 
     slots: bool = False  # observations and background at the slots of [slots], a term for each
+    model: bool = False  # the method carries states to slots after the analysis time itself: `Carrying`
     earlier_analyses: int = 0  # analyses of so many times before
     lagged_forecasts: tuple[timedelta, ...] = ()  # means of extended forecasts with these leads, valid at the time
     carried: Mapping[str, float] = field(default_factory=dict)  # numbers kept from time to time, with their start
@@ -58,6 +59,14 @@ class Method(Protocol):
 
     def memory(self, nobs: int) -> float:
         """Bytes that an analysis of `nobs` observations takes, but for the ensembles and their H(x)."""
+        ...
+
+
+class Carrying(Method, Protocol):
+    """A method with a model of its own."""
+
+    def carried(self, X: np.ndarray, begin: datetime, offsets: Sequence[timedelta]) -> Mapping[timedelta, np.ndarray]:
+        """Members `X` float32 (k, channel, column) at `begin` -> those at the `offsets` after it, ascending."""
         ...
 
 

@@ -96,6 +96,24 @@ class FourDEnVar(_EnsembleInLatent, frozen=True, tag="four_d_en_var"):
     iterations: Positive = 100  # of conjugate gradients, at most
 
 
+class Latent4DVar(OfThisRoom, frozen=True, tag="latent_4d_var"):
+    """[neural] method = "latent_4d_var"; the window is that of [slots], from the analysis time on."""
+
+    latent: str = "latent/eof.safetensors"  # in the work folder; python -m networks latent makes it
+    checkpoint: str = "climax_t31"  # the model of the window: a name that comes with the code, or weights.safetensors
+    factor: PositiveFloat = 2.0  # lambda: background errors in units of those that the latent was fitted from
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # share of the members' own variance in that of the latent
+    ensemble: Literal["perturbed", "recentred"] = "recentred"  # how members come about the mean
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05  # of the gradient, in units of the first one
+    iterations: Positive = 40  # evaluations of J and its gradient, at most
+    recompute: bool = False  # the model's steps on the way back: less memory, and a third more time
+    precision: Literal["float32", "float64"] = "float32"  # of latent and model; H(x) is in double precision
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(slots=True, model=True)
+
+
 class Climatology(OfThisRoom, frozen=True, tag="climatology"):
     """[neural] method = "climatology"."""
 
@@ -126,7 +144,7 @@ class Hloba(OfThisRoom, frozen=True, tag="hloba"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    ours = ThreeDVar, Latent3DVar, LatentEnkf, FourDEnVar, Hloba, Climatology
+    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology
     return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 

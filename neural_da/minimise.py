@@ -1,4 +1,5 @@
-"""Conjugate gradients for A x = b, A symmetric and positive definite (Hestenes & Stiefel 1952, J. Res. NBS 49, 409).
+"""Conjugate gradients for A x = b, A symmetric and positive definite (Hestenes & Stiefel 1952, J. Res. NBS 49, 409);
+L-BFGS for what is not quadratic (Byrd, Lu, Nocedal & Zhu 1995, SIAM J. Sci. Comput. 16, 1190).
 
 Each right-hand side has a step length, a history and a stopping test of its own: a member's numbers cannot depend on
 another's, be it solved for alone or beside others.
@@ -7,8 +8,12 @@ another's, be it solved for alone or beside others.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import optimize
 from torch import Tensor
+
+PAIRS = 20  # steps that L-BFGS remembers
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,24 @@ def conjugate_gradients_together(A: Callable[[Tensor], Tensor], b: Tensor, toler
             p[i] = r[i] + (power[i] / before) * p[i]
             count[i] += 1
     return [Solution(x[i], count[i], (power[i] / first[i]) ** 0.5 if first[i] else 0.0) for i in range(len(r))]
+
+
+def quasi_newton(J: Callable[[Tensor], Tensor], x: Tensor, tolerance: float, evaluations: int) -> Solution:
+    """L-BFGS from `x` (n,) until the gradient is `tolerance` of the first one, or for so many `evaluations` of `J` and
+    its gradient, those of a line search more at most; it ends also where rounding lets J become no less."""
+    lengths: list[float] = []
+
+    def evaluate(at: np.ndarray) -> tuple[float, np.ndarray]:
+        here = torch.tensor(at, dtype=x.dtype).requires_grad_()
+        value = J(here)
+        (gradient,) = torch.autograd.grad(value, here)
+        lengths.append(float(gradient.norm()))
+        return float(value.detach()), gradient.double().numpy()
+
+    def stop(_: np.ndarray) -> None:
+        if lengths[-1] <= tolerance * lengths[0] or len(lengths) >= evaluations:
+            raise StopIteration
+
+    found = optimize.minimize(evaluate, x.double().numpy(), jac=True, method="L-BFGS-B", callback=stop,
+                              options=dict(maxcor=PAIRS, maxiter=evaluations, maxfun=evaluations, ftol=0.0, gtol=0.0))
+    return Solution(torch.tensor(found.x, dtype=x.dtype), len(lengths), lengths[-1] / lengths[0] if lengths[0] else 0.0)

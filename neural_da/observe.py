@@ -6,7 +6,7 @@ analysis' equivalent is given too (`obsoperator.own_time`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -28,12 +28,14 @@ AT_ANALYSIS = timedelta()
 
 @dataclass(frozen=True)
 class Compared:
-    """Every row with its fate and its background's H(x), and H of all rows; row i stands at `offsets[slot[i]]`."""
+    """Every row with its fate and its background's H(x), and H of all rows; row i stands at `offsets[slot[i]]`, with
+    slots where it lies nearest `between` them."""
 
     guess: FirstGuess
     forward: Forward
     offsets: Sequence[timedelta]
     slot: np.ndarray  # (nobs,)
+    between: Between | None = None
 
     def terms(self) -> tuple[Term, ...]:
         """Those times that have observations to assimilate."""
@@ -48,9 +50,13 @@ class Compared:
         return Term(offset, table, rows, tensors.on(self.forward.select(rows)), torch.tensor(table.value),
                     torch.tensor(variance))
 
-    def final(self, analysis: np.ndarray) -> Departures:
-        """The rows of `departures.nc`, from the analysis (k, channel, column)."""
-        return self.guess.with_analysis(self.forward.apply(analysis).T)
+    def final(self, analysis: np.ndarray, slots: Mapping[timedelta, np.ndarray] | None = None) -> Departures:
+        """The rows of `departures.nc`, from the analysis (k, channel, column) and, where it was carried there, that at
+        the `slots`; else with the background's drift."""
+        if not slots or self.between is None:
+            return self.guess.with_analysis(self.forward.apply(analysis).T)
+        own = _at_slots(self.between, {AT_ANALYSIS: analysis, **slots}).observed(self.forward)
+        return replace(self.guess, drift=None).with_analysis(own.T)
 
 
 def compare(settings: Settings, space: StateSpace, static: Static, table: Observations, background: np.ndarray,
@@ -58,13 +64,17 @@ def compare(settings: Settings, space: StateSpace, static: Static, table: Observ
     """The fate of every row from `background` (k, channel, column) and that at the `slots`, none where H(x) is to be at
     the analysis time."""
     forward = Forward.of(table, space, static, settings.neural.max_height_difference_m)
-    states = dict(sorted({AT_ANALYSIS: background, **slots}.items()))
-    offsets, at_slots, slot = tuple(states), None, np.zeros(len(table), int)
+    states = {AT_ANALYSIS: background, **slots}
+    offsets, between, at_slots, slot = tuple(sorted(states)), None, None, np.zeros(len(table), int)
     if slots:
         seconds = np.array([offset.total_seconds() for offset in offsets])
         between = Between.nearest(table.time - times.to_seconds(time), seconds)
-        slot = between.before + between.weight.astype(int)
-        at_slots = AtSlots(between, len(offsets), list(states.values()).__getitem__)
+        slot, at_slots = between.before + between.weight.astype(int), _at_slots(between, states)
     seed = settings.experiment.seed, int(times.name(time))
     guess = comparison.judge(table, comparison.observe(forward, background, at_slots), settings.background_check, seed)
-    return Compared(guess, forward, offsets, slot)
+    return Compared(guess, forward, offsets, slot, between)
+
+
+def _at_slots(between: Between, states: Mapping[timedelta, np.ndarray]) -> AtSlots:
+    """The `states` (k, channel, column) in the order of their offsets."""
+    return AtSlots(between, len(states), lambda slot: states[sorted(states)[slot]])

@@ -20,6 +20,12 @@ def each_member(problem: Problem, analyse: Callable[[int, int], Found], threads:
         return [one.result() for one in found]
 
 
+def by_itself(analyse: Callable[[], Found]) -> Found:
+    """What all members need first, in one thread: in several its bits would depend on how many there are."""
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return pool.submit(analyse).result()
+
+
 def in_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Found]], threads: int,
               at_once: int) -> list[Found]:
     """The same in groups of members, where a group needs something that is better fetched once for all: `analyse(i)`

@@ -81,12 +81,16 @@ class Variational:
 
     def gradient(self, zeta: Tensor) -> tuple[Tensor, list[Tangent]]:
         """dJ/dzeta, and the tangents of H of each term that it was made with."""
-        x, found, tangents = self.state(zeta), zeta.clone(), []
-        for term, y in zip(self.problem.terms, self.values, strict=True):
-            tangents.append(term.tangent(x, zeta.dtype))
+        x, found = self.state(zeta), zeta.clone()
+        tangents = self.tangents(x)
+        for term, tangent, y in zip(self.problem.terms, tangents, self.values, strict=True):
             departure = (y - term.forward.apply(x)) / term.variance.sqrt()
-            found -= self.latent.adjoint(tangents[-1].adjoint(departure.to(zeta.dtype)), self.deviation)
+            found -= self.latent.adjoint(tangent.adjoint(departure.to(zeta.dtype)), self.deviation)
         return found, tangents
+
+    def tangents(self, x: Tensor) -> list[Tangent]:
+        """Of H of each term, at the state `x` (channel, column)."""
+        return [term.tangent(x, self.deviation.dtype) for term in self.problem.terms]
 
     def hessian(self, tangents: Sequence[Tangent]) -> Callable[[Tensor], Tensor]:
         """v -> (I + G^T H'^T R^-1 H' G) v."""

@@ -145,6 +145,8 @@ class Synthetic(config.Section, frozen=True):
     temperature_error: PositiveFloat = 1.0  # K
     humidity_error: PositiveFloat = 1e-3  # kg/kg
     surface_pressure_error_hpa: PositiveFloat = 1.0
+    every_hours: Positive | None = None  # also observed so often after the analysis time, within [observations]
+    # window_hours: for a window that begins with it; default: at the analysis time alone
     encode: bool = False  # through a PREPBUFR file, synthetic.prepbufr, beside the product: the door of real data
 
     def __post_init__(self):

@@ -12,7 +12,7 @@ Network and errors: Kotsuki, Shiraishi and Okazaki (2025), GMD 18, 7215, Table 1
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import numpy as np
@@ -44,12 +44,13 @@ class Network:
 
 def observe(settings: Settings, time: datetime) -> tuple[Observations, observations.Source]:
     """The observations of the truth at `time`. Raises UserError where truth or static fields do not fit."""
-    path, table = settings.truth(time), _observed(settings, time)
+    table, paths = _observed(settings, time), [settings.truth(each) for each in observed_at(settings, time)]
     table = quality.monitor(table, settings.observations.quantities)
     table = quality.withhold(table, settings.observations.withhold_share,
                              settings.observations.withhold_message_types, settings.experiment.seed)
-    source = observations.Source(time, settings.observations.window(time), (str(path),),
-                                 (sha256(path.read_bytes()).hexdigest(),), settings.observations.slot_seconds)
+    source = observations.Source(time, settings.observations.window(time), tuple(map(str, paths)),
+                                 tuple(sha256(path.read_bytes()).hexdigest() for path in paths),
+                                 settings.observations.slot_seconds)
     return table, source
 
 
@@ -67,7 +68,22 @@ def encoded(settings: Settings, time: datetime) -> Settings:
     return structs.replace(settings, observations=chosen)
 
 
+def observed_at(settings: Settings, time: datetime) -> list[datetime]:
+    """The analysis time, and those after it that are observed too."""
+    every = settings.synthetic.every_hours
+    return [time] if every is None else list(times.every(time, settings.observations.window(time)[1],
+                                                         timedelta(hours=every)))
+
+
 def _observed(settings: Settings, time: datetime) -> Observations:
+    """All that is observed for the analysis of `time`: of each time the same, whichever analysis it is for."""
+    tables = [_observed_once(settings, each) for each in observed_at(settings, time)]
+    reports = np.cumsum([0, *(table.report.max(initial=-1) + 1 for table in tables)])
+    return observations.concatenate([table.with_columns(report=table.report + before)
+                                     for table, before in zip(tables, reports[:-1], strict=True)])
+
+
+def _observed_once(settings: Settings, time: datetime) -> Observations:
     truth = state.read(settings.truth(time), settings.state.space(settings.grid.grid()), time)
     own = settings.truth(time).parent / "static.nc"
     fields = static.read(own if own.exists() else settings.experiment.folder.static, truth.space.grid)

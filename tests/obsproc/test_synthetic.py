@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from contracts import config, observations, state, static
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Grid
@@ -15,7 +17,7 @@ from contracts.static import Static
 from contracts.variables import Flag, Quantity
 from obsoperator import Forward
 from obsproc import synthetic
-from obsproc.config import Synthetic
+from obsproc.config import Settings, Synthetic
 from tests import builders
 
 SPACE = builders.space(32, 64)
@@ -113,3 +115,32 @@ def test_no_sonde_measures_below_the_ground():
 def test_a_quantity_that_the_truth_lacks_is_refused():
     with pytest.raises(UserError, match="carry no geopotential_height"):
         observed(settings=Synthetic(quantities=("geopotential_height",)))
+
+
+def test_a_window_has_the_observations_of_each_of_its_times_as_the_analyses_there_would(tmp_path):
+    """But for the numbers of reports, which go on."""
+    toml = tmp_path / "experiment.toml"
+    toml.write_text(builders.experiment(work=str(tmp_path)) + """
+[grid]
+nlat = 32
+nlon = 64
+[state]
+levels_hpa = [500, 850, 925]
+[observations]
+source = "synthetic"
+window_hours = [0, 12]
+[synthetic]
+every_hours = 6
+""")
+    whole = config.load(toml, Settings)
+    once = structs.replace(whole, synthetic=structs.replace(whole.synthetic, every_hours=None))
+    static.write(whole.experiment.folder.static, SEA)
+    times = [builders.TIME + timedelta(hours=hours) for hours in (0, 6, 12)]
+    for number, time in enumerate(times):
+        state.write(whole.truth(time), builders.random_state(SPACE, seed=number, time=time))
+    found, source = synthetic.observe(whole, builders.TIME)
+    each = [synthetic.observe(once, time)[0] for time in times]
+    assert len(source.files) == 3 and len(set(found.report)) == sum(len(set(table.report)) for table in each)
+    expected = observations.concatenate(each)
+    for name in ("value", "time", "lat", "station", "flag", "quantity"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
