@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts import guarded, observations, program, times
 from contracts.errors import UserError
-from obsproc import ioda, ioda_source, pipeline, writer
+from obsproc import ioda, ioda_export, ioda_source, pipeline, writer
 from obsproc.config import Observations
 
 log = logging.getLogger("obsproc")
@@ -41,7 +41,7 @@ def exchange_ioda(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     if given.direction == "export":
         table, source = observations.read(given.source)
-        ioda.export_file(given.target, table, source)
+        ioda_export.export_file(given.target, table, source)
     else:
         if not given.source.is_file():
             raise UserError(f"{given.source}: no such file")

@@ -21,7 +21,6 @@ A value that its field cannot hold is left out, an error becomes the nearest tha
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from obsproc import convert, vocabulary
 from obsproc.bufr import compose
 from obsproc.bufr.encode import encode, limits
 from obsproc.bufr.reports import Reports
+from obsproc.leveled import Levels, leveled
 from obsproc.prepbufr import SOUNDING_MESSAGES, SURFACE_LEVEL, SURFACE_MESSAGES
 from obsproc.quality import AUXILIARY_LEVEL
 from obsproc.temperatures import VIRTUAL
@@ -53,7 +53,6 @@ _DUMP_TYPE = {kind: code for code, kinds in {
     11: (120, 220, 221, 223), 31: (132, 232), 41: (*range(130, 132), *range(133, 136), *range(230, 232),
     *range(233, 236)), 63: range(240, 262), 511: (181, 183, 281, 284), 512: (187, 287), 522: (180, 182, 280),
     562: (282,), 551: (191,)}.items() for kind in kinds}
-MOST_LEVELS = 255  # of a report
 SEQUENCE_NUMBERS = 500_000  # SQN has 19 bits
 
 _MNEMONIC = {
@@ -123,7 +122,8 @@ def _check(path: Path, table: Observations) -> None:
 
 def reports(table: Observations, message_type: str, time: datetime) -> Reports:
     """Rows of one message type as reports, in file units."""
-    levels = _levels(table, vocabulary.ours().is_profile[message_type])
+    slot = np.array([list(_UNIT).index(_MNEMONIC[Quantity(int(code))]) for code in table.quantity], dtype=int)
+    levels = leveled(table, slot, vocabulary.ours().is_profile[message_type])
     column = _columns(table, levels, message_type)
     seconds = levels.time - times.to_seconds(time)
     first = levels.start[:-1]
@@ -154,56 +154,7 @@ def _sequence_numbers(report: np.ndarray) -> np.ndarray:
     return (number.ravel() % SEQUENCE_NUMBERS).astype(float)
 
 
-@dataclass(frozen=True)
-class _Levels:
-    """Where the rows go: `of_row` (nrow,) its level, the others (nlevel,); `start` (nsubset + 1,) as in Reports."""
-
-    of_row: np.ndarray
-    start: np.ndarray
-    at_surface: np.ndarray
-    pressure: np.ndarray
-    lat: np.ndarray
-    lon: np.ndarray
-    time: np.ndarray
-    station: np.ndarray
-    elevation: np.ndarray
-    type: np.ndarray
-    report: np.ndarray
-
-
-def _levels(table: Observations, several: bool) -> _Levels:
-    """Sort rows into levels, from the ground upwards, and those into reports of one or `several` levels."""
-    at_surface = table.at_surface
-    _, station = np.unique(table.station, return_inverse=True)
-    pressure = np.where(at_surface, 0.0, table.pressure)
-    key = np.column_stack([table.report, table.type, station, ~at_surface, -pressure, table.time, table.lat, table.lon])
-    key = np.nan_to_num(key, nan=np.finfo(float).max)
-    names = list(_UNIT)
-    slot = np.array([names.index(_MNEMONIC[Quantity(int(code))]) for code in table.quantity], dtype=int)
-    key = np.column_stack([key, _occurrence(np.column_stack([key, slot]))])
-    unique, first, of_row = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    new = np.ones(len(unique), dtype=bool)
-    if several:
-        new[1:] = (unique[1:, :3] != unique[:-1, :3]).any(axis=1)
-        position = np.arange(len(unique))
-        new |= (position - np.maximum.accumulate(np.where(new, position, 0))) % MOST_LEVELS == 0
-    return _Levels(of_row.ravel(), np.append(np.flatnonzero(new), len(unique)), at_surface[first],
-                   *(getattr(table, name)[first] for name in
-                     ("pressure", "lat", "lon", "time", "station", "elevation", "type", "report")))
-
-
-def _occurrence(key: np.ndarray) -> np.ndarray:
-    """How many equal rows stand before each one, (nrow,)."""
-    _, group = np.unique(key, axis=0, return_inverse=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    ordered = group.ravel()[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    count = np.empty(len(key), dtype=int)
-    count[order] = np.arange(len(key)) - np.repeat(starts, np.diff(np.append(starts, len(key))))
-    return count
-
-
-def _columns(table: Observations, levels: _Levels, message_type: str) -> dict[str, np.ndarray]:
+def _columns(table: Observations, levels: Levels, message_type: str) -> dict[str, np.ndarray]:
     """Level columns by mnemonic, (nlevel,), file units."""
     n = len(levels.pressure)
     mnemonic = np.array([_MNEMONIC[Quantity(int(code))] for code in table.quantity], dtype="U3")
@@ -242,7 +193,7 @@ def _marks(table: Observations) -> np.ndarray:
     return np.where(aside, NOT_FOR_USE, mark)
 
 
-def _place(column: dict[str, np.ndarray], table: Observations, levels: _Levels, message_type: str) -> None:
+def _place(column: dict[str, np.ndarray], table: Observations, levels: Levels, message_type: str) -> None:
     """Fill in pressure and the station's height as coordinates and the category of the level."""
     wind = levels.type // 100 == 2
     placing = ~levels.at_surface | wind

@@ -12,7 +12,7 @@ from contracts import observations
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import ioda
+from obsproc import ioda, ioda_export
 from obsproc.__main__ import main
 from tests import builders
 from tests.obsproc.ioda_case import CYCLE, SOURCE
@@ -54,7 +54,7 @@ def tables(draw) -> Observations:
 @settings(max_examples=20)
 def test_export_and_import_lose_nothing(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("ioda") / "out.nc"
-    ioda.export_file(path, table, SOURCE)
+    ioda_export.export_file(path, table, SOURCE)
     found, source = ioda.import_file(path)
     same(table, found)
     assert source == SOURCE

@@ -10,7 +10,7 @@ import pytest
 from contracts import observations
 from contracts.errors import UserError
 from contracts.variables import Flag, Quantity
-from obsproc import convert, ioda
+from obsproc import convert, ioda_export
 from obsproc.__main__ import main
 from tests import builders
 from tests.obsproc.cases import MODERN, observed, settings
@@ -92,7 +92,7 @@ def test_a_file_of_ours_as_a_source_gives_the_rows_that_were_still_good(real, tm
     table, _, _ = real
     flag = np.where(np.arange(len(table)) % 2, Flag.duplicate, Flag.withheld)
     path = tmp_path / "ours.nc"
-    ioda.export_file(path, table.with_columns(flag=flag), SOURCE)
+    ioda_export.export_file(path, table.with_columns(flag=flag), SOURCE)
     found = read(path)
     assert (found.flag == Flag.duplicate).sum() >= (flag == Flag.duplicate).sum()
     assert not (found.flag == Flag.withheld).any() and (found.flag == Flag.passed).any()
