@@ -11,6 +11,7 @@ import xarray
 from contracts import state, static, times
 from contracts.errors import ContractError, UserError
 from contracts.nature import NatureFolder
+from contracts.state import StateSpace
 from contracts.static import Static
 from networks import train
 from networks.data import shards, weatherbench
@@ -209,3 +210,90 @@ def test_a_shard_says_what_it_is(work, tmp_path):
     assert static.read(ShardFolder(tmp_path).static, made.small_space().grid).grid == made.small_space().grid
     assert timedelta(hours=6) == STEP
     assert START.tzinfo is UTC
+
+
+OF_THE_STORE = ("valid_time", "pressure_level", "latitude", "longitude")
+
+
+def era5_file(path, field, where, units="K", shift=False, names=OF_THE_STORE, first=0, fill=None,
+              calendar="proleptic_gregorian"):
+    """Temperature (time, level, lat, lon) as the Climate Data Store gives it: from north to south, other names."""
+    time, level, lat, lon = names
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = np.arange(where.grid.lon.size)
+    turn = np.roll(columns, columns.size // 2) if shift else columns
+    with netCDF4.Dataset(path, "w") as dataset:
+        for name, values in ((level, where.levels("temperature") / 100), (lat, where.grid.lat[::-1]),
+                             (lon, (where.grid.lon[turn] + 180) % 360 - 180 if shift else where.grid.lon)):
+            dataset.createDimension(name, len(values))
+            dataset.createVariable(name, "f8", (name,))[:] = values
+        dataset.createDimension(time, len(field))
+        axis = dataset.createVariable(time, "i8", (time,))
+        axis.units, axis.calendar = "seconds since 1970-01-01", calendar
+        axis[:] = [int((START + (first + n) * STEP).timestamp()) for n in range(len(field))]
+        dataset.createDimension("number", 1)
+        stored = dataset.createVariable("t", "f4", (lon, "number", time, level, lat), fill_value=fill)
+        stored.units = units
+        stored[:] = field[..., ::-1, :][..., turn].transpose(3, 0, 1, 2)[:, None]
+
+
+@pytest.fixture
+def warm():
+    """A space of temperature on two levels, and four times of it."""
+    where = StateSpace.of(builders.space().grid, (50_000.0, 85_000.0), ("temperature",), ())
+    return where, np.random.default_rng(0).normal(270, 5, (4, *where.shape)).astype(np.float32)
+
+
+WHEN = [START + n * STEP for n in range(4)]
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("names", [OF_THE_STORE, ("time", "level", "lat", "lon"), ("time", "plev", "latitude", "lon")])
+def test_era5_of_the_climate_data_store_reads_as_it_is_in_months_too(tmp_path, warm, shift, names):
+    where, field = warm
+    folder = tmp_path / "temperature"
+    era5_file(folder / "temperature_199001a.nc", field[:2], where, shift=shift, names=names)
+    era5_file(folder / "temperature_199001b.nc", field[2:], where, shift=shift, names=names, first=2)
+    found = weatherbench.of(str(tmp_path), where).read(WHEN)
+    np.testing.assert_array_equal(found, field)
+    era5_file(folder / "temperature_199001c.nc", field[:1], where, first=3)
+    with pytest.raises(UserError, match="c.nc: has 1990010118, and so has .*b.nc; leave one out"):
+        weatherbench.of(str(tmp_path), where).read(WHEN)
+
+
+def test_units_of_a_file_are_read(tmp_path, warm):
+    where, field = warm
+    path = tmp_path / "temperature" / "temperature_1990.nc"
+    era5_file(path, field - 273.15, where, units="degC")
+    np.testing.assert_allclose(weatherbench.of(str(tmp_path), where).read(WHEN), field, atol=1e-4)
+    for units, words in (("K m", "is in 'K m', expected K"), ("", "runs from .* is it in other units")):
+        era5_file(path, field - 273.15, where, units=units)
+        with pytest.raises(UserError, match=f"temperature_1990.nc: t {words}"):
+            weatherbench.of(str(tmp_path), where).read(WHEN)
+
+
+@pytest.mark.parametrize("fill", [-9999.0, 1e20, np.nan])
+def test_a_missing_value_is_refused_with_file_variable_and_place(tmp_path, warm, fill):
+    where, field = warm
+    field[2, 1, 3, 5] = fill
+    era5_file(tmp_path / "temperature" / "temperature_1990.nc", field, where, fill=fill)
+    lat, lon = where.grid.lat[3], where.grid.lon[5]
+    with pytest.raises(UserError, match=rf"_1990.nc: t is missing at 1990010112, lat {lat:g}, lon {lon:g}, and at 0 "):
+        weatherbench.of(str(tmp_path), where).read(WHEN)
+
+
+def test_a_value_that_nobody_declared_missing_is_out_of_range(tmp_path, warm):
+    where, field = warm
+    field[0, 0, 0, 0] = -9999.0
+    era5_file(tmp_path / "temperature" / "temperature_1990.nc", field, where)
+    with pytest.raises(UserError, match="_1990.nc: t runs from -9999 to .* fill values that it does not declare"):
+        weatherbench.of(str(tmp_path), where).read(WHEN)
+
+
+def test_calendars_without_leap_days_and_statics_that_are_not_there_are_told(tmp_path, warm):
+    where, field = warm
+    era5_file(tmp_path / "temperature" / "temperature_1990.nc", field, where, calendar="noleap")
+    with pytest.raises(UserError, match="has the calendar 'noleap', which is not that of the weather"):
+        weatherbench.of(str(tmp_path), where).read(WHEN)
+    with pytest.raises(UserError, match="constants: holds no NetCDF file; .* orography .* and lsm"):
+        weatherbench.of(str(tmp_path), where).static()
