@@ -17,6 +17,7 @@ from typing import Annotated
 
 import msgspec
 
+from contracts import paths
 from contracts.config import Experiment, NotNegativeFloat, Section
 from contracts.errors import UserError
 
@@ -99,12 +100,15 @@ def of(experiment: Experiment, speed: float | None) -> Clock:
 
 def _start(path: Path, clock: Clock) -> None:
     """Write the file unless another program has just done so: the first clock counts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.folder(path.parent)
     own = path.with_name(f".{path.name}.{os.getpid()}")
-    own.write_bytes(msgspec.json.encode(clock))
     try:
+        own.write_bytes(msgspec.json.encode(clock))
         os.link(own, path)
     except FileExistsError:
         pass
+    except OSError as error:
+        raise UserError(f"{path}: the clock cannot be started ({error.strerror}); check whether the folder may be "
+                        "written to") from None
     finally:
-        own.unlink()
+        own.unlink(missing_ok=True)

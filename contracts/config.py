@@ -51,7 +51,7 @@ class Experiment(Section, frozen=True):
     end: datetime  # last time with an analysis
     step_hours: Positive = 6
     members: Annotated[int, msgspec.Meta(ge=2, le=9999)] = 20
-    seed: int = 1  # of everything random
+    seed: NotNegative = 1  # of everything random
     work: str = "work"  # folder of all experiments; the environment variable WORK overrides it
     mode: Literal["research", "realtime"] = "research"  # realtime goes on without observations, research stops
     tuning: bool = False  # settings are chosen here: times that weights have seen are told, not refused

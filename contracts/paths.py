@@ -200,10 +200,9 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.part")
-    with _refused(path, _FULL):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    folder(path.parent)
     try:
-        with _refused(path, _FULL):
+        with _refused(path, _FULL, partial):
             yield partial
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -211,9 +210,15 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
     if disk is not None:
         disk.settle(partial, path)
     else:
-        folder = _settle(partial, path)
-        with _refused(folder):
-            _flush(folder)
+        into = _settle(partial, path)
+        with _refused(into):
+            _flush(into)
+
+
+def folder(path: Path) -> None:
+    """Make a folder that is not there yet; raises UserError where the system refuses."""
+    with _refused(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -241,17 +246,19 @@ def _settle(partial: Path, path: Path) -> Path:
     return path.parent
 
 
-_LOOK = "check the space left on the disk and whether the folder may be written to"
+_LOOK = ("check the space left on the disk and whether you may write to the folder, or name another by [experiment] "
+         "work or the environment variable WORK")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def _refused(path: Path, codes: Container[int] | None = None) -> Iterator[None]:
-    """Say which file a disk refuses, with one of these error codes or any: the error of a flush does not know."""
+def _refused(path: Path, codes: Container[int] | None = None, partial: Path | None = None) -> Iterator[None]:
+    """Say which file a disk refuses, with one of these error codes, or any of the file `partial`, or any at all: the
+    error of a flush does not know."""
     try:
         yield
     except OSError as error:
-        if codes is not None and error.errno not in codes:
+        if codes is not None and error.errno not in codes and str(error.filename) != str(partial):
             raise
         raise UserError(f"{path}: could not be written ({error.strerror}); {_LOOK}") from error
 

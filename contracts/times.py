@@ -32,6 +32,11 @@ def to_seconds(time: datetime) -> int:
     return int(time.timestamp())
 
 
+def to_seed(time: datetime) -> int:
+    """The same as a number from which randomness may start: never negative, also before 1970."""
+    return to_seconds(time) % 2**64
+
+
 def from_seconds(seconds: int) -> datetime:
     """Inverse of `to_seconds`."""
     return datetime.fromtimestamp(int(seconds), UTC)

@@ -9,7 +9,8 @@ Weights without a card, with another one's card, damaged, or with parameters tha
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from networks.normalization import CONSTANTS, LATITUDE
 
 CONSTANT_PREFIX = "constants."
 CLIMATOLOGY = "climatology"
+TOLD = 3  # of each kind of misfit; a network of another size has hundreds
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,25 @@ def _remedy(card: Card) -> str:
 
 
 def refuse_mismatch(whose: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises UserError that names every parameter missing, unknown or of another shape."""
-    faults = [f"missing {name} {shape}" for name, shape in expected.items() if name not in found]
-    faults += [f"unknown {name} {shape}" for name, shape in found.items() if name not in expected]
-    faults += [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in expected.items() if name in found and tuple(found[name]) != tuple(shape)
+    """Raises UserError that counts parameters missing, unknown or of another shape, and names the first of each."""
+    kinds = [
+        [f"missing {name} {shape}" for name, shape in expected.items() if name not in found],
+        [f"unknown {name} {shape}" for name, shape in found.items() if name not in expected],
+        [f"{name} {found[name]} instead of {shape}"
+         for name, shape in expected.items() if name in found and tuple(found[name]) != tuple(shape)],
     ]
-    if faults:
-        raise UserError(f"{whose}: the weights do not fit the network of their card: {'; '.join(faults)}")
+    if not any(kinds):
+        return
+    told = [fault for faults in kinds for fault in (*faults[:TOLD], *([f"{len(faults) - TOLD} more like these"]
+                                                                      if len(faults) > TOLD else []))]
+    likely = _likely_prefix([name for name in found if name not in expected], expected)
+    raise UserError(f"{whose}: the weights do not fit the network of their card, in {sum(map(len, kinds))} of "
+                    f"{len(expected)} parameters: {'; '.join(told)}"
+                    + (f"; all would fit without {likely!r} before their names" if likely else ""))
+
+
+def _likely_prefix(unknown: Sequence[str], expected: Collection[str]) -> str:
+    """What stands before most of the unknown names that would be known without it; nothing where that are few."""
+    prefixes = Counter(name[: -len(known)] for name in unknown for known in expected if name.endswith(f".{known}"))
+    prefix, count = prefixes.most_common(1)[0] if prefixes else ("", 0)
+    return prefix if 2 * count > len(unknown) else ""

@@ -118,7 +118,7 @@ def _band(random: np.random.Generator, south: float, north: float, count: int, l
 def draw(truth: state.State, fields: static.Static, stations: Network, settings: Synthetic,
          seed: int) -> Observations:
     """All observations of one time, quantity by quantity, level by level, station by station."""
-    random = np.random.default_rng([ERROR_STREAM, seed, times.to_seconds(truth.time)])
+    random = np.random.default_rng([ERROR_STREAM, seed, times.to_seed(truth.time)])
     layers = [layer for name in settings.quantities for layer in _layers(truth.space, name, settings)]
     error = np.repeat([error for _, _, error in layers], stations.lat.size)
     table = _without_values(stations, [quantity for quantity, *_ in layers], truth.time).with_columns(

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def doors() -> dict[str, Door]:
         "shard": Door(made_shard, read_shard, ".h5"),
         "weights": Door(made_weights, checkpoint.read, ".safetensors"),
         "card": Door(made_weights, lambda path: checkpoint.read(path), ".safetensors"),
-        "Lightning": Door(made_lightning, convert.load, ".ckpt"),
+        "Lightning": Door(made_lightning, partial(convert._try, trust_pickle=False), ".ckpt"),
     }
 
 

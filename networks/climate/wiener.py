@@ -30,6 +30,6 @@ def ratios(climate: Climate, states: Iterable[tuple[datetime, np.ndarray]],
 def _errors(climate: Climate, time: datetime, fields: np.ndarray, sigmas: Sequence[float]) -> list[float]:
     away = fields - climate.mean(time)
     z = np.divide(away, climate.scale, out=np.zeros_like(away), where=climate.scale > 0)
-    n = np.random.default_rng(times.to_seconds(time)).standard_normal(z.shape)
+    n = np.random.default_rng(times.to_seed(time)).standard_normal(z.shape)
     estimates = (climate.correlation.apply(gaussian.wiener(sigma), z + sigma * n) for sigma in sigmas)
     return [float(np.square(estimate - z).mean()) for estimate in estimates]

@@ -3,7 +3,8 @@
 The user writes the card, because nothing in the file says what it must say; only sha256 is left out, and
 [normalization] where the `normalize_mean.npz` and `normalize_std.npz` of the public code are given.  On the way
 
-    net.climax.x, net.x -> x        as prefixes only
+    net.climax.x, net.x -> x        as prefixes only, also behind those of DistributedDataParallel (module.) and
+                                    torch.compile (_orig_mod.)
     channel…            -> var…     older files name the variables' embedding, query and aggregation so
     pos_embed                       interpolated to the card's grid, when asked
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from contracts import program, static, texts
+from contracts import guarded, program, static, texts
 from contracts.errors import UserError
 from networks import card as cards
 from networks import checkpoint as checkpoints
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger("networks.convert")
-PREFIXES = ("net.climax.", "net.")  # longest first
+PREFIXES = ("net.climax.", "net.", "module.", "_orig_mod.")  # a longer one before its beginning
 UPSTREAM_NAMES = {LATITUDE: "lattitude"}  # how normalize_mean.npz spells it
 PRE_TRAINED = "CMIP6"
 
@@ -77,7 +78,7 @@ def write(target: Path, card: Card[ClimaXCard], weights: Mapping[str, "Tensor"],
     except ValueError as error:
         raise UserError(f"the card: {error}") from None
     checkpoints.refuse_mismatch(str(target), expected, found)
-    arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
+    arrays = {name: tensor.detach().float().numpy() for name, tensor in weights.items()}
     try:
         checkpoint = Checkpoint(card, arrays, _constants(card, static_path))
     except ValueError as error:
@@ -90,19 +91,31 @@ def write(target: Path, card: Card[ClimaXCard], weights: Mapping[str, "Tensor"],
 
 
 def load(path: Path, trust_pickle: bool = False) -> dict[str, "Tensor"]:
-    """The state_dict of a Lightning file, or a bare one; raises UserError where it cannot be loaded safely."""
+    """The state_dict of a Lightning file, or a bare one; raises UserError where it cannot be loaded safely.
+
+    A process with limits loads it first: whatever is in the file, it is told in a sentence.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a Lightning checkpoint")
+    guarded.read(_try, path, trust_pickle)
+    return _loaded(path, trust_pickle)
+
+
+def _try(path: Path, trust_pickle: bool) -> None:
+    _loaded(path, trust_pickle)
+
+
+def _loaded(path: Path, trust_pickle: bool) -> dict[str, "Tensor"]:
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a Lightning checkpoint") from None
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: is damaged or holds more than tensors ({_first_line(error)}); if you trust its origin, "
             "--trust-pickle loads it, which lets the file run any code"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # whatever a damaged archive or pickle raises
         raise UserError(f"{path}: is no readable checkpoint ({_first_line(error)})") from None
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
@@ -114,7 +127,7 @@ def renamed(weights: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     """Names as the network has them; raises UserError where two become one."""
     result: dict[str, Tensor] = {}
     for name, tensor in weights.items():
-        plain = next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name)
+        plain = _plain(name)
         if plain.startswith("channel"):
             plain = "var" + plain.removeprefix("channel")
         if plain in result:
@@ -123,13 +136,19 @@ def renamed(weights: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     return result
 
 
+def _plain(name: str) -> str:
+    """A name without all that others put before it."""
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+    return name if prefix is None else _plain(name.removeprefix(prefix))
+
+
 def with_positions(weights: Mapping[str, "Tensor"], card: Card[ClimaXCard]) -> dict[str, "Tensor"]:
     """`pos_embed` (1, L, D) of a grid with twice as many columns as rows, bicubic, on the card's grid."""
     from torch.nn import functional
 
     if "pos_embed" not in weights:
         raise UserError("the checkpoint holds no pos_embed to interpolate")
-    old = weights["pos_embed"]
+    old = weights["pos_embed"].detach()
     rows = isqrt(old.shape[1] // 2)
     if 2 * rows * rows != old.shape[1]:
         raise UserError(f"pos_embed has {old.shape[1]} places, which is no grid with twice as many columns as rows")

@@ -329,3 +329,24 @@ def test_attributes_of_another_type_are_told(tmp_path, attribute, value):
         dataset.setncattr(attribute, value)
     with pytest.raises(ContractError, match="m0001.nc: (expected a file of contract|was never finished)"):
         state.read(path, space)
+
+
+@pytest.mark.parametrize("place", ["/proc/nothing/may/be/made/here", "/dev/null/x", "n" * 300])
+def test_a_folder_that_may_not_be_written_is_one_sentence_with_what_to_do(tmp_path, place):
+    """As on a cluster; the system refuses these to root too."""
+    with pytest.raises(UserError, match="could not be written .* name another by .*work"), \
+            paths.atomic(tmp_path / place / "file"):
+        pass
+
+
+def test_a_file_that_may_not_be_written_is_told_and_one_that_may_not_be_read_is_the_readers(tmp_path):
+    with pytest.raises(UserError, match="could not be written"), paths.atomic(tmp_path / "made") as partial:
+        raise PermissionError(errno.EACCES, "Permission denied", str(partial))
+    with pytest.raises(PermissionError), paths.atomic(tmp_path / "made"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
+
+
+def test_times_before_1970_give_seeds(tmp_path):
+    early = times.parse("1959010200")
+    assert times.to_seed(early) > 0 and times.to_seed(builders.TIME) == times.to_seconds(builders.TIME)
+    assert np.random.default_rng(times.to_seed(early)).random() < 1

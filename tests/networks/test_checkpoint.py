@@ -288,3 +288,19 @@ def test_nothing_is_converted_without_a_card(tmp_path, card):
 def test_the_meta_network_has_the_shapes_of_a_real_one(card):
     real = ClimaX(stepping.architecture(card), "serial").state_dict()
     assert stepping.shapes(card, "serial") == {name: tuple(tensor.shape) for name, tensor in real.items()}
+
+
+def test_prefixes_of_wrappers_are_stripped_and_a_gradient_does_no_harm(tmp_path, card):
+    weights = {name: torch.nn.Parameter(tensor.clone()) for name, tensor in tensors(card).items()}
+    for prefix in ("module.", "_orig_mod.net.", "module._orig_mod.net.climax."):
+        source = lightning_file(tmp_path / "l.ckpt", weights, prefix)
+        assert set(convert.renamed(convert.load(source))) == set(weights)
+
+
+def test_a_long_misfit_is_a_short_sentence_with_the_likely_prefix(tmp_path):
+    expected = {f"block.{number}.weight": (3,) for number in range(200)}
+    with pytest.raises(UserError) as told:
+        checkpoints.refuse_mismatch("w", expected, {f"student.{name}": shape for name, shape in expected.items()})
+    assert "in 400 of 200 parameters" in str(told.value) and "197 more like these" in str(told.value)
+    assert str(told.value).endswith("all would fit without 'student.' before their names")
+    assert len(str(told.value)) < 500
