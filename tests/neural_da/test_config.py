@@ -19,8 +19,8 @@ analyses = 2
 SLOTS = "[slots]\nevery_hours = 3\nwindow_hours = [-3, 0]\n"
 
 
-def test_to_look_at_settings_loads_no_torch():
-    code = "import sys, neural_da.config; sys.exit('torch' in sys.modules)"
+def test_to_look_at_settings_or_for_help_loads_no_torch():
+    code = "import sys, neural_da.config, neural_da.analysis; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=case.CHECKOUT, check=False).returncode == 0
 
 
