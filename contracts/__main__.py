@@ -93,6 +93,9 @@ def shell_variables(settings: Settings, document: Mapping[str, Any]) -> dict[str
         "STEP_HOURS": str(experiment.step_hours),
         "MODE": experiment.mode,
         "STAGES": " ".join(stages.STAGES),
+        "NEEDS": " ".join(f"{name}:{need}" for name, stage in stages.STAGES.items() for need in stage.needs),
+        "NEEDS_BEFORE": " ".join(f"{name}:{need}" for name, stage in stages.STAGES.items()
+                                 for need in stage.needs_before),
         **{stage.name.upper(): stage.command(run) for stage in stages.STAGES.values()},
         **dict(_started(run, ranks, document)),
         "RANKS": ranks,

@@ -47,4 +47,5 @@ cp -r "$CHECKOUT"/run/cylc/{flow.cylc,lib} "$HOME/cylc-run/$workflow"  # as `cyl
     --set="$(quoted EXPERIMENT "$EXPERIMENT")" --set="$(quoted CHECKOUT "$CHECKOUT")" --set="$(quoted MODE "$MODE")" \
     --set="$(quoted PYTHON "$PYTHON")" --set="$(quoted WORK "$WORK")" --set="$(quoted RANKS "$RANKS")" \
     --set="$(quoted MACHINE "$MACHINE")" --set="STEP_HOURS=$STEP_HOURS" --set="$(quoted STAGES "$STAGES")" \
+    --set="$(quoted NEEDS "$NEEDS")" --set="$(quoted NEEDS_BEFORE "$NEEDS_BEFORE")" \
     --set="$(quoted RETRIES "${RETRIES:-PT10S, PT1M, PT5M}")" "${@:2}" </dev/null
