@@ -7,7 +7,9 @@ holds terabytes of a fill value, and a group contain itself. Every door through 
 a third of a millisecond for the file of a member.
 """
 
+import math
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -17,6 +19,8 @@ from contracts.errors import ContractError
 
 MOST_OBJECTS = 100_000
 FREE_BYTES, TIMES_LARGER = 2**28, 300  # what the arrays of a file may hold: so much, and so many times its own bytes
+_CLOSES_ALL = h5p.create(h5p.FILE_ACCESS)  # a file, with all that is open of it
+_CLOSES_ALL.set_fclose_degree(h5f.CLOSE_STRONG)
 
 
 def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ...]]:
@@ -29,17 +33,21 @@ def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ..
     such as texts of fixed length where it expects a dimension.
     """
     try:
-        if not h5py.is_hdf5(path):
-            return {}
-        closes_all = h5p.create(h5p.FILE_ACCESS)
-        closes_all.set_fclose_degree(h5f.CLOSE_STRONG)
-        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, closes_all)
-        try:
-            return _look(path, h5g.open(file, b"/"), path.stat().st_size, plain)
-        finally:
-            file.close()
+        found = path.stat()
+        return _looked(path, plain, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise ContractError(f"{path}: is no readable HDF5 file ({error})") from None
+
+
+@lru_cache(1000)  # programs read a member more than once, some channels at a time
+def _looked(path: Path, plain: bool, identity: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    if not h5py.is_hdf5(path):
+        return {}
+    file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _CLOSES_ALL)
+    try:
+        return _look(path, h5g.open(file, b"/"), identity[2], plain)
+    finally:
+        file.close()
 
 
 def _look(path: Path, root: h5g.GroupID, size: int, plain: bool) -> dict[str, tuple[int, ...]]:
@@ -64,7 +72,7 @@ def _look(path: Path, root: h5g.GroupID, size: int, plain: bool) -> dict[str, tu
                 if plain and not _is_plain(item.get_type()):
                     raise ContractError(f"{path}: {inside} holds neither numbers nor characters; make the file again")
                 shapes[inside] = item.shape
-                room -= item.get_space().get_simple_extent_npoints() * item.get_type().get_size()
+                room -= math.prod(shapes[inside]) * item.dtype.itemsize
                 if room < 0:
                     raise ContractError(f"{path}: {inside}: the arrays up to this one would fill more than "
                                         f"{(FREE_BYTES + TIMES_LARGER * size) / 2**20:.0f} MB, of a file of {size} "

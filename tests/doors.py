@@ -80,10 +80,10 @@ def made_list(path: Path) -> None:
 
 
 def made_ioda(path: Path) -> None:
-    from obsproc import ioda
+    from obsproc import ioda_export
 
-    ioda.export_file(path, builders.observations([271.0, 272.0], elevation=10.0),
-                observations.Source(builders.TIME, WINDOW, ("a",), ("1",)))
+    ioda_export.export_file(path, builders.observations([271.0, 272.0], elevation=10.0),
+                            observations.Source(builders.TIME, WINDOW, ("a",), ("1",)))
 
 
 def made_shard(path: Path) -> None:
