@@ -1,4 +1,4 @@
-"""Observation errors that an experiment estimated of its own (`estimated-errors/1`), as a table for the next one.
+"""Observation errors and biases that an experiment estimated of its own (`estimated-errors/1`), a table for the next.
 
     contract = "estimated-errors/1"
     experiment = "prepbufr_1989"
@@ -16,9 +16,15 @@
     given = 1.35
     count = 2310                            # of observations
 
+    [[bias]]                                # of the temperatures of aircraft
+    type = 131
+    station = "EU1234"                      # or none: of aircraft that are not named
+    bias = 0.41                             # K, to be taken from what is observed
+    count = 180
+
 `verify` writes it and `obsproc` uses it: the error that an observation would have otherwise, times the factor of its
 group.  A factor and not the error itself, so that errors keep what they depend on within a layer, such as the humidity
-of saturation.
+of saturation.  Biases are used where [observations] aircraft_bias names the file.
 """
 
 from datetime import datetime
@@ -66,6 +72,15 @@ class Estimate(Section, frozen=True):
         return rows & (pressure > self.upper_hpa) & (pressure <= self.lower_hpa)
 
 
+class Bias(Section, frozen=True):
+    """Of the temperatures of a report type of aircraft, or of one aircraft of it."""
+
+    type: Annotated[int, msgspec.Meta(ge=0, le=999)]
+    bias: float
+    count: Positive
+    station: str = ""
+
+
 class EstimatedErrors(Section, frozen=True):
     """The file."""
 
@@ -73,6 +88,7 @@ class EstimatedErrors(Section, frozen=True):
     first: datetime
     last: datetime
     estimate: tuple[Estimate, ...]
+    bias: tuple[Bias, ...] = ()
     otherwise: str = "cdas"
     contract: Literal["estimated-errors/1"] = "estimated-errors/1"
 
@@ -82,6 +98,20 @@ class EstimatedErrors(Section, frozen=True):
         for one in self.estimate:
             factor[one.fits(table)] = one.factor
         return factor
+
+    def biases(self, table: Observations) -> np.ndarray:
+        """(nobs,) what the temperatures of aircraft read too high, K: of the aircraft where it is named, else of its
+        report type; 0 of everything else."""
+        found, named = np.zeros(len(table)), {(one.type, one.station.encode()): one.bias for one in self.bias}
+        rows = np.flatnonzero((table.quantity == Quantity.temperature) & is_aircraft(table.type))
+        for row, kind, station in zip(rows, table.type[rows].tolist(), table.station[rows].tolist(), strict=True):
+            found[row] = named.get((kind, station), named.get((kind, b""), 0.0))
+        return found
+
+
+def is_aircraft(types: np.ndarray) -> np.ndarray:
+    """Whether PREPBUFR report types are those of aircraft: 130 to 139, and 3xx to 5xx of their profiles."""
+    return np.isin(types // 100, (1, 3, 4, 5)) & (types % 100 >= 30) & (types % 100 <= 39)
 
 
 def write(path: Path, errors: EstimatedErrors) -> None:

@@ -47,6 +47,7 @@ class Observations(config.Section, frozen=True):
     saturation_limit: NotNegativeFloat = 1.2
     # Where the file has none: NCEP's "cdas" or "global", a file in their layout, or an experiment's estimated.toml.
     errors: str = "cdas"
+    aircraft_bias: str = ""  # estimated.toml of an earlier experiment: biases taken from temperatures of aircraft; none
     usage: str = ""  # a table of what is used, by report type, quantity and station, or GSI's convinfo; none
     error_factor: dict[str, PositiveFloat] = {}  # multiplies observation errors
     withhold_share: Share = 0.0  # of the stations, for verification

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from contracts import config, guarded, observations, times
+from contracts import config, estimated_errors, guarded, observations, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Delivery, Fate, Observations, Source
@@ -87,6 +87,9 @@ def judge(candidates: Candidates, chosen: ObservationSettings, time: datetime) -
     table = usage.before_errors(table, candidates.report_time, rules, chosen.quantities, times.to_seconds(time))
     table = quality.monitor_above(table, chosen.humidity_below_hpa * HECTOPASCAL)
     name = chosen.errors if chosen.errors in errors.PACKAGED else str(config.file_of(chosen.errors, time))
+    if chosen.aircraft_bias:
+        biases = estimated_errors.read(config.file_of(chosen.aircraft_bias, time)).biases(table)
+        table = table.with_columns(value=table.value - biases)
     known, estimates = errors.chosen(name)
     table = errors.assign(table, candidates.temperature, known, chosen.error_factors, estimates)
     return usage.after_errors(table, rules, candidates.temperature)

@@ -29,6 +29,7 @@ from contracts.errors import UserError
 from contracts.estimated_errors import EstimatedErrors
 from contracts.follow import Follower
 from verify import (
+    aircraft_bias,
     blocks,
     compare,
     consistency,
@@ -146,18 +147,20 @@ def show_consistency(settings: Settings) -> Path:
     times_of_it = [time for time in experiment.times() if experiment.folder.at(time).departures.exists()]
     if not times_of_it:
         raise UserError(f"{experiment.folder.folder}: no time has an analysis yet; run: run/cycle.sh EXPERIMENT.toml")
-    sums = []
+    sums, biases = [], aircraft_bias.Running()
     for time in tqdm(times_of_it, unit="time", disable=None):
         departures, _ = observations.read_departures(experiment.folder.at(time).departures)
         sums.append(consistency.Sums.of(departures, layers, experiment.members))
+        biases.add(departures)
     whole, path = consistency.Sums.join(sums), experiment.folder.folder / "consistency.nc"
     consistency_report.write(path, whole, layers, experiment.name)
     estimates = EstimatedErrors(experiment=experiment.name, first=times_of_it[0], last=times_of_it[-1],
-                                otherwise=_errors_given(settings),
+                                otherwise=_errors_given(settings), bias=biases.biases(),
                                 estimate=consistency_report.estimates(whole, settings.verify))
     estimated_errors.write(path.with_name("estimated.toml"), estimates)
     print(consistency_report.text(whole, layers))
-    print(f"{path.with_name('estimated.toml')}: {len(estimates.estimate)} errors, for [observations] errors")
+    print(f"{path.with_name('estimated.toml')}: {len(estimates.estimate)} errors, for [observations] errors, and "
+          f"{len(estimates.bias)} biases of aircraft, for [observations] aircraft_bias")
     print(path)
     return path
 

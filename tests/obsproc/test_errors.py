@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from contracts import estimated_errors
 from contracts.errors import UserError
-from contracts.estimated_errors import Estimate, EstimatedErrors
+from contracts.estimated_errors import Bias, Estimate, EstimatedErrors
 from contracts.variables import Flag, Quantity
 from obsproc import convert, errors
 from tests.builders import observations
+from tests.obsproc.cases import observed
 
 UNIT = {"temperature": 1.0, "relative_humidity": 0.1, "wind": 1.0, "surface_pressure": 100.0}
 
@@ -144,3 +145,14 @@ def test_estimates_multiply_what_an_error_is_otherwise(tmp_path):
 def test_estimates_that_stand_on_themselves_are_refused(tmp_path):
     with pytest.raises(UserError, match="stands upon itself"):
         errors.chosen(estimated(tmp_path / "own.toml", "own.toml", 0.5))
+
+
+def test_a_bias_of_aircraft_is_taken_from_their_temperatures_alone(samples, tmp_path):
+    path, when = tmp_path / "estimated.toml", datetime(2020, 10, 1, tzinfo=UTC)
+    estimated_errors.write(path, EstimatedErrors(experiment="a", first=when, last=when, estimate=(),
+                                                 bias=(Bias(type=434, bias=0.5, count=300),)))
+    profiles = samples / "prepbufr/gdas.t12z.acft_profiles.prepbufr"
+    plain, corrected = observed(profiles), observed(profiles, aircraft_bias=f'"{path}"')
+    changed = (plain.type == 434) & (plain.quantity == Quantity.temperature)
+    assert changed.any() and np.array_equal(plain.flag, corrected.flag)
+    np.testing.assert_allclose(plain.value - corrected.value, np.where(changed, 0.5, 0.0), atol=1e-12)
