@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+SAME_DEGREES = 1e-4  # 360 in float32 is known to 3e-5
+
 
 @dataclass(frozen=True)
 class Stencil:
@@ -70,6 +72,11 @@ class Grid:
         if not isinstance(other, Grid):
             return NotImplemented
         return np.array_equal(self.lat, other.lat) and np.array_equal(self.lon, other.lon)
+
+    def has_axes(self, lat: np.ndarray, lon: np.ndarray) -> bool:
+        """Whether these are its rows and columns, to what is left of a degree in float32, as other tools write axes."""
+        return all(np.shape(found) == own.shape and bool(np.allclose(found, own, rtol=0.0, atol=SAME_DEGREES))
+                   for found, own in ((lat, self.lat), (lon, self.lon)))
 
     def __hash__(self) -> int:
         return hash((self.lat.tobytes(), self.lon.tobytes()))

@@ -179,7 +179,7 @@ def _read_time(path: Path, dataset: netCDF4.Dataset) -> datetime:
 
 def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
     lat, lon = dataset["lat"][:], dataset["lon"][:]
-    if not (np.array_equal(lat, grid.lat) and np.array_equal(lon, grid.lon)):
+    if not grid.has_axes(lat, lon):
         raise ContractError(f"{path}: expected the {grid}, got {lat.size} x {lon.size}, "
                             f"lat {lat[0]:g} to {lat[-1]:g}, lon {lon[0]:g} to {lon[-1]:g}; "
                             "check [grid] in the experiment file")

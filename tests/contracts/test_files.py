@@ -350,3 +350,17 @@ def test_times_before_1970_give_seeds(tmp_path):
     early = times.parse("1959010200")
     assert times.to_seed(early) > 0 and times.to_seed(builders.TIME) == times.to_seconds(builders.TIME)
     assert np.random.default_rng(times.to_seed(early)).random() < 1
+
+
+@pytest.mark.parametrize("axis", ["lat", "lon"])
+def test_axes_in_single_precision_are_those_of_the_grid_and_others_are_not(tmp_path, axis):
+    space, path = builders.space(7, 11), tmp_path / "m0001.nc"
+    before = builders.random_state(space)
+    state.write(path, before, member=1)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset[axis][:] = dataset[axis][:].astype(np.float32)
+    np.testing.assert_array_equal(state.read(path, space).data, before.data)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset[axis][:] += 1e-3
+    with pytest.raises(ContractError, match=r"expected the 7 x 11 grid.*check \[grid\]"):
+        state.read(path, space)
