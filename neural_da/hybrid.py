@@ -50,7 +50,7 @@ class Variances:
         return cls(latent, alpha, leave_one_out, static, torch.stack([latent.project(x / latent.scale) for x in flat]))
 
     def deviation(self, number: int | None = None) -> Tensor:
-        """(size,) sqrt(b) of member `number`, or of the mean."""
+        """(size,) sqrt(b) of all members, or of those without `number`."""
         if not self.alpha:
             return self.static
         own = self.latent.smoothed(self._of_members(number))
@@ -59,7 +59,7 @@ class Variances:
     def _of_members(self, number: int | None) -> Tensor:
         k = len(self.perturbations)
         squares = self.perturbations.square()
-        if number is None or not self.leave_one_out:
+        if number is None:
             return squares.sum(0) / (k - 1)
         left = squares.sum(0) - k / (k - 1) * squares[number]
         return left.clamp(min=0) / (k - 2)

@@ -27,6 +27,7 @@ it is analysed with.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -145,6 +146,13 @@ class Covariances:
 
     def of(self, number: int | None = None) -> "Covariance":
         """Of member `number`, or of the mean."""
+        return self._made(number) if number is not None and self.variances.leave_one_out else self._of_all
+
+    @cached_property
+    def _of_all(self) -> "Covariance":
+        return self._made(None)
+
+    def _made(self, number: int | None) -> "Covariance":
         deviation, latent = self.variances.deviation(number), self.variances.latent
         if self.share is None:
             return Covariance(latent, deviation)

@@ -74,7 +74,6 @@ class Share:
 
     taper: Taper
     weight: float
-    leave_one_out: bool
     members: int
 
     @classmethod
@@ -83,11 +82,11 @@ class Share:
         if not settings.ensemble_share:
             return None
         taper = Taper.of(space, settings.localization_km, settings.localization_ln_p, dtype)
-        return cls(taper, settings.ensemble_share, settings.leave_one_out, members)
+        return cls(taper, settings.ensemble_share, members)
 
     def beside(self, latent: Operator, background: np.ndarray, number: int | None) -> "Extended":
-        """Of the `background` (k, channel, column), left out of which is member `number` where that is asked for."""
-        if self.leave_one_out and number is not None:
+        """Of the `background` (k, channel, column), left out of which is member `number` where one is named."""
+        if number is not None:
             background = np.delete(background, number, axis=0)
         departures = background - background.mean(axis=0, dtype=np.float64)
         scaled = departures / np.sqrt(len(background) - 1)
