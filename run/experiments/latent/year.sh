@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The year of ensembles of latent 3D-Var: two months of year_first.toml, then year.toml from its members of 1 March on, or
-# its control, the LETKF from the same members.
+# The year of ensembles of latent 3D-Var: two months of year_first.toml, then year.toml from its members of 1 March on, then
+# year_july.toml from those of 1 July on.
 #
-#     run/experiments/latent/year.sh [latent_year_letkf year_letkf.toml]
+#     run/experiments/latent/year.sh
+#     run/experiments/latent/year.sh letkf          the control: year_letkf.toml, the LETKF from 1 March on
 #
 # The same command goes on after a kill.  Environment: PYTHON, WORK.
 set -euo pipefail
@@ -10,16 +11,31 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 : "${WORK:=$root/work}"
 export WORK
-first=$WORK/latent_3d_var_first year=$WORK/${1:-latent_3d_var_year} experiment=$here/${2:-year.toml} begin=1992030100
 
-"$root/run/prepare.sh" "$here/year_first.toml"
-"$root/run/cycle.sh" "$here/year_first.toml" --services
-if [[ ! -e $year/$begin/background/spread.nc ]]; then
-    mkdir -p "$year/$begin"
-    cp "$first/static.nc" "$year/"
-    rm -rf "$year/$begin/background.new"
-    cp -r "$first/$begin/background" "$year/$begin/background.new"
-    mv "$year/$begin/background.new" "$year/$begin/background"
+# cycled FILE: an experiment to its end.
+cycled() {
+    "$root/run/prepare.sh" "$here/$1"
+    "$root/run/cycle.sh" "$here/$1" --services
+}
+
+# begun FROM NAME TIME: the experiment NAME begins with the members that FROM had at TIME.
+begun() {
+    local from=$WORK/$1 to=$WORK/$2 time=$3
+    [[ -e $to/$time/background ]] && return
+    mkdir -p "$to/$time"
+    cp "$from/static.nc" "$to/"
+    rm -rf "$to/$time/background.new"
+    cp -r "$from/$time/background" "$to/$time/background.new"
+    mv "$to/$time/background.new" "$to/$time/background"
+}
+
+cycled year_first.toml
+if [[ ${1:-} == letkf ]]; then
+    begun latent_3d_var_first latent_year_letkf 1992030100
+    cycled year_letkf.toml
+    exit
 fi
-"$root/run/prepare.sh" "$experiment"
-"$root/run/cycle.sh" "$experiment" --services
+begun latent_3d_var_first latent_3d_var_year 1992030100
+cycled year.toml
+begun latent_3d_var_year latent_3d_var_july 1992070100
+cycled year_july.toml
