@@ -9,8 +9,8 @@ Cases are those of `tests.benchmarks.window_cases`.  Of each length L, means ove
 
     small        share of the variance that lies in degrees n >= 16 of spherical harmonics, temperature at 500 hPa, and
                  of the energy of the wind there
-    m = 16, 32   share in the zonal wavenumbers of the patches of the latent (and twice those of the network's tokens),
-                 and of two points, in per cent
+    m = 16, 32   share of what changes along a circle of latitude in the zonal wavenumbers of patches of four columns,
+                 the latent's, and of two, the network's tokens on 64 columns
     linear       w (M(x + dx) - M(x)) / (dx M' w): what a change by the increment makes of what is observed L later,
                  over what the gradient says; w = H' R^-1 (y - H x)
 """
@@ -88,7 +88,7 @@ def mean(found: Sequence[Spectra]) -> Spectra:
 
 
 def gradient(cases: Cases, start: datetime, hours: int) -> np.ndarray:
-    """(channel, column) t dJ_o/dx, a minus for each observation's weight left out."""
+    """(channel, column) t dJ_o/dx of what is observed so many hours later alone."""
     problem, x = last(cases, start, hours)
     at = torch.tensor(x[0], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(_observed_cost(cases, problem, at), at)
