@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 from contracts.errors import UserError
 
-COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE")  # how many processes it started
+# How many processes it started: Hydra and Slurm's PMI, Open MPI, MVAPICH2, IBM's jsrun.
+COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE")
+RANKS = ("PMIX_RANK", "PALS_RANKID", "ALPS_APP_PE")  # of launchers that say no count: PMIx, HPE Cray's
 _OF_A_STEP = "SLURM_STEP_NUM_TASKS"  # of srun; SLURM_NTASKS is that of the allocation in a batch script
 
 
@@ -16,3 +18,11 @@ def refuse_several(program: str, instead: str = "", environment: Mapping[str, st
         if environment.get(name, "1") != "1":
             raise UserError(f"{program} is one process with threads, and a launcher started {environment[name]} of "
                             f"them ({name}): start it without mpirun or srun{', or ' * bool(instead)}{instead}")
+    if name := is_another(environment):
+        raise UserError(f"{program} is one process with threads, and a launcher started several ({name} is "
+                        f"{environment[name]}): start it without{', or ' * bool(instead)}{instead}")
+
+
+def is_another(environment: Mapping[str, str]) -> str:
+    """The variable by which a launcher says that this process is not its first one; empty where none does."""
+    return next((name for name in RANKS if environment.get(name, "0") != "0"), "")

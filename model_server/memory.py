@@ -2,10 +2,12 @@
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 COPIES = 16  # of a member's float32 fields: as read, normalised, stepped, in float64 for mean and spread, a restart
-GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it
+GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it, or the root of all groups
+GROUPS = Path("/proc/self/cgroup")  # where below that it is: a batch system gives each job one
 SHARE = 0.5  # of what is free; the rest is for the other programs of the cycle
 
 
@@ -16,17 +18,35 @@ def members_that_fit(shape: tuple[int, ...]) -> int:
 
 def free() -> float:
     """Bytes that can be had without swapping, within the limit of a container."""
-    return min(_of_the_computer(), _of_the_group(GROUP))
+    return min(_of_the_computer(), *(_of_the_group(folder) for folder in _groups()))
+
+
+def _groups() -> Iterator[Path]:
+    """The folders whose limits hold for this process: its group's and those of the groups around it."""
+    yield GROUP
+    try:
+        lines = GROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:  # 0::/a/b in version 2, 4:memory:/a/b in version 1
+        _, controllers, place = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):
+            root = GROUP / "memory" if controllers else GROUP
+            own = root / place.lstrip("/")
+            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
 
 
 def _of_the_group(folder: Path) -> float:
-    """Bytes left of the limit of a control group, version 2, whose cached files can be given up; else infinite."""
-    try:
-        limit, used = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return max(0, int(limit) - int(used) + int(counts["inactive_file"])) if limit != "max" else math.inf
-    except (OSError, ValueError, KeyError):
-        return math.inf
+    """Bytes left of the limit of a control group, whose cached files can be given up; infinite without one."""
+    for limit, used, cached in (("max", "current", "inactive_file"),
+                                ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")):  # versions 2 and 1
+        try:
+            most, taken = ((folder / f"memory.{name}").read_text().strip() for name in (limit, used))
+            counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return max(0, int(most) - int(taken) + int(counts[cached])) if most != "max" else math.inf
+        except (OSError, ValueError, KeyError):
+            continue
+    return math.inf
 
 
 def _of_the_computer() -> int:

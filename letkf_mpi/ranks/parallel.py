@@ -154,6 +154,9 @@ def check_launcher(size: int, environment: dict[str, str] | os._Environ = os.env
                                 "one, such as the one beside this python")
             break
     asked = environment.get(_ASKED_FOR, "1")
+    if size == 1 and (name := launcher.is_another(environment)):
+        raise UserError(f"the launcher says {name}={environment[name]}, so there are others, but MPI sees 1 process: "
+                        f"it belongs to another MPI than mpi4py ({_library()})")
     if size == 1 and asked != "1":  # a launcher that leaves no count
         raise UserError(f"run/cycle.sh asked its launcher for {asked} processes, but MPI sees 1: set MPIEXEC or [run] "
                         "machine to the launcher of this MPI, or [run] ranks (RANKS) to 1")

@@ -91,7 +91,15 @@ def test_threads_are_those_of_the_file(program, document, threads):
     assert stages.threads(PROGRAMS[program], document) == threads
 
 
-@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
+@pytest.mark.parametrize("name", ["PMIX_RANK", "PALS_RANKID"])
+def test_a_copy_that_is_told_its_rank_only_is_refused(name):
+    launcher.refuse_several("mine.analysis", environment={name: "0"})
+    with pytest.raises(UserError, match=rf"a launcher started several \({name} is 3\): start it without"):
+        launcher.refuse_several("mine.analysis", environment={name: "3"})
+
+
+@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "MV2_COMM_WORLD_SIZE",
+                                  "JSM_NAMESPACE_SIZE"])
 def test_copies_of_a_program_that_is_one_process_are_refused(name):
     launcher.refuse_several("mine.analysis", environment={})
     launcher.refuse_several("mine.analysis", environment={name: "1", "SLURM_NTASKS": "32"})

@@ -41,3 +41,27 @@ def test_the_members_of_a_pass_follow_from_the_card_and_not_from_what_is_free(mo
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, total[device.index]))
     assert gpu.members_of_a_pass(SIZE, [torch.device("cuda", 1)]) == 20
     assert gpu.members_of_a_pass(SIZE, [torch.device("cuda", 0), torch.device("cuda", 1)]) == 10
+
+
+def test_a_job_has_what_the_limits_of_its_own_group_and_those_around_it_leave(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    job = tmp_path / "slurm" / "job_7"
+    (job / "step_0").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/slurm/job_7/step_0\n")
+    group(job, "5000000", 1_000_000, 0)
+    assert memory.free() == 4_000_000
+    group(tmp_path / "slurm", "3000000", 1_000_000, 0)
+    assert memory.free() == 2_000_000
+
+
+def test_version_1_of_control_groups_is_known_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    job = tmp_path / "memory" / "job_7"
+    job.mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("11:cpuset:/job_7\n4:memory:/job_7\n")
+    for name, value in (("limit_in_bytes", "5000000"), ("usage_in_bytes", "2000000"),
+                        ("stat", "cache 9\ntotal_inactive_file 500000")):
+        (job / f"memory.{name}").write_text(f"{value}\n")
+    assert memory.free() == 3_500_000
