@@ -22,7 +22,7 @@ from contracts import sphere
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc.quality import reject
+from obsproc.quality import is_one_of, reject
 
 USABLE = (Flag.passed, Flag.monitored)
 SHARE_IN_BOTH, SHARE_EQUAL = 0.5, 0.8
@@ -93,7 +93,7 @@ def _alike(*columns: np.ndarray) -> np.ndarray:
 def reject_reports(table: Observations) -> Observations:
     """Of the reports that are copies of another one, the less full ones."""
     ruled = np.isin(table.flag, USABLE)
-    ruled &= (table.message_type[:, None] == list(RULES)).any(axis=1)
+    ruled &= is_one_of(table.message_type, [name.decode() for name in RULES])
     reports = _Reports.of(table, np.flatnonzero(ruled))
     original = np.arange(len(reports.start))
     for fuller, other in sorted(_pairs(reports), key=lambda pair: tuple(reports.rank[list(pair)])):

@@ -78,6 +78,12 @@ class ErrorTable:
 
     def at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         """Error (n,) for report types (n,) at pressures (n,) in Pa; NaN where not used or not known."""
+        found = np.full(len(types), np.nan)
+        used = np.flatnonzero(np.isfinite(self.error[column]).any(axis=1)[self._row(types)])
+        found[used] = self._at(column, types[used], pressure[used])
+        return found
+
+    def _at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         pressure = np.clip(np.where(np.isfinite(pressure), pressure, self.pressure[-1]),
                            self.pressure[0], self.pressure[-1])
         above = np.clip(np.searchsorted(self.pressure, pressure, side="right") - 1, 0, len(self.pressure) - 2)

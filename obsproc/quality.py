@@ -101,7 +101,7 @@ def withhold(table: Observations, share: float, message_types: Collection[str], 
     """Keep a share of the stations of some message types from the analysis."""
     if not share:
         return table
-    rows = np.flatnonzero(_is_one_of(table.message_type, message_types))
+    rows = np.flatnonzero(is_one_of(table.message_type, message_types))
     names = table.station[rows].view(np.uint64)  # eight letters are one number, and sorted faster
     stations = np.unique(names)
     chosen = [_fraction(station, seed) < share for station in stations.view("S8").tolist()]
@@ -110,10 +110,11 @@ def withhold(table: Observations, share: float, message_types: Collection[str], 
     return reject(table, withheld, Flag.withheld)
 
 
-def _is_one_of(texts: np.ndarray, names: Collection[str]) -> np.ndarray:
-    found = np.zeros(len(texts), dtype=bool)
-    for name in names:
-        found |= texts == name.encode()
+def is_one_of(message_type: np.ndarray, names: Collection[str]) -> np.ndarray:
+    """(nobs,) bool; compared as numbers, which is faster than as texts."""
+    found = np.zeros(len(message_type), dtype=bool)
+    for number in np.array(list(names), "S8").view(np.uint64):
+        found |= message_type.view(np.uint64) == number
     return found
 
 

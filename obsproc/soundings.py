@@ -12,13 +12,13 @@ from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc.config import MANDATORY_LEVELS_HPA
 from obsproc.prepbufr import SOUNDING_MESSAGES
-from obsproc.quality import reject
+from obsproc.quality import is_one_of, reject
 
 
 def thin(table: Observations, most: int) -> Observations:
     """At most `most` levels of each quantity of each sounding."""
     rows = np.flatnonzero((table.flag == Flag.passed) & np.isfinite(table.pressure) & ~table.at_surface
-                          & np.isin(table.message_type, [name.encode() for name in SOUNDING_MESSAGES]))
+                          & is_one_of(table.message_type, SOUNDING_MESSAGES))
     key = table.report[rows].astype(np.int64) * (max(Quantity) + 1) + table.quantity[rows]
     _, place, count = np.unique(key, return_inverse=True, return_counts=True)
     thinned = np.zeros(len(table), dtype=bool)
