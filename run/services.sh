@@ -84,6 +84,7 @@ by_stage() {
     local here=$FOLDER/$1 next=$FOLDER/${NEXT[$1]} before=$FOLDER/${all_times[number > 1 ? number - 2 : 0]}
     milliseconds "$before/observations.nc" "$here"/{observations,background/mean,background/spread,departures}.nc \
         "$next"/background/{mean,spread}.nc "$here/scores.nc"
+    ((number > 1)) || WRITTEN[0]=$began  # the first observations stand on none before them
     local ready=${WRITTEN[1]} forecast=${WRITTEN[5]} time
     for time in "${WRITTEN[@]:2:2}"; do ready=$((time > ready ? time : ready)); done
     forecast=$((WRITTEN[6] > forecast ? WRITTEN[6] : forecast))
