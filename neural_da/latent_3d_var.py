@@ -86,6 +86,9 @@ class Prepared:
         if self.share is not None:  # the roots; of each member in hand four times the departures of all
             basis += number * self.share.taper.horizontal.numel()
             member += 4 * number * self.latent.mean.numel() * self.share.members
+        if self.network is not None:  # of the decoder and its derivative, forward and backward: what convolutions give
+            width = sum(bias.numel() for bias in self.network.after.parameters() if bias.ndim == 1)
+            member += 8 * number * width * self.network.space.grid.size
         return float(basis + self.settings.threads * member)
 
     def analyse(self, problem: Problem, draws: Draws) -> Analysed:
