@@ -17,7 +17,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from contracts import config, ensemble, frozen, paths, program, static, times
+from contracts import config, ensemble, frozen, humidity, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse, read_observations
 from contracts.follow import Follower
 from contracts.observations import Departures, Observations, Source
@@ -151,7 +151,7 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa), source)
         for line in estimate.lines() if estimate else ():
             log.info("%s", line)
-        tell(world, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
+        tell(analyst, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
 
 
 def read_background(analyst: Analyst, time: datetime, offset: timedelta = timedelta()) -> np.ndarray:
@@ -232,14 +232,18 @@ def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diag
     return table
 
 
-def tell(world: World, phase: Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
+def tell(analyst: Analyst, phase: Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
          balance: str) -> None:
     """The end of the log."""
+    world, humid = analyst.world, int(humidity.humid(analyst.space).sum()) * analyst.settings.experiment.members
     peaks = world.of_each_rank(memory.peak())
+    warning = world.of_last(summary.clipping, diagnostics, humid)
     told = world.of_last(summary.analysis_lines, diagnostics, levels)
     if world.is_root:
         for line in (*accounts.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
             log.info("%s", line)
+        if warning:
+            log.warning("%s", warning)
 
 
 def expect_memory(analyst: Analyst, nobs: int) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 
 from letkf_mpi.local.update import Diagnostics
 
+MOST_CLIPPED = 0.05  # of the humidities of all members
+
 
 def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
     """Lines: inflation, relaxation and local observations of each level, and what was clipped."""
@@ -13,6 +15,14 @@ def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
              f"{_range(analysis.relaxation[i])}, local observations {_range(analysis.count[i], '.0f')}"
              + _left_out(analysis.left_out[i]) for i, level in enumerate(levels)]
     return lines + [f"{analysis.clipped.sum()} negative humidities set to 0"]
+
+
+def clipping(analysis: Diagnostics, humid: int) -> str:
+    """A warning where more than MOST_CLIPPED of the humidities, `humid` in a column of all members, were negative."""
+    share = float(analysis.clipped.sum()) / max(1, humid * analysis.clipped.size)
+    return "" if share <= MOST_CLIPPED else (
+        f"{100 * share:.1f} per cent of all humidities were negative and set to 0, which makes the mean moister; "
+        "inflate less, or keep humidity aloft as it is in the background: [analysis] humidity_below_hpa")
 
 
 def _left_out(number: np.ndarray) -> str:
