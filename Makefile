@@ -58,6 +58,7 @@ campaign: setup
 	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services
 	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services --analysis three_d_var
 	$(BIN)/python -m tests.doors --mutants 1000 --seed $(SEED)
+	$(BIN)/python -m tests.system.refusals --every 3
 	$(MAKE) -C tests/fuzz drive PYTHON=$(abspath $(BIN))/python RUNS=10000000 SEED=$(SEED)
 
 check: setup
