@@ -22,7 +22,7 @@ import numpy as np
 from msgspec.structs import replace as changed
 from torch import Tensor
 
-from contracts import config, ensemble, observations, paths, program, state, static
+from contracts import config, ensemble, observations, paths, program, state, static, times
 from contracts.paths import ExperimentFolder
 from contracts.static import Static
 from model_server import config as served
@@ -104,8 +104,9 @@ def cycle(settings: Settings, verified: Verified, both: Models, like: Experiment
             kept.add("uncertainty_map", shown(found.fields["uncertainty"], model))
             if compared:
                 compare(kept, method, problem, truth, model)
-        log.info("%s: T500 %.3f -> %.3f", time, *(kept.numbers[f"{what}_rmse"][-1][index(model)[0]]
-                                                  for what in ("background", "analysis")))
+        log.info("%s: error of T, u and Z at 500 hPa %s, spread %s; analysis %s", times.name(time),
+                 *(kept.numbers[name][-1][index(model)] for name in
+                   ("background_rmse", "background_spread", "analysis_rmse")))
         if compared or settings.neural.needs.lagged_forecasts:
             ahead(kept, both.mean, Batch(time, X.mean(axis=0, keepdims=True).reshape(1, *space.shape), (None,)))
         batch = advance(model, replace(batch, data=X.reshape(batch.data.shape)))
