@@ -6,9 +6,9 @@ First members, static fields and observations are those of another experiment's 
 the rest.  Lagged forecasts are those of the mean of the analyses.  FILE.npz holds, root mean squares over the globe by
 cycle and channel, the error of the mean and the spread of background and analysis; with --compare `<which>_rmse`, the
 error of one analysis of the same background with b of the ensemble, of the climatology, of lagged forecasts and of
-lagged ones of `SHUFFLED` steps before; `<which>_ratio`, squared errors in the latent over b before and over p after it,
-and `estimate_ratio` those of the network over r; and of the channels of MAPS (cycle, map, lat, lon) the errors and what
-they were said to be.
+lagged ones of `SHUFFLED` steps before, of the first step until then; `<which>_ratio`, squared errors in the latent over
+b before and over p after it, and `estimate_ratio` those of the network over r; and of the channels of MAPS (cycle, map,
+lat, lon) the errors and what they were said to be.
 """
 
 import logging
