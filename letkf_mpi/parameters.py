@@ -12,8 +12,8 @@ so that it shows in means over a band, while the weather there averages out.
 
 With `weight` = 1 this is the Kalman filter with augmented state, as far as the members span it.  Where they do not,
 thousands of observations of k - 1 directions of weather leave no spread, though they say little of the parameters: then
-`weight` is about the number of such directions by that of the observations, and `least_spread` keeps the filter
-learning (Aksoy, Zhang & Nielsen-Gammon 2006, GRL 33, L12801).  The mean stays a spread away from the ends of its range,
+means say more, and `least_spread` keeps the filter learning (Aksoy, Zhang & Nielsen-Gammon 2006, GRL 33, L12801); less
+`weight` makes it learn more slowly.  The mean stays a spread away from the ends of its range,
 and members that are beyond them all the same end there, so that a wild update does not leave all members the same.
 """
 
