@@ -13,7 +13,7 @@ from networks.look.balance import PHI, T, U, V, index_of
 from networks.look.observed import Observed
 
 ACROSS = 40.0  # degrees to either side of the observation that are drawn
-ARROWS = 7  # of the strongest wind that fit into the width of a map
+ARROWS = 4  # of the strongest wind that fit into the width of a map
 LINES = (-0.8, -0.6, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.6, 0.8)  # of height, in units of the largest of a column
 
 
