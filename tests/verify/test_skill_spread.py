@@ -26,7 +26,7 @@ nlon = 8
 levels_hpa = [500, 850]
 [verify]
 truth = "truth/%Y%m%d%H.nc"
-headline = ["temperature_500", "no_such_channel"]
+headline = ["temperature_500"]
 regions = { all = [-90, 90], north = [20, 90] }
 """
 HOURS = timedelta(hours=1)
