@@ -156,6 +156,7 @@ class _Collector(logging.Handler):
 
 def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
     """Answer calls until there are no more; to load one loads the module of its reader, once."""
+    asker = os.getppid()
     while True:
         try:
             call = pickle.load(calls)
@@ -165,19 +166,20 @@ def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
         child = os.fork()
         if child == 0:
             _read(call, said, answer)
-        status = _wait(child, call)
+        status = _wait(child, call, asker)
         pickle.dump((status, *map(_content, (said, answer))), answers)
         answers.flush()
 
 
-def _wait(child: int, call: _Call) -> int:
-    """Exit status of the child, minus a signal; it is killed once the clock says that it is too late."""
+def _wait(child: int, call: _Call, asker: int) -> int:
+    """Exit status of the child, minus a signal; it is killed once the clock says that it is too late, or where the
+    process that asked is gone, by a signal: a file that keeps its reader busy would do so for nobody."""
     late, pause = time.monotonic() + call.patience * call.seconds, 0.0005
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > late:
+        if time.monotonic() > late or os.getppid() != asker:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return -KILLED_BY_NURSERY

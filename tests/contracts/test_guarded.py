@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,32 @@ def test_a_nursery_that_somebody_ended_is_started_again(file):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert guarded.read(prints, file, 1, word="b") == "b"
+
+
+def says_and_sleeps(path: Path, where: Path) -> None:
+    where.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def test_nobody_reads_on_for_a_program_that_a_signal_ended(file, tmp_path):
+    told = tmp_path / "reader"
+    script = ("from pathlib import Path; from contracts import guarded; from tests.contracts import test_guarded as t; "
+              f"guarded.read(t.says_and_sleeps, Path({str(file)!r}), Path({str(told)!r}))")
+    program = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        assert _within(60, lambda: told.exists() and told.read_text())
+    finally:
+        program.kill()
+        program.wait()
+    reader = Path("/proc") / told.read_text()
+    assert _within(30, lambda: not reader.exists())
+
+
+def _within(seconds: float, done: Callable[[], object]) -> bool:
+    late = time.monotonic() + seconds
+    while not done() and time.monotonic() < late:
+        time.sleep(0.02)
+    return bool(done())
 
 
 def test_a_file_that_is_too_large_is_not_opened(file):
