@@ -13,11 +13,19 @@ from pathlib import Path
 from contracts.errors import ContractError
 
 
+class Unreadable(ContractError):
+    """Half a file, or another damage; `why` without the file's name, for doors that know who makes it again."""
+
+    def __init__(self, path: Path, why: str):
+        super().__init__(f"{path}: is no readable HDF5 file ({why})")
+        self.why = why
+
+
 def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ...]]:
     """The shapes of its arrays by their place, none of a file of another format.
 
-    Raises ContractError where an HDF5 file points to other files, has a group in itself, more objects than any table
-    or arrays that are out of all proportion to its size.
+    Raises Unreadable where it is damaged, and ContractError where an HDF5 file points to other files, has a group in
+    itself, more objects than any table or arrays that are out of all proportion to its size.
 
     With `plain` also where a variable is of a type that no contract has: NetCDF's library ends with a signal on some,
     such as texts of fixed length where it expects a dimension.
@@ -26,7 +34,7 @@ def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ..
         found = path.stat()
         return _looked(path, plain, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise ContractError(f"{path}: is no readable HDF5 file ({error})") from None
+        raise Unreadable(path, str(error)) from None
 
 
 @lru_cache(1000)  # programs read a member more than once, some channels at a time

@@ -56,9 +56,12 @@ def open_to_read(path: Path, contract: str | None) -> Iterator[netCDF4.Dataset]:
     again = paths.made_again_by(path)
     if not path.exists():
         raise ContractError(f"{path}: no such file; expected a {contract} file there{again}")
-    shapes = hdf5.refuse_elsewhere(path, plain=True)
     try:
+        shapes = hdf5.refuse_elsewhere(path, plain=True)
         dataset = netCDF4.Dataset(path, "r")
+    except hdf5.Unreadable as error:
+        raise ContractError(f"{path}: is no readable NetCDF file ({error.why}); remove it and make it again"
+                            f"{again}") from error
     except WHAT_FILES_DO as error:
         raise ContractError(f"{path}: is no readable NetCDF file ({brief(error)}); remove it and make it again"
                             f"{again}") from error

@@ -98,9 +98,11 @@ def _is_there(path: Path, when: Sequence[datetime], space: StateSpace) -> bool:
 
 def opened(path: Path, space: StateSpace) -> h5py.File:
     """A shard of `space`; raises UserError where it is damaged, points elsewhere or is of another space."""
-    hdf5.refuse_elsewhere(path)
     try:
+        hdf5.refuse_elsewhere(path)
         file = h5py.File(path, "r")
+    except hdf5.Unreadable as error:
+        raise UserError(f"{error}; remove it and make it again") from None
     except OSError as error:
         raise UserError(f"{path}: is no readable HDF5 file ({error}); remove it and make it again") from None
     try:
