@@ -14,7 +14,7 @@ How members come about, `ensemble`:
                 observation is perturbed
     posterior   draws from the posterior about the mean: J of N(mean, G G^T) is minimised from  mean + G eta_j  with
                 y + sigma eps_j (Bardsley et al. 2014, SIAM J. Sci. Comput. 36, A1895; exact where H is linear).
-                Departures of the background enter by alpha alone
+                Departures of the background enter by B alone
 
 With an `autoencoder` about the latent increments depend on the state (`decoded`); let `steps` be 2 or more then.
 `form` = "decode" has R(z_b), what the latent holds of the background, in the place of x_b: what it cannot hold is let
