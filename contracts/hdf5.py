@@ -17,8 +17,11 @@ class Unreadable(ContractError):
     """Half a file, or another damage; `why` without the file's name, for doors that know who makes it again."""
 
     def __init__(self, path: Path, why: str):
-        super().__init__(f"{path}: is no readable HDF5 file ({why})")
-        self.why = why
+        super().__init__(path, why)  # what it is made of again on its way from a process to another
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return f"{self.path}: is no readable HDF5 file ({self.why})"
 
 
 def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ...]]:
