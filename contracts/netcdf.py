@@ -59,11 +59,9 @@ def open_to_read(path: Path, contract: str | None) -> Iterator[netCDF4.Dataset]:
     try:
         shapes = hdf5.refuse_elsewhere(path, plain=True)
         dataset = netCDF4.Dataset(path, "r")
-    except hdf5.Unreadable as error:
-        raise ContractError(f"{path}: is no readable NetCDF file ({error.why}); remove it and make it again"
-                            f"{again}") from error
-    except WHAT_FILES_DO as error:
-        raise ContractError(f"{path}: is no readable NetCDF file ({brief(error)}); remove it and make it again"
+    except (hdf5.Unreadable, *WHAT_FILES_DO) as error:
+        why = error.why if isinstance(error, hdf5.Unreadable) else brief(error)
+        raise ContractError(f"{path}: is no readable NetCDF file ({why}); remove it and make it again"
                             f"{again}") from error
     with dataset:
         try:

@@ -20,9 +20,10 @@ from networks.autoencoder.network import PLANES, Autoencoder
 from networks.latent import card as latents
 from networks.latent import eof, patches
 from networks.latent.operator import Operator
-from networks.training import config, loop
+from networks.training import config
 from tests import builders
 from tests.networks import climax_builders as made
+from tests.networks import training_case
 from tests.networks.training_case import TRAINING, table
 
 SPACE = builders.space()
@@ -213,18 +214,7 @@ def test_what_is_read_is_what_was_trained_with_variances_in_proportion(trained):
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(trained, with_latent, monkeypatch):
     path = experiment_file(with_latent, "broken", OWN, 'weights = "float32"\nsave_minutes = 1e-9')
-    real, left = loop.one_step, iter(range(9))
-
-    def dying(*arguments):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "one_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([str(path)])
-    monkeypatch.setattr(loop, "one_step", real)
-    train.main([str(path)])
+    training_case.killed_and_resumed(path, 9, monkeypatch)
     whole, broken = (checkpoints.read(one.weights).weights for one in (trained, config.load(path)))
     assert all(np.array_equal(broken[name], array) for name, array in whole.items())
 

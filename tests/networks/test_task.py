@@ -7,7 +7,8 @@ from contracts.errors import UserError
 from networks import checkpoint as checkpoints
 from networks import train
 from networks.passes import emulator_of
-from networks.training import config, loop
+from networks.training import config
+from tests.networks import training_case
 from tests.networks.training_case import TRAINING, table
 
 CLIMAX = "patch = 2\nembed_dim = 32\ndepth = 1\nheads = 4\n"
@@ -100,18 +101,7 @@ def test_it_learns_and_leaves_weights_with_a_card_of_its_kind(squeeze):
 def test_killed_and_resumed_it_ends_with_the_same_bits(squeeze, monkeypatch):
     whole, cut = squeeze("unbroken"), squeeze("broken", more="save_minutes = 1e-9")
     train.main([str(whole)])
-    real, left = loop.one_step, iter(range(17))
-
-    def dying(*arguments):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "one_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([str(cut)])
-    monkeypatch.setattr(loop, "one_step", real)
-    train.main([str(cut)])
+    training_case.killed_and_resumed(cut, 17, monkeypatch)
     paths = [config.load(path).folder / f"{path.stem}.safetensors" for path in (whole, cut)]
     first, second = (checkpoints.read(path).weights for path in paths)
     for name, array in first.items():

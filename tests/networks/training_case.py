@@ -1,6 +1,12 @@
 """A training that takes seconds: a network of one block learns waves that move east."""
 
 import csv
+from pathlib import Path
+
+import pytest
+
+from networks import train
+from networks.training import loop
 
 SIX_HOURS = 6 * 3600  # s, a step of it
 STATES = 96  # of the nature run
@@ -53,3 +59,19 @@ def experiment_file(work, name: str, epochs: int, more: str = ""):
 def table(path) -> list[dict]:
     with open(path, newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def killed_and_resumed(path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that ends after so many steps, as by a signal, and is begun again by the same command."""
+    real, left = loop.one_step, iter(range(steps))
+
+    def dying(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "one_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train.main([str(path)])
+    monkeypatch.setattr(loop, "one_step", real)
+    train.main([str(path)])

@@ -13,6 +13,7 @@ from networks import checkpoint as checkpoints
 from networks import train
 from networks.o2l import estimate, footprints
 from networks.training import config, loop
+from tests.networks import training_case
 from tests.networks.climax_builders import START, STEP, moving_waves
 from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
@@ -112,18 +113,7 @@ def test_it_learns_what_the_climate_does_not_know_and_leaves_its_card(file):
 def test_killed_and_resumed_it_ends_with_the_same_bits(file, monkeypatch):
     whole, cut = file("unbroken", 2), file("broken", 2, "save_minutes = 1e-9")
     train.main([str(whole)])
-    real, left = loop.one_step, iter(range(13))
-
-    def dying(*arguments):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "one_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([str(cut)])
-    monkeypatch.setattr(loop, "one_step", real)
-    train.main([str(cut)])
+    training_case.killed_and_resumed(cut, 13, monkeypatch)
     first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
     for name, array in first.items():
         np.testing.assert_array_equal(second[name], array)
