@@ -2,7 +2,7 @@
 
     B = (1 - w) G G^T + w rho o X' X'^T / (k - 1)                       o element by element; X' the members' departures
     dx = sqrt(1 - w) G zeta + sqrt(w / (k - 1)) sum_j x'_j o a_j,        a_j = C_h^(1/2) v_j C_v^(T/2),  v_j ~ N(0, I)
-    rho = C_h(distance) C_v(ln p),  each the function of Gaspari & Cohn (1999), QJRMS 125, 723, Eq. 4.10
+    rho = C_h(distance) C_v(ln p),  each the function of Gaspari & Cohn (1999; `contracts.tapers`)
 
 (Lorenc 2003, QJRMS 129, 3183; Buehner 2005, QJRMS 131, 1013).  A root of C is that of its leading eigenvectors, which
 hold `KEPT` of it, each of its rows then brought back to length one, so that the members' variance stays as it is.
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from contracts.sphere import great_circle_km, unit_vectors
 from contracts.state import StateSpace
+from contracts.tapers import gaspari_cohn
 from networks.latent.operator import Operator
 from neural_da.methods import Latent3DVar
 from neural_da.variational import Maps
@@ -48,15 +49,6 @@ class Taper:
         C_h = gaspari_cohn(great_circle_km(at[:, None], at[None]) / horizontal_km)
         C_v = gaspari_cohn(np.abs(height[:, None] - height) / vertical_ln_p)
         return cls(*(torch.tensor(root(C), dtype=dtype) for C in (C_h, C_v)))
-
-
-def gaspari_cohn(r: np.ndarray) -> np.ndarray:
-    """The fifth-order piecewise rational function that is exp(-r^2/2) near r = 0, of `r` = distance / L, any shape."""
-    z = r / np.sqrt(10.0 / 3.0)
-    far = np.clip(z, 1.0, 2.0)
-    inner = np.polyval([-1 / 4, 1 / 2, 5 / 8, -5 / 3, 0, 1], z)
-    outer = np.polyval([1 / 12, -1 / 2, 5 / 8, 5 / 3, -5, 4], far) - 2 / (3 * far)
-    return np.where(z <= 1, inner, np.where(z < 2, outer, 0.0))
 
 
 def root(C: np.ndarray) -> np.ndarray:

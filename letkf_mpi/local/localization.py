@@ -2,8 +2,7 @@
 
     ρ = h(d_h / L_h) · h(d_v / L_v)
     gaussian        h(r) = exp(−r²/2)                        (Kotsuki et al. 2025, GMD 18, 7215, Eq. 4)
-    gaspari_cohn    h(r) = the fifth-order piecewise rational function of Gaspari & Cohn (1999,
-                    QJRMS 125, 723, Eq. 4.10) of half-width √(10/3) r-units, which has the gaussian's curvature
+    gaspari_cohn    h(r) of `contracts.tapers`, which has the gaussian's curvature
     both are 0 from r = 2√(10/3) on
 
 d_h is the great-circle distance (km), d_v = |ln p_obs − ln p|.  The cut-off follows from L, so nothing has to be
@@ -23,26 +22,15 @@ import numpy as np
 from contracts.config import Positive, PositiveFloat, Section
 from contracts.errors import unknown
 from contracts.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
+from contracts.tapers import CUTOFF, gaspari_cohn
 from contracts.variables import VARIABLES, Quantity
 
-HALF_WIDTH = np.sqrt(10.0 / 3.0)
-CUTOFF = 2.0 * HALF_WIDTH  # in units of L
 _ROUNDING = 1e-12  # of cosines; the strip is searched this much further (9 m), the exact distance decides
 
 
 def gaussian(r: np.ndarray) -> np.ndarray:
     """exp(−r²/2) inside the cut-off; `r` = distance / L, any shape."""
     return np.where(r < CUTOFF, np.exp(-0.5 * r * r), 0.0)
-
-
-def gaspari_cohn(r: np.ndarray) -> np.ndarray:
-    """Gaspari & Cohn (1999), Eq. 4.10; `r` = distance / L, any shape."""
-    z = np.asarray(r) / HALF_WIDTH
-    near = 1.0 + z * z * (-5.0 / 3.0 + z * (5.0 / 8.0 + z * (0.5 - 0.25 * z)))
-    beyond = np.maximum(z, 1.0)  # keeps 1/z finite where the near branch is taken
-    powers = beyond * (-5.0 + beyond * (5.0 / 3.0 + beyond * (5.0 / 8.0 + beyond * (-0.5 + beyond / 12.0))))
-    far = 4.0 - 2.0 / (3.0 * beyond) + powers
-    return np.where(z <= 1.0, near, np.where(z < 2.0, np.maximum(far, 0.0), 0.0))
 
 
 TAPERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"gaussian": gaussian, "gaspari_cohn": gaspari_cohn}
