@@ -19,13 +19,13 @@ setup: $(VENV)/.complete
 
 $(VENV)/.complete: $(DECIDES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[nwp,torch,test,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,dev]'
 	touch $@
 
 # The demo is content with less than everything, and with everything where that is there.
 $(VENV)/.demo: $(DECIDES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,mpi]'
 	touch $@
 
 demo: $(or $(wildcard $(VENV)/.complete),$(VENV)/.demo)

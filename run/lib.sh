@@ -10,7 +10,9 @@ if [[ -z ${PYTHON:-} ]]; then
     [[ -x $PYTHON ]] || PYTHON=python3
 fi
 PYTHON=$(command -v "$PYTHON") || { echo "no Python at '$PYTHON': run 'make setup' or set PYTHON" >&2; exit 1; }
-export PYTHON PYTHONPATH=$CHECKOUT${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+export PYTHON PYTHONUNBUFFERED=1
+# Installed from a wheel the programs are where the interpreter finds them, and this folder lies in no repository of its own.
+[[ ! -d $CHECKOUT/contracts ]] || export PYTHONPATH=$CHECKOUT${PYTHONPATH:+:$PYTHONPATH}
 
 # One thread for each MPI process; sums that do not depend on the number of cores.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -33,7 +35,10 @@ dated_line() { printf '# begun %(%Y-%m-%dT%H:%M:%SZ)T\n' -1; }
 duration() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 
 # The code's version: the commit, "-dirty" where files were changed since, or unknown without git.
-code_version() { git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null || printf 'commit unknown'; }
+code_version() {
+    { [[ -e $CHECKOUT/.git ]] && git -C "$CHECKOUT" describe --always --dirty --abbrev=12 2>/dev/null; } ||
+        printf 'commit unknown'
+}
 
 # load_experiment FILE: check and freeze it; set what `python -m contracts FILE` prints, EXPERIMENT, WORK and, by the
 # machine's file, LAUNCH_ANALYSIS and LAUNCH_FORECAST, the words before the programs of these stages.

@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "letkf_mpi", "neural_da", "model_server", "verify")
+ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "letkf_mpi", "neural_da", "model_server", "verify",
+         "letkf")
 
 
 def circles(imports: Iterable[tuple[str, str]]) -> list[list[str]]:

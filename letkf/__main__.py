@@ -1,0 +1,3 @@
+from letkf.command import main
+
+main()

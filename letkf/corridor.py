@@ -1,0 +1,37 @@
+"""Where the corridor is: the folder with `cycle.sh` and the experiments that come with the code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PLACES = (HERE.parent / "run", HERE / "run")  # of a checkout, and as it is installed from a wheel
+
+
+def folder(places: Sequence[Path] = PLACES) -> Path:
+    """Raises FileNotFoundError where neither place has it, as after an installation that was cut short."""
+    for place in places:
+        if (place / "cycle.sh").exists():
+            return place
+    looked = " or ".join(map(str, places))
+    raise FileNotFoundError(f"cycle.sh: expected in {looked}, it is not there: install letkf-mpi anew")
+
+
+def experiments(corridor: Path) -> dict[str, Path]:
+    """The experiments that come with the code, by name: `twin_climax`, `year/climax_600km`."""
+    root = corridor / "experiments"
+    return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.toml"))}
+
+
+def experiment(word: str, corridor: Path) -> str:
+    """The file that `word` means: a file of its own, or else an experiment that comes with the code."""
+    return word if Path(word).exists() else str(experiments(corridor).get(word, word))
+
+
+def title(path: Path) -> str:
+    """The first sentence of what an experiment file says of itself."""
+    comment = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return " ".join(comment).split(". ")[0].rstrip(".")
