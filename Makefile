@@ -3,6 +3,7 @@
 # make cylc   Cylc for run/cylc.sh, in .venv/cylc
 # make campaign  what takes too long for every test run: faults by the hundred, ten million decodings of broken messages
 # make check  style, import rules, types
+# make docs   the site, build/docs/site
 # make bench  benchmarks (ratios, never pass or fail)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN    := $(VENV)/bin
 # What decides an environment: one that has changed sets up again.
 DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/kernel/_lanes*.[ch])
 
-.PHONY: setup demo test campaign check bench clean cylc slurm
+.PHONY: setup demo test campaign check bench docs clean cylc slurm
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.complete
@@ -68,6 +69,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable
+
+docs: setup
+	$(BIN)/python -m docs build/docs
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,59 @@
+"""READMEs become pages: copied to the same path, so that their links to one another hold.
+
+What a page links to that is no page, such as a folder of experiments, becomes its name: the site holds no code.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = CHECKOUT / "docs" / "pages"
+FOLLOWS = {  # the parts of the table of contents
+    "Begin": ["begin", "run/README", "obsproc/README"],
+    "AI models": ["model_server/README", "networks/README", "networks/climax/README", "networks/climate/README"],
+    "Analyses": ["letkf_mpi/README", "neural_da/README", "obsoperator/README"],
+    "What came of it": ["verify/README", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
+                        "run/experiments/generative/RESULTS", "run/experiments/neural/RESULTS",
+                        "run/experiments/observations/RESULTS", "tests/benchmarks/README"],
+    "Reference": ["settings", "contracts/README", "functions", "exit_statuses", "CHANGELOG", "CONTRIBUTING"],
+}
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+
+
+def gather(folder: Path) -> None:
+    """Every page of `FOLLOWS` and the README as index.md, but those that are read off the code."""
+    for name in ("README", *(page for pages in FOLLOWS.values() for page in pages)):
+        source = next((path for path in (CHECKOUT / f"{name}.md", PAGES / f"{name}.md") if path.exists()), None)
+        if source is None:
+            continue  # the settings
+        target = folder / ("index.md" if name == "README" else f"{name}.md")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(linked(source.read_text(encoding="utf-8"), source), encoding="utf-8")
+    with (folder / "index.md").open("a", encoding="utf-8") as index:
+        index.write("".join(contents(title, pages) for title, pages in FOLLOWS.items()))
+    shutil.copy(CHECKOUT / "docs" / "conf.py", folder)
+
+
+def linked(text: str, source: Path) -> str:
+    """`text` of the file `source` with links to pages alone; raises ValueError where one leads nowhere."""
+    def mended(link: re.Match[str]) -> str:
+        words, where = link.groups()
+        path, _, part = where.partition("#")
+        if "://" in where or not path:
+            return link[0]
+        here = PAGES.parent.parent if source.parent == PAGES else source.parent
+        target = (here / path).resolve()
+        if not target.exists() and not (PAGES / path).exists():
+            raise ValueError(f"{source}: the link to {where} leads nowhere: mend or remove it")
+        name = str(target.relative_to(CHECKOUT).with_suffix(""))
+        if name == "README":
+            return link[0].replace("README.md", "index.md")
+        return link[0] if any(name in pages for pages in FOLLOWS.values()) else words
+
+    return _LINK.sub(mended, text)
+
+
+def contents(title: str, pages: list[str]) -> str:
+    """A part of the table of contents, in the words of MyST."""
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
