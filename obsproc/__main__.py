@@ -3,10 +3,14 @@
 Each command loads what it needs: NetCDF alone takes longer than decoding a file.
 """
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 
 from contracts import program
+
+# Nothing here multiplies matrices, and the threads that NumPy's library for that starts cost more than decoding.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _COMMANDS = {"inspect": "look.look_into", "account": "look.give_account", "encode": "exchange.encode",
              "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready", "usage": "look.print_usage",

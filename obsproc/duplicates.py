@@ -22,7 +22,7 @@ from contracts import sphere
 from contracts.constants import EARTH_RADIUS
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc.quality import is_one_of, reject
+from obsproc.quality import is_among, is_one_of, reject
 
 USABLE = (Flag.passed, Flag.monitored)
 SHARE_IN_BOTH, SHARE_EQUAL = 0.5, 0.8
@@ -57,22 +57,17 @@ _ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in 
 def reject_rows(table: Observations) -> Observations:
     """Of the rows that are still good, every repetition of another."""
     rows = np.flatnonzero(table.flag == Flag.passed)
-    rows = rows[_alike(*_same(table.select(rows)))]
-    good = table.select(rows)
-    same = _same(good)
-    order = np.lexsort((good.quality, *same))  # stable: the first in the files comes first
+    pressure = np.where(table.at_surface, 0.0, table.pressure)
+    rows = rows[_alike(*(column[rows] for column in (pressure, table.time, table.quantity, table.station)))]
+    same = tuple(column[rows] for column in (pressure, table.lon, table.lat, table.time, table.quantity, table.type,
+                                             table.station))
+    order = np.lexsort((table.quality[rows], *same))  # stable: the first in the files comes first
     repeats = np.ones(max(len(rows) - 1, 0), dtype=bool)
     for column in same:
         repeats &= column[order][1:] == column[order][:-1]
     duplicate = np.zeros(len(table), dtype=bool)
     duplicate[rows[order[1:][repeats]]] = True
     return reject(table, duplicate, Flag.duplicate)
-
-
-def _same(table: Observations) -> tuple[np.ndarray, ...]:
-    """Columns (nobs,) in which repetitions agree."""
-    pressure = np.where(table.at_surface, 0.0, table.pressure)
-    return pressure, table.lon, table.lat, table.time, table.quantity, table.type, table.station
 
 
 def _alike(*columns: np.ndarray) -> np.ndarray:
@@ -92,54 +87,46 @@ def _alike(*columns: np.ndarray) -> np.ndarray:
 
 def reject_reports(table: Observations) -> Observations:
     """Of the reports that are copies of another one, the less full ones."""
-    ruled = np.isin(table.flag, USABLE)
+    ruled = is_among(table.flag, USABLE)
     ruled &= is_one_of(table.message_type, [name.decode() for name in RULES])
-    reports = _Reports.of(table, np.flatnonzero(ruled))
+    reports = _Reports.among(table, np.flatnonzero(ruled))
     original = np.arange(len(reports.start))
     for fuller, other in sorted(_pairs(reports), key=lambda pair: tuple(reports.rank[list(pair)])):
-        if original[fuller] == fuller and original[other] == other and _agree(reports, fuller, other):
+        if original[fuller] == fuller and original[other] == other and _agree(
+                table, reports.of(fuller), reports.of(other)):
             original[other] = fuller
     duplicate = np.zeros(len(table), dtype=bool)
     for copy in np.flatnonzero(original != np.arange(len(original))).tolist():
-        of_copy, quantity = reports.slice(copy), reports.quantity
-        held = np.isin(quantity[of_copy], quantity[reports.slice(original[copy])])
-        duplicate[reports.rows[of_copy][held]] = True
+        rows, of_fuller = reports.of(copy), reports.of(original[copy])
+        duplicate[rows[np.isin(table.quantity[rows], table.quantity[of_fuller])]] = True
     return reject(table, duplicate, Flag.duplicate)
 
 
 @dataclass(frozen=True)
 class _Reports:
-    """Usable rows by report: `rows` (nrow,) of the table, with their `quantity`, `value`, `pressure` and `place`; those
-    of report i are `count[i]` from `start[i]` on; `heads` (nreport,) the earliest row of each; `rank` (nreport,) 0 for
-    the fullest."""
+    """Usable rows by report: `rows` (nrow,) of the table; those of report i are `count[i]` from `start[i]` on; `heads`
+    (nreport,) the earliest row of each; `rank` (nreport,) 0 for the fullest."""
 
     rows: np.ndarray
-    quantity: np.ndarray
-    value: np.ndarray
-    pressure: np.ndarray
-    place: np.ndarray
     start: np.ndarray
     count: np.ndarray
     heads: Observations
     rank: np.ndarray
 
     @classmethod
-    def of(cls, table: Observations, rows: np.ndarray) -> "_Reports":
-        """Of some rows of a table."""
-        ordered = np.sort(table.report[rows].astype(np.int64) * len(table) + rows)  # by report, then by row
-        report, rows = np.divmod(ordered, max(len(table), 1))
+    def among(cls, table: Observations, rows: np.ndarray) -> "_Reports":
+        """Those of some rows of a table."""
+        ordered = np.sort(table.report[rows].astype(np.int64) << 32 | rows)  # by report, then by row
+        report, rows = ordered >> 32, ordered & 0xFFFFFFFF
         start = np.flatnonzero(np.diff(report, prepend=-1))
         count = np.diff(np.append(start, len(rows)))
         rank = np.empty(len(start), int)
         rank[np.argsort(-count, kind="stable")] = np.arange(len(start))
-        quantity, pressure = table.quantity[rows], table.pressure[rows]
-        # A number near that of the same quantity at nearly the same pressure only; the surface has no pressure.
-        place = quantity * _FURTHEST + np.nan_to_num(np.where(table.at_surface[rows], 0.0, pressure))
-        return cls(rows, quantity, table.value[rows], pressure, place, start, count,
-                   table.select(rows[_earliest(table.time[rows], start, count)]), rank)
+        return cls(rows, start, count, table.select(rows[_earliest(table.time[rows], start, count)]), rank)
 
-    def slice(self, report: int) -> slice:
-        return slice(self.start[report], self.start[report] + self.count[report])
+    def of(self, report: int) -> np.ndarray:
+        """Its rows of the table."""
+        return self.rows[self.start[report] : self.start[report] + self.count[report]]
 
 
 def _earliest(time: np.ndarray, start: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -156,15 +143,17 @@ def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
     kinds = list(RULES)
     kind = np.select([heads.message_type == name for name in kinds], range(len(kinds)), -1)
     seconds, metres = (np.array([rule[i] for rule in RULES.values()])[kind] for i in (0, 1))
-    order = np.lexsort((heads.time, kind, heads.station.view(np.uint64)))
-    order = order[heads.station[order] != b""]
+    station = heads.station.view(np.uint64)
+    order = np.lexsort((heads.time, kind, station))
+    order = order[station[order] != 0]
+    first = np.arange(len(order))  # of pairs so many steps apart; what is not soon in a step is not in the next
     for step in range(1, len(order)):
-        a, b = order[:-step], order[step:]
-        soon = (heads.station[a] == heads.station[b]) & (kind[a] == kind[b])
-        soon &= heads.time[b] - heads.time[a] <= seconds[a]
+        first = first[: np.searchsorted(first, len(order) - step)]
+        a, b = order[first], order[first + step]
+        soon = (station[a] == station[b]) & (kind[a] == kind[b]) & (heads.time[b] - heads.time[a] <= seconds[a])
         if not soon.any():
             return
-        a, b = a[soon], b[soon]
+        first, a, b = first[soon], a[soon], b[soon]
         near = EARTH_RADIUS * sphere.arc(heads.lat[a], heads.lon[a], heads.lat[b], heads.lon[b]) <= metres[a]
         for one, other in zip(a[near], b[near], strict=True):
             if not any(letter.isalnum() for letter in heads.station[one].decode("latin-1")):
@@ -172,19 +161,25 @@ def _pairs(reports: _Reports) -> Iterator[tuple[int, int]]:
             yield (one, other) if reports.rank[one] < reports.rank[other] else (other, one)
 
 
-def _agree(reports: _Reports, fuller: int, other: int) -> bool:
-    """Whether enough numbers of one report stand in the other one as well."""
-    ours, theirs = reports.slice(other), reports.slice(fuller)
-    by_place = np.argsort(reports.place[theirs], kind="stable")
-    ladder, sought = reports.place[theirs][by_place], reports.place[ours]
+def _agree(table: Observations, fuller: np.ndarray, other: np.ndarray) -> bool:
+    """Whether enough numbers in the rows of one report stand in those of the fuller one as well."""
+    ours, theirs = table.select(other), table.select(fuller)
+    place = _place(theirs)
+    by_place = np.argsort(place, kind="stable")
+    ladder, sought = place[by_place], _place(ours)
     above = np.minimum(np.searchsorted(ladder, sought), len(ladder) - 1)
     below = np.maximum(above - 1, 0)
     partner = np.where(np.abs(ladder[below] - sought) <= np.abs(ladder[above] - sought), below, above)
     found = np.abs(ladder[partner] - sought) <= SAME_PRESSURE
-    levels = len(np.unique(reports.pressure[ours][found]))
-    if found.sum() < SHARE_IN_BOTH * len(found) or levels < RULES[reports.heads.message_type[other]].levels:
+    levels = len(np.unique(ours.pressure[found]))
+    if found.sum() < SHARE_IN_BOTH * len(found) or levels < RULES[ours.message_type[0]].levels:
         return False
-    expected = reports.value[theirs][by_place][partner[found]]
-    quantity = reports.quantity[ours][found]
+    expected = theirs.value[by_place][partner[found]]
+    quantity = ours.quantity[found]
     allowed = _ABSOLUTE[quantity] + _RELATIVE[quantity] * np.abs(expected)
-    return bool((np.abs(reports.value[ours][found] - expected) <= allowed).mean() >= SHARE_EQUAL)
+    return bool((np.abs(ours.value[found] - expected) <= allowed).mean() >= SHARE_EQUAL)
+
+
+def _place(rows: Observations) -> np.ndarray:
+    """(nrow,) numbers that are near for the same quantity at nearly the same pressure only; the surface has none."""
+    return rows.quantity * _FURTHEST + np.nan_to_num(np.where(rows.at_surface, 0.0, rows.pressure))

@@ -21,7 +21,7 @@ import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -62,7 +62,7 @@ for _quantity, _column in COLUMN_OF.items():
 class ErrorTable:
     """`error[column]` (ntype, npressure) SI, relative humidity as a fraction, NaN where not used.
 
-    `types` (ntype,) ascending report types; `pressure` (npressure,) ascending, Pa.
+    `types` (ntype,) consecutive report types; `pressure` (npressure,) ascending, Pa.
     """
 
     types: np.ndarray
@@ -74,25 +74,29 @@ class ErrorTable:
         return self.types[self._row(types)] == types
 
     def _row(self, types: np.ndarray) -> np.ndarray:
-        return np.clip(np.searchsorted(self.types, types), 0, len(self.types) - 1)
+        return np.clip(types - self.types[0], 0, len(self.types) - 1)
+
+    @cached_property
+    def _used(self) -> dict[str, np.ndarray]:
+        """By column whether a type (ntype,) has any error."""
+        return {column: np.isfinite(errors).any(axis=1) for column, errors in self.error.items()}
 
     def at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         """Error (n,) for report types (n,) at pressures (n,) in Pa; NaN where not used or not known."""
         found = np.full(len(types), np.nan)
-        used = np.flatnonzero(np.isfinite(self.error[column]).any(axis=1)[self._row(types)])
-        found[used] = self._at(column, types[used], pressure[used])
+        row = self._row(types)
+        used = np.flatnonzero(self._used[column][row] & (self.types[row] == types))
+        found[used] = self._at(column, row[used], pressure[used])
         return found
 
-    def _at(self, column: str, types: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    def _at(self, column: str, row: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         pressure = np.clip(np.where(np.isfinite(pressure), pressure, self.pressure[-1]),
                            self.pressure[0], self.pressure[-1])
         above = np.clip(np.searchsorted(self.pressure, pressure, side="right") - 1, 0, len(self.pressure) - 2)
         weight = (pressure - self.pressure[above]) / (self.pressure[above + 1] - self.pressure[above])
-        row = self._row(types)
         upper, lower = self.error[column][row, above], self.error[column][row, above + 1]
         between = (1.0 - weight) * upper + weight * lower
-        exact = np.where(weight == 0.0, upper, np.where(weight == 1.0, lower, between))
-        return np.where(self.types[row] == types, exact, np.nan)
+        return np.where(weight == 0.0, upper, np.where(weight == 1.0, lower, between))
 
 
 PACKAGED = ("cdas", "global")
@@ -157,11 +161,12 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable, fac
     """
     error = table.error.astype(np.float64)
     excluded = np.zeros(len(table), dtype=bool)
-    without = ~np.isfinite(error)
+    sought = np.where(np.isfinite(error), -1, _NUMBER_OF[table.quantity])
     for number, column in enumerate(COLUMNS):
-        rows = np.flatnonzero(without & (_NUMBER_OF[table.quantity] == number))
+        rows = np.flatnonzero(sought == number)
         found = errors.at(column, table.type[rows], table.pressure[rows])
-        excluded[rows] = errors.knows(table.type[rows]) & ~np.isfinite(found)
+        nothing = rows[np.isnan(found)]
+        excluded[nothing] = errors.knows(table.type[nothing])
         if column == "relative_humidity":
             found = convert.humidity_error(found, temperature[rows], table.pressure[rows])
         error[rows] = found

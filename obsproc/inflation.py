@@ -31,8 +31,9 @@ _TEMPERATURES = (Quantity.temperature, Quantity.virtual_temperature)
 
 def apply(table: Observations, chosen: ErrorInflation, levels_hpa: Sequence[float]) -> Observations:
     """The table with larger errors; `levels_hpa` are those of the analysis."""
-    factor = factors(table, chosen, levels_hpa)
-    return table if (factor == 1.0).all() else table.with_columns(error=table.error * factor)
+    if chosen == ErrorInflation():
+        return table
+    return table.with_columns(error=table.error * factors(table, chosen, levels_hpa))
 
 
 def factors(table: Observations, chosen: ErrorInflation, levels_hpa: Sequence[float]) -> np.ndarray:

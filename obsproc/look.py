@@ -1,6 +1,6 @@
 """Looks into files: what is in a PREPBUFR file, and what became of each observation.
 
-What is imported inside a function here takes longer to load than `inspect` takes to decode a file.
+What is imported inside a function here takes longer to load than `inspect` takes to decode a file; even NumPy does.
 """
 
 from collections.abc import Sequence
@@ -8,8 +8,6 @@ from pathlib import Path
 
 from contracts import program
 from contracts.errors import UserError
-from obsproc import inventory
-from obsproc.bufr import files
 
 
 def look_into(arguments: Sequence[str]) -> None:
@@ -28,11 +26,15 @@ def look_into(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     if not given.file.is_file():
         raise UserError(f"{given.file}: no such file")
+    from obsproc.bufr import files
+
     if given.account:
         from obsproc import accounts, prepbufr
 
         print(accounts.of_file(files.read_file(given.file, prepbufr.WANTED, accept_truncated=not given.strict)))
         return
+    from obsproc import inventory
+
     tell = inventory.as_json if given.json else inventory.as_text
     print(tell(files.read_in_parts(given.file, inventory.WANTED, accept_truncated=not given.strict)))
 

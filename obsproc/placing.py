@@ -23,6 +23,7 @@ from contracts.constants import HOUR
 from obsproc import convert
 
 LONGEST_DRIFT = np.deg2rad(10.0)
+NEAR = 9.0  # degrees
 LONGEST_FLIGHT = 4.0  # h
 POLE = 90.0 + 1e-6  # degrees, as decoded numbers write it
 LOWEST_STATION, HIGHEST_STATION = -500.0, 6000.0  # m
@@ -47,8 +48,9 @@ def of_levels(columns: Mapping[str, np.ndarray], cycle: np.ndarray) -> Places:
     (nlevel,) int64 seconds since 1970."""
     launch_lon, launch_lat, launch_hours, lon, lat, hours = (columns[name] for name in COLUMNS)
     drifted = np.isfinite(lat) & np.isfinite(lon)
-    flown = np.flatnonzero(drifted)
-    drifted[flown] = ~(sphere.arc(*(values[flown] for values in (launch_lat, launch_lon, lat, lon))) > LONGEST_DRIFT)
+    # No arc is longer than the way along a meridian and a parallel: few have to be computed.
+    far = np.flatnonzero(drifted & ~(np.abs(lat - launch_lat) + np.abs(lon - launch_lon) < NEAR))
+    drifted[far] = ~(sphere.arc(*(values[far] for values in (launch_lat, launch_lon, lat, lon))) > LONGEST_DRIFT)
     flying = ~(np.abs(hours - launch_hours) > LONGEST_FLIGHT) & np.isfinite(hours)
     hours = np.where(flying, hours, launch_hours)
     has_time = np.isfinite(hours)

@@ -97,6 +97,13 @@ class _Levels:
     temperature: Temperatures
     sensible: np.ndarray  # temperature of the level, also from the other part where it has none and needs it
 
+    @property
+    def type(self) -> np.ndarray:
+        """(nsubset,) report type, 0 where it is missing; as small numbers where that is what they are."""
+        types = np.nan_to_num(self.reports.header["TYP"])
+        small = types.astype(np.int16)
+        return small if (small == types).all() else types
+
     def get(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """A column as decoded, one of the header spread over the levels, all NaN where the message type has none; of
         some rows only."""
@@ -115,7 +122,7 @@ def _levels(reports: Reports, cycle: int | np.ndarray, first_report: int) -> _Le
     owner = reports.level_owner()
     at_surface = _column(reports, owner, "CAT") == SURFACE_LEVEL
     at_surface |= reports.message_type in SURFACE_MESSAGES
-    report = first_report + joined(reports)[owner]
+    report = (first_report + joined(reports)).astype(np.int32)[owner]
     groups = Groups(report, _column(reports, owner, "POB"))
     found = temperatures.of_levels(reports, groups)
     sensible = groups.shared(np.where(found.is_virtual, np.nan, found.value),
@@ -154,10 +161,12 @@ class _Recipe:
 
 def _recipes(levels: _Levels) -> list[_Recipe]:
     get, q, found = levels.get, Quantity, levels.temperature
-    is_mass = get("TYP") // 100 == 1
+    is_mass = (levels.type // 100 == 1)[levels.owner]
     is_sounding = is_mass & (levels.reports.message_type in SOUNDING_MESSAGES)
-    humidity_error = convert.humidity_error(get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY, levels.sensible,
-                                            convert.pascal(get("POB")))
+    humidity_error = get("QOE") * convert.TENTHS_OF_RELATIVE_HUMIDITY
+    known = np.flatnonzero(np.isfinite(humidity_error))
+    humidity_error[known] = convert.humidity_error(humidity_error[known], levels.sensible[known],
+                                                   convert.pascal(get("POB", known)))
     return [
         _Recipe(q.temperature, q.temperature_2m, found.value, found.mark, found.error, found.background,
                 is_virtual=found.is_virtual),
@@ -184,8 +193,9 @@ def _candidates(levels: _Levels, recipes: list[_Recipe], rows: list[np.ndarray])
     at_surface, place, message_type = levels.at_surface[row], levels.place, levels.reports.message_type
 
     def each(name: str) -> np.ndarray:
-        columns = (np.broadcast_to(getattr(recipe, name), len(levels.report)) for recipe in recipes)
-        return np.concatenate([column[own] for column, own in zip(columns, rows, strict=True)])
+        columns = (np.asarray(getattr(recipe, name)) for recipe in recipes)
+        return np.concatenate([column[own] if column.ndim else np.full(len(own), column)
+                               for column, own in zip(columns, rows, strict=True)])
 
     virtual, place_mark = each("is_virtual"), np.where(at_surface, each("ground_mark"), levels.get("PQM", row))
     codes = np.array([(recipe.aloft or 0, recipe.surface or 0) for recipe in recipes], np.int8)
@@ -201,7 +211,7 @@ def _candidates(levels: _Levels, recipes: list[_Recipe], rows: list[np.ndarray])
         quantity=np.where(virtual, np.int8(Quantity.virtual_temperature), quantity),
         flag=np.select([~placed, virtual], [np.int8(Flag.missing_position), np.int8(Flag.not_converted)],
                        np.int8(Flag.passed)),
-        quality=_mark(each("mark")), type=np.nan_to_num(levels.get("TYP", row)),
+        quality=_mark(each("mark")), type=levels.type[levels.owner[row]],
         message_type=np.full(len(row), message_type.encode()), station=levels.get("SID", row),
         report=levels.report[row], lat=lat, lon=lon, pressure=pressure, elevation=elevation, time=place.time[row],
         file_background=each("background"))

@@ -20,10 +20,9 @@ def thin(table: Observations, most: int) -> Observations:
     rows = np.flatnonzero((table.flag == Flag.passed) & np.isfinite(table.pressure) & ~table.at_surface
                           & is_one_of(table.message_type, SOUNDING_MESSAGES))
     key = table.report[rows].astype(np.int64) * (max(Quantity) + 1) + table.quantity[rows]
-    _, place, count = np.unique(key, return_inverse=True, return_counts=True)
     thinned = np.zeros(len(table), dtype=bool)
-    for group in np.flatnonzero(count > most):
-        of_group = rows[place.ravel() == group]
+    for group in np.flatnonzero(np.bincount(key) > most):
+        of_group = rows[key == group]
         thinned[of_group] = ~spread(table.pressure[of_group], most)
     return reject(table, thinned, Flag.thinned)
 

@@ -20,7 +20,6 @@ temperatures of ships depart from it by -2 K in the median, from TFC converted w
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -52,26 +51,31 @@ class Groups:
     report: np.ndarray
     pressure: np.ndarray
 
-    @cached_property
-    def number(self) -> np.ndarray:
-        """(nlevel,) a number that such levels share; without a pressure each stays alone."""
-        order = np.lexsort((self.pressure, self.report))
-        report, pressure = self.report[order], self.pressure[order]
+    def _numbers(self, rows: np.ndarray) -> np.ndarray:
+        """(nrow,) a number that such levels among some rows share; without a pressure each stays alone."""
+        report, pressure = self.report[rows], self.pressure[rows]
+        order = np.lexsort((pressure, report))
         starts = np.ones(len(order), dtype=bool)
-        starts[1:] = (report[1:] != report[:-1]) | (pressure[1:] != pressure[:-1])
+        starts[1:] = (np.diff(report[order]) != 0) | (pressure[order][1:] != pressure[order][:-1])
         group = np.empty(len(order), dtype=int)
         group[order] = np.cumsum(starts) - 1
         return group
 
     def shared(self, values: np.ndarray, needed: np.ndarray) -> np.ndarray:
         """`values` (nlevel,), where `needed` and missing those of the first level of their group that has one."""
-        missing = np.isnan(values) & needed
+        known = ~np.isnan(values)
+        missing = needed & ~known
         if not missing.any():
             return values
-        known = np.flatnonzero(~np.isnan(values))[::-1]  # backwards: of several the first is written last
-        of_group = np.full(len(values), np.nan)
-        of_group[self.number[known]] = values[known]
-        return np.where(missing, of_group[self.number], values)
+        asks = np.zeros(int(self.report.max()) + 1, dtype=bool)
+        asks[self.report[missing]] = True
+        rows = np.flatnonzero((known | missing) & asks[self.report])
+        number, known = self._numbers(rows), known[rows]
+        of_group = np.full(len(rows), np.nan)
+        of_group[number[known][::-1]] = values[rows[known]][::-1]  # backwards: of several the first is written last
+        found = values.copy()
+        found[rows[~known]] = of_group[number[~known]]
+        return found
 
 
 def of_levels(reports: Reports, groups: Groups) -> Temperatures:
@@ -118,7 +122,7 @@ def _stack(reports: Reports) -> _Stack:
     program, reason, mark = (reports.level.get(name, missing) for name in ("TPC", "TRC", "TQM"))
     top = program == VIRTUAL
     events = reports.events.get(STACK)
-    if events is None or "TPC" not in events.columns:
+    if events is None or not len(events.level) or "TPC" not in events.columns:
         return _Stack(top, missing, mark)
     made = events.columns["TPC"] == VIRTUAL
     deeper_reason, deeper_mark = (events.columns.get(name, np.full(len(made), np.nan)) for name in ("TRC", "TQM"))

@@ -34,7 +34,7 @@ from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
 from obsproc import convert, delimited
 from obsproc.errors import COLUMN_OF, ErrorTable, collapse
-from obsproc.quality import reject
+from obsproc.quality import is_among, monitor, reject
 
 USE, MONITOR, REJECT = "use", "monitor", "reject"
 COLUMNS = ("types", "quantity", "station", "use", "window_hours", "error", "factor", "gross", "least_error",
@@ -85,7 +85,9 @@ def before_errors(table: Observations, report_time: np.ndarray, rules: Sequence[
                   time: int) -> Observations:
     """Fates by the rules, and their errors where they give one; `report_time` (nobs,) and `time` in seconds since 1970,
     `used` the quantities that are used where no rule speaks."""
-    code = np.where(np.isin(table.quantity, list(used)), _CODE[USE], _CODE[MONITOR])
+    if not rules:
+        return monitor(table, used)
+    code = np.where(is_among(table.quantity, used), _CODE[USE], _CODE[MONITOR])
     window, error = np.full(len(table), np.inf), table.error.astype(np.float64)
     for rule in rules:
         rows = rule.fits(table)
