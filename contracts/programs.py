@@ -42,12 +42,14 @@ PROGRAMS = {
                        makes="observations"),
     "letkf_mpi.analysis": Program(
         "letkf_mpi.config:Settings",
-        ("analysis", "localization", "inflation", "relaxation", "background_check", "parameters"),
+        ("analysis", "localization", "inflation", "relaxation", "background_check", "aircraft_bias",
+         "parameters"),
         makes="analysis", free=("analysis.threads", "analysis.memory_gb"), mpi=True, threads="analysis.threads",
-        carries=("inflation.nc", "relaxation_alpha.nc")),
+        carries=("inflation.nc", "relaxation_alpha.nc", "aircraft_bias.nc")),
     "neural_da.analysis": Program(
-        "neural_da.config:load", ("neural", "background_check"), makes="analysis",
-        free=("neural.threads", "neural.memory_gb"), threads="neural.threads", carries=("carried.nc",)),
+        "neural_da.config:load", ("neural", "background_check", "aircraft_bias"), makes="analysis",
+        free=("neural.threads", "neural.memory_gb"), threads="neural.threads",
+        carries=("carried.nc", "aircraft_bias.nc")),
     "model_server.forecast": Program("model_server.validation:validate", ("model",), makes="forecast",
                                      free=("model.batch",)),
     "model_server initial": Program("model_server.validation:validate", ("model", "nature", "initial"), makes="initial",

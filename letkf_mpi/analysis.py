@@ -18,7 +18,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from contracts import config, ensemble, frozen, humidity, paths, program, static, times
-from contracts.analysis import Writer, each_time, next_time, parse, read_observations
+from contracts.analysis import Writer, each_time, next_time, parse
 from contracts.follow import Follower
 from contracts.observations import Departures, Observations, Source
 from contracts.phases import Phases
@@ -35,7 +35,7 @@ from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.parallel import World, guarded, nothing
 from letkf_mpi.ranks.static_states import StaticStates
 from letkf_mpi.static import additive
-from obsoperator import Forward, accounts, comparison
+from obsoperator import Forward, accounts, aircraft_bias, comparison
 from obsoperator.departures import FirstGuess, Used
 from obsoperator.own_time import AtSlots, Between
 
@@ -113,7 +113,8 @@ def analyse(analyst: Analyst, time: datetime) -> None:
 
     with NodeMemory(world) as node:
         with phase("read"):
-            table, source = node.shared(read_observations, settings.experiment, time)
+            table, source = node.shared(aircraft_bias.read_observations, settings.aircraft_bias,
+                                        settings.experiment, time)
             expect_memory(analyst, len(table))
             inflation, alpha = node.shared(files.read_learned, settings, space, time)
             background = read_background(analyst, time)
@@ -228,6 +229,7 @@ def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diag
         disk = flushing.enter_context(paths.side_by_side())
         table = world.together(of_this_rank, disk)
         world.together(flushing.close)
+    world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, out.time, table)
     world.at_root(out.last, table, source)
     return table
 

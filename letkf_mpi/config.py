@@ -15,6 +15,7 @@ from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.parameters import Augmented
 from letkf_mpi.solvers import Hybrid, Letkf, ParticleFilter, PerturbedObservations
 from letkf_mpi.static.static_set import StaticSet
+from obsoperator.aircraft_bias import AircraftBias
 from obsoperator.departures import BackgroundCheck
 
 Solver = Letkf | PerturbedObservations | Hybrid | ParticleFilter
@@ -76,6 +77,7 @@ class Settings(Section, frozen=True):
     inflation: Inflation = Constant()
     relaxation: Relaxation = Rtpp()
     background_check: BackgroundCheck = BackgroundCheck()
+    aircraft_bias: AircraftBias = AircraftBias()
     parameters: Augmented | None = None  # of the model, analysed with the state
 
     def __post_init__(self):

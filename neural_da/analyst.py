@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from contracts import paths, program, static, times
-from contracts.analysis import Writer, read_observations
+from contracts.analysis import Writer
 from contracts.observations import Source
 from contracts.phases import Phases
 from contracts.state import StateSpace
@@ -25,7 +25,7 @@ from neural_da.draws import Draws
 from neural_da.method import Analysed, Carrying, Method
 from neural_da.observe import Compared
 from neural_da.problem import Problem
-from obsoperator import accounts
+from obsoperator import accounts, aircraft_bias
 
 log = logging.getLogger("neural_da.analysis")
 
@@ -73,7 +73,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
     experiment, neural, phase = settings.experiment, settings.neural, Phases()
     out = Writer(experiment.folder.at(time), space, time, experiment.name)
     with phase("read"):
-        table, source = read_observations(experiment, time)
+        table, source = aircraft_bias.read_observations(settings.aircraft_bias, experiment, time)
         memory.expect(settings, space, method, len(table))
         given = files.read(settings, space, settings.neural.needs, time)
     with phase("H(x)"):
@@ -110,6 +110,7 @@ def finish(analyst: Analyst, out: Writer, background: np.ndarray, compared: Comp
             out.members(found.members, wanted, disk)
             out.statistics(mean, spread, disk)
             files.write_beside(out, found, disk)
+        aircraft_bias.learn(settings.aircraft_bias, settings.experiment, out.time, final)
         out.last(final, source)
     for line in accounts.observations_table(final):
         log.info("%s", line)

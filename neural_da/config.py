@@ -10,6 +10,7 @@ from contracts.errors import UserError
 from contracts.retention import Retention
 from contracts.slots import Slots
 from neural_da import methods
+from obsoperator.aircraft_bias import AircraftBias
 from obsoperator.departures import BackgroundCheck
 
 
@@ -22,6 +23,7 @@ class Settings(Section, frozen=True):
     state: config.StateSettings = config.StateSettings()
     slots: Slots | None = None
     background_check: BackgroundCheck = BackgroundCheck()
+    aircraft_bias: AircraftBias = AircraftBias()
     retention: Retention = Retention()
 
 

@@ -25,6 +25,8 @@ from contracts import field, guarded, netcdf, numbers, observations, state, stat
 from contracts.errors import UserError
 from contracts.field import Field
 from contracts.static import Static
+from obsoperator import aircraft_bias
+from obsoperator.aircraft_bias import AircraftBias, Biases, Known
 from tests import builders
 from tests.obsproc.test_hostile import mutant
 
@@ -130,6 +132,7 @@ def doors() -> dict[str, Door]:
     from obsproc.bufr.files import read_file
 
     levels, at = np.array([5e4, 1e5]), builders.TIME
+    biases = Biases(known={(131, b"PLANE"): Known(0.5, 60), (131, b""): Known(0.4, 90)})
     return {
         "observations": Door(made_table, observations.read),
         "departures": Door(made_departures, observations.read_departures),
@@ -139,6 +142,8 @@ def doors() -> dict[str, Door]:
         "static": Door(lambda path: static.write(path, Static(SPACE.grid, *np.ones((2, *SPACE.grid.shape)))),
                        lambda path: static.read(path, SPACE.grid)),
         "field": Door(made_field, lambda path: field.read(path, "inflation", SPACE.grid, levels)),
+        "aircraft's biases": Door(lambda path: aircraft_bias.write(path, biases, at),
+                                  lambda path: aircraft_bias.read(path, AircraftBias(), at)),
         "numbers": Door(lambda path: numbers.write(path, {"alpha": 0.5}, at),
                         lambda path: numbers.read(path, ["alpha"], at)),
         "list, CSV": Door(made_list, table.read_file, ".csv"),

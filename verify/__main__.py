@@ -28,8 +28,8 @@ from contracts import config, estimated_errors, frozen, observations, program, s
 from contracts.errors import UserError
 from contracts.estimated_errors import EstimatedErrors
 from contracts.follow import Follower
+from obsoperator import aircraft_bias
 from verify import (
-    aircraft_bias,
     blocks,
     compare,
     consistency,
@@ -147,15 +147,15 @@ def show_consistency(settings: Settings) -> Path:
     times_of_it = [time for time in experiment.times() if experiment.folder.at(time).departures.exists()]
     if not times_of_it:
         raise UserError(f"{experiment.folder.folder}: no time has an analysis yet; run: run/cycle.sh EXPERIMENT.toml")
-    sums, biases = [], aircraft_bias.Running()
+    sums, biases = [], aircraft_bias.Biases()
     for time in tqdm(times_of_it, unit="time", disable=None):
         departures, _ = observations.read_departures(experiment.folder.at(time).departures)
         sums.append(consistency.Sums.of(departures, layers, experiment.members))
-        biases.add(departures)
+        biases = biases.moved(departures, were_taken=False)
     whole, path = consistency.Sums.join(sums), experiment.folder.folder / "consistency.nc"
     consistency_report.write(path, whole, layers, experiment.name)
     estimates = EstimatedErrors(experiment=experiment.name, first=times_of_it[0], last=times_of_it[-1],
-                                otherwise=_errors_given(settings), bias=biases.biases(),
+                                otherwise=_errors_given(settings), bias=biases.told(),
                                 estimate=consistency_report.estimates(whole, settings.verify))
     estimated_errors.write(path.with_name("estimated.toml"), estimates)
     print(consistency_report.text(whole, layers))
