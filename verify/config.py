@@ -9,6 +9,7 @@ import msgspec
 from contracts.clock import Realtime
 from contracts.config import Experiment, GridSettings, Positive, PositiveFloat, Section, StateSettings
 from contracts.errors import unknown
+from contracts.stages import Run
 
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
@@ -47,6 +48,7 @@ class Settings(Section, frozen=True):
     grid: GridSettings = GridSettings()
     state: StateSettings = StateSettings()
     realtime: Realtime = Realtime()
+    run: Run = Run()
     verify: Verify = Verify()
 
     def __post_init__(self):

@@ -13,7 +13,7 @@ import msgspec
 
 from contracts import config, program, times
 from contracts.follow import Follower
-from verify import prometheus, status
+from verify import events, prometheus, status
 from verify.config import Settings
 from verify.status import Cycle, Status
 from verify.summary import number, table
@@ -45,8 +45,10 @@ def write(settings: Settings) -> Status:
 
 def _write(settings: Settings, now: Status) -> None:
     file = status.json_file(settings)
+    before = events.said(file)
     status.write(file, msgspec.json.format(msgspec.json.encode(now), indent=1).decode() + "\n")
     status.write(file.with_suffix(".prom"), prometheus.text(now))
+    events.tell(settings.run.on_event, before, now, file.parent)
 
 
 def follow(settings: Settings) -> None:
