@@ -31,7 +31,7 @@ class Run(config.Section, frozen=True):
     restarts: NotNegative = 3  # of each service that died, within a cycle, with `--services`
     status: bool = True  # keep status.json and status.prom true while the experiment runs
     figures: bool = True  # drawn when its last cycle is finished
-    on_event: str = ""  # a line for bash, run when the experiment becomes STALLED, stopped or complete (`verify.events`)
+    on_event: str = ""  # a line for bash, run when it becomes STALLED, stopped or complete (`verify.events`)
 
     def __post_init__(self):
         if self.on_event and not self.status:

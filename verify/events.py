@@ -1,4 +1,4 @@
-"""What somebody should be told at once: `[run] on_event` is run when an experiment becomes STALLED, stopped or complete.
+"""Whom to tell at once: `[run] on_event` is run when an experiment becomes STALLED, stopped or complete.
 
 It is a line for bash, which finds in its environment
 
