@@ -1,7 +1,8 @@
 # make demo   set up what it needs (no JAX), then run the twin experiment with ClimaX and print its scores
 # make test   set up, with Cylc and, as root on Debian, Slurm, then pass all tests
 # make cylc   Cylc for run/cylc.sh, in .venv/cylc
-# make campaign  what takes too long for every test run: faults by the hundred, ten million decodings of broken messages
+# make campaign  what takes too long for every test run: faults by the hundred, every call of every stage refused (CALLS
+#             of them), ten million decodings of broken messages
 # make check  style, import rules, types
 # make docs   the site, build/docs/site
 # make bench  benchmarks (ratios, never pass or fail)
@@ -52,6 +53,7 @@ test: setup cylc slurm
 	$(BIN)/python -m pytest -q
 
 FAULTS ?= 50
+CALLS  ?=
 SEED   ?= 1
 
 campaign: setup
@@ -59,7 +61,7 @@ campaign: setup
 	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services
 	$(BIN)/python -m tests.system.campaign --faults $(FAULTS) --seed $(SEED) --services --analysis three_d_var
 	$(BIN)/python -m tests.doors --mutants 1000 --seed $(SEED)
-	$(BIN)/python -m tests.system.refusals --every 3
+	$(BIN)/python -m tests.system.refusals $(if $(CALLS),--most $(CALLS))
 	$(MAKE) -C tests/fuzz drive PYTHON=$(abspath $(BIN))/python RUNS=10000000 SEED=$(SEED)
 
 check: setup

@@ -1,43 +1,121 @@
 """A disk that refuses any one call of any stage: what the stage says, and that the next run ends with the same bits.
 
-    python -m tests.system.refusals [--stages obsproc …] [--every 1]     all calls, a row by stage and kind
+    python -m tests.system.refusals                                   all calls of all stages: hours
+    python -m tests.system.refusals --most 500 --results FAULTS.jsonl     so many more, beside those that stand there
 
-A shim (`refuse.c`) counts the calls of a stage that change files of the experiment (open, write, fsync, rename, close)
-and lets the k-th fail with EIO or ENOSPC, or a write end half done.  Then a stage either goes on as if nothing had been
-(a log line, a short write) or ends with a sentence and no product that is half written; run again it makes the same.
+A shim (`refuse.c`) counts the calls of a stage that change files of the experiment (open, write, truncate, fsync,
+rename, close, mkdir, unlink).  It lets the k-th fail with EIO or ENOSPC, lets a write end half done, fills the disk or
+makes it read-only from the k-th on, or cuts the power before it: the process is gone, and with it what was not flushed
+(`power`).  Then a stage has either gone on as if nothing had been (a log line, a short write) or has ended with one
+sentence and no product that is half written; run again it makes the same.  Each is tried as a step and as a service.
+
+Calls other than writes are tried first, then writes in an order whose every beginning is spread over all of them.
 """
 
 import argparse
-import os
+import json
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from tests.system import experiment
+from tests.system import experiment, power
 from tests.system.experiment import CHECKOUT, TIMES, Experiment, data, same
+from tests.system.warm import Warm
 
-HOWS = ("EIO", "ENOSPC", "short")
-MAY_BE = ("unharmed", "told", "died")  # the last of SIGSEGV in HDF5's library, where a disk refuses what it closes with
+HOWS = ("EIO", "ENOSPC", "short", "full", "readonly", "cut")
 STAGES = {"observations": ("obsproc",), "analysis": ("letkf_mpi.analysis",),
           "forecast": ("model_server", "forecast"), "verify": ("verify", "scores")}
+MANNERS = {"step": TIMES[0], "service": "--follow"}
+ENDS = {0: "went on", 1: "told", -signal.SIGKILL: "cut",
+        -signal.SIGSEGV: "died"}  # in HDF5's library, where a disk refuses what it closes with
+TEXT = experiment.TEXT.replace("end = 1989-01-01T06", "end = 1989-01-01T00").replace("members = 8", "members = 4")
 Data = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class End:
-    """Of a stage whose k-th call was refused."""
+class Fault:
+    """The call of that number of a stage, met so."""
 
     stage: str
+    manner: str
     how: str
+    number: int
     call: str
-    state: str  # one of MAY_BE; anything else is a fault, in words
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A stage: the experiment before it, how its folder looks after an undisturbed run, and the calls of that."""
+
+    before: Experiment
+    stage: str
+    manner: str
+    program: Warm
+    after: Data
+    calls: tuple[str, ...]
+
+    def faults(self, how: str) -> list[Fault]:
+        """All that the stage can meet so, in the order in which they are tried; only writes can end half done."""
+        counted = [call for call in self.calls if call == "write" or how != "short"]
+        rare = [number for number, call in enumerate(counted) if call != "write"]
+        writes = [number for number, call in enumerate(counted) if call == "write"]
+        return [Fault(self.stage, self.manner, how, number + 1, counted[number])
+                for number in (*rare, *(writes[place] for place in spread(len(writes))))]
+
+    def end(self, fault: Fault) -> str:
+        """One of ENDS; anything else is what should not have been, in words."""
+        with TemporaryDirectory() as folder:
+            made = experiment.copy(self.before.work, Path(folder))
+            journal = Path(folder) / "journal"
+            journal.touch()
+            status, words = run(self.program, made, fault, journal)
+            if fault.how == "cut" and status == -signal.SIGKILL:
+                power.lose(journal, names=fault.number % 2 == 0)
+            if wrong := misspoken(status, words):
+                return wrong
+            try:
+                experiment.nothing_half_written(made)
+                status_again, words = run(self.program, made, Fault(self.stage, self.manner, "", 0, ""))
+                if status_again != 0:
+                    return "does not go on: " + words.strip().splitlines()[-1]
+                same(data(made.folder), self.after)
+            except AssertionError as error:
+                return f"other bits: {error}"
+            return ENDS[status]
+
+
+def misspoken(status: int, words: str) -> str:
+    """What is wrong with how a stage ended."""
+    if "Traceback" in words:
+        return "traceback: " + words.strip().splitlines()[-1]
+    if status not in ENDS:
+        return f"ended with status {status}"
+    sentences = words.count(" ERROR ")
+    return f"ended with {sentences} sentences" if status == 1 and sentences != 1 else ""
+
+
+def spread(count: int) -> Iterator[int]:
+    """0 … count - 1, each beginning of it spread evenly: the bits of a number backwards (van der Corput)."""
+    bits = max(count - 1, 0).bit_length()
+    backwards = (int(format(number, f"0{bits}b")[::-1], 2) for number in range(2**bits))
+    return (number for number in backwards if number < count)
+
+
+def run(program: Warm, made: Experiment, fault: Fault, journal: Path | None = None) -> tuple[int, str]:
+    """Exit status and words of a stage that meets a fault, one of number 0 none."""
+    chosen = {"WORK": str(made.work), "REFUSE_UNDER": str(made.folder), "REFUSE_AT": str(fault.number),
+              "REFUSE_HOW": fault.how} | ({"REFUSE_COUNT": str(journal)} if journal else {})
+    return program.run([*STAGES[fault.stage][1:], str(made.path), MANNERS[fault.manner]], chosen,
+                       experiment.CYCLE_LIMIT_S)
 
 
 def built(folder: Path) -> Path:
@@ -48,79 +126,79 @@ def built(folder: Path) -> Path:
     return made
 
 
-@dataclass(frozen=True)
-class Trial:
-    """An experiment before a stage, how its folder looks after an undisturbed one, and the calls of that."""
-
-    before: Experiment
-    stage: str
-    shim: Path
-    after: Data
-    calls: tuple[str, ...]
-
-    def ends(self, numbers: range, how: str) -> Iterator[End]:
-        """Refuse one call after another, each in a copy of the experiment."""
-        for number in numbers:
-            with TemporaryDirectory() as folder:
-                made = experiment.copy(self.before.work, Path(folder))
-                yield End(self.stage, how, self.counted(how)[number - 1], self._end(made, number, how))
-
-    def counted(self, how: str) -> tuple[str, ...]:
-        """The calls that can be refused so: only writes can end half done."""
-        return tuple(call for call in self.calls if call == "write" or how != "short")
-
-    def _end(self, made: Experiment, number: int, how: str) -> str:
-        done = run(made, self.stage, self.shim, {"REFUSE_AT": str(number), "REFUSE_HOW": how})
-        if "Traceback" in done.stderr:
-            return "traceback: " + done.stderr.strip().splitlines()[-1]
-        if done.returncode not in (0, 1, -signal.SIGSEGV):
-            return f"ended with status {done.returncode}"
-        experiment.nothing_half_written(made)
-        again = run(made, self.stage, self.shim)
-        if again.returncode != 0:
-            return "does not go on: " + again.stderr.strip().splitlines()[-1]
-        same(data(made.folder), self.after)
-        return {0: "unharmed", 1: "told"}.get(done.returncode, "died")
-
-
-def run(made: Experiment, stage: str, shim: Path, more: Mapping[str, str] = {}) -> subprocess.CompletedProcess:  # noqa: B006
-    environment = made.environment | {"LD_PRELOAD": str(shim), "REFUSE_UNDER": str(made.folder)} | more
+@contextmanager
+def trials(folder: Path, stages: Sequence[str] = tuple(STAGES), manners: Sequence[str] = tuple(MANNERS)
+           ) -> Iterator[list[Trial]]:
+    """The stages one after another, each begun with what the one before left, of an experiment made in `folder`."""
+    made = experiment.make(folder / "made" / "work", TEXT)
+    assert made.program("contracts", str(made.path), "--freeze", "test").returncode == 0
+    environment = made.environment | {"LD_PRELOAD": str(built(folder)), "OMP_NUM_THREADS": "1"}
     environment.pop("RANKS")
-    return subprocess.run([sys.executable, "-m", *STAGES[stage], str(made.path), TIMES[0]], env=environment,
-                          cwd=CHECKOUT, text=True, capture_output=True, timeout=experiment.CYCLE_LIMIT_S)
+    found = []
+    with ExitStack() as stack:
+        for stage in STAGES:
+            program = Warm.start(STAGES[stage][0], environment, folder / f"{stage}.words", CHECKOUT)
+            stack.callback(program.end)
+            before = experiment.copy(made.work, folder / f"before_{stage}")
+            for manner in manners:
+                made = experiment.copy(before.work, folder / f"{stage}_{manner}")
+                calls = folder / f"{stage}_{manner}.calls"
+                status, words = run(program, made, Fault(stage, manner, "", 0, ""), calls)
+                assert status == 0, words
+                names = tuple(line.partition("\t")[0] for line in calls.read_text().splitlines())
+                if stage in stages:
+                    found.append(Trial(before, stage, manner, program, data(made.folder), names))
+        yield found
 
 
-def trials(prepared: Path, folder: Path, stages: tuple[str, ...] = tuple(STAGES)) -> Iterator[Trial]:
-    """The stages one after another; each leaves what the next begins with."""
-    shim = built(folder)
-    made = experiment.copy(prepared, folder / "undisturbed")
-    for stage in STAGES:
-        before = experiment.copy(made.work, folder / f"before_{stage}")
-        count = folder / f"calls_{stage}"
-        done = run(made, stage, shim, {"REFUSE_COUNT": str(count)})
-        assert done.returncode == 0, done.stderr
-        if stage in stages:
-            yield Trial(before, stage, shim, data(made.folder), tuple(count.read_text().split()))
+def planned(of_all: Sequence[Trial], done: Iterable[Fault] = ()) -> Iterator[tuple[Trial, Fault]]:
+    """What is still to be tried, of all stages, manners and hows in turn."""
+    done = set(done)
+    rows = [[(trial, fault) for fault in trial.faults(how)] for trial in of_all for how in HOWS]
+    in_turn = chain.from_iterable(zip_longest(*rows))
+    return (each for each in in_turn if each is not None and each[1] not in done)
+
+
+def kept(results: Path) -> dict[Fault, str]:
+    """The faults of earlier runs with their ends."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    read = (json.loads(line) for line in lines)
+    return {Fault(**{name: value for name, value in each.items() if name != "end"}): each["end"] for each in read}
+
+
+def table(ends: dict[Fault, str]) -> str:
+    """A row by stage, how and call, with every end."""
+    found = Counter((fault.stage, fault.how, fault.call) for fault in ends)
+    ended = Counter((fault.stage, fault.how, fault.call, end) for fault, end in ends.items())
+    lines = ["| stage | how | call | faults | ends |", "| --- | --- | --- | --- | --- |"]
+    for row, number in sorted(found.items(), key=lambda each: (list(STAGES).index(each[0][0]), each[0][1:])):
+        told = ", ".join(f"{end} {count}" for (*of, end), count in sorted(ended.items()) if tuple(of) == row)
+        lines.append(f"| {' | '.join(row)} | {number} | {told} |")
+    wrong = sum(end not in ENDS.values() for end in ends.values())
+    manners = Counter(fault.manner for fault in ends)
+    return "\n".join([*lines, f"{len(ends)} faults ({', '.join(f'{n} of a {m}' for m, n in sorted(manners.items()))}), "
+                              f"{wrong} with an end that should not be"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.system.refusals", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=tuple(STAGES))
-    parser.add_argument("--every", type=int, default=1, help="every so many calls")
+    parser.add_argument("--manners", nargs="+", choices=MANNERS, default=tuple(MANNERS))
+    parser.add_argument("--most", type=int, metavar="N", help="so many faults more (default: all)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="keep each end there, and go on from there")
     chosen = parser.parse_args()
-    faults = 0
-    with TemporaryDirectory() as folder:
-        prepared = experiment.make(Path(folder) / "prepared" / "work").work
-        for trial in trials(prepared, Path(folder), tuple(chosen.stages)):
-            for how in HOWS:
-                found = Counter((end.call, end.state) for end in trial.ends(
-                    range(1, len(trial.counted(how)) + 1, chosen.every), how))
-                for (call, state), number in sorted(found.items()):
-                    faults += number * (state not in MAY_BE)
-                    print(f"{trial.stage:13}{how:7}{call:7}{number:5}  {state}", flush=True)
-    print(f"{faults} of them should not have been")
-    sys.exit(os.EX_OK if not faults else 1)
+    with TemporaryDirectory() as folder, trials(Path(folder), chosen.stages, chosen.manners) as of_all:
+        results = chosen.results or Path(folder) / "results"
+        ends = kept(results)
+        with results.open("a", buffering=1) as file:
+            for trial, fault in islice(planned(of_all, ends), chosen.most):
+                ends[fault] = trial.end(fault)
+                file.write(json.dumps(asdict(fault) | {"end": ends[fault]}) + "\n")
+                if ends[fault] not in ENDS.values():
+                    print(fault, ends[fault], flush=True)
+    print(table(ends))
+    sys.exit(any(end not in ENDS.values() for end in ends.values()))
 
 
 if __name__ == "__main__":
