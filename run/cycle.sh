@@ -42,6 +42,8 @@ fi
 source "$CHECKOUT/run/programs.sh"
 # shellcheck source=run/retention.sh
 source "$CHECKOUT/run/retention.sh"
+# shellcheck source=run/cost.sh
+source "$CHECKOUT/run/cost.sh"
 
 # cycle_done: one more cycle is finished; say so and let the members go that are kept no longer.
 cycle_done() {
@@ -71,7 +73,7 @@ end_status() {
 }
 
 end_services() { :; }  # services.sh has some
-at_exit() { end_services; end_status; }
+at_exit() { end_services; end_status; write_cost "$worked" 2>/dev/null || true; }
 
 can_begin
 room=$("$PYTHON" -m contracts "$EXPERIMENT" --disk)

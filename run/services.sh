@@ -125,6 +125,7 @@ if ((number < total)); then
     while ((number < total)); do
         if finished "${all_times[number]}"; then
             number=$((number + 1)) now=$(($(clock) / 1000))
+            note_memory "${SERVICE[@]}"
             cycle_done "$(in_seconds $((now - last)))" "$(by_stage "${all_times[number - 1]}")"
             last=$now DEATHS=()
             ((number == total)) || finished "${all_times[number]}" || room_for "${all_times[number]}"

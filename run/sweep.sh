@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Run a list of experiments and put their results side by side.
 #
-#     run/sweep.sh [-j N] [--free] EXPERIMENT.toml…
+#     run/sweep.sh [-j N] [--free] [--no-table] EXPERIMENT.toml…
 #
 # Each is prepared, then cycled with services, N at a time (default 1); --free also runs their ensembles without analysis.
 # One that fails stops none of the others.  The same command goes on after a kill; what is complete is passed over.
-# It ends with `python -m verify compare`.  The words of each run: sweep.log in the experiment's folder.
+# It ends with `python -m verify compare`, but for --no-table.  The words of each run: sweep.log in the experiment's folder.
 set -euo pipefail
 # shellcheck source=run/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
-at_once=1 free=() experiments=()
+at_once=1 table=yes free=() experiments=()
 while (($#)); do
     case $1 in
         -h | --help) usage; exit 0 ;;
         -j) at_once=${2:-}; shift $(($# > 1)) ;;
         --free) free=(free) ;;
+        --no-table) table='' ;;
         *) experiments+=("$1") ;;
     esac
     shift
@@ -79,5 +80,5 @@ readable=()
 for experiment in "${experiments[@]}"; do
     if [[ -n ${LOG[$experiment]:-} ]]; then readable+=("$experiment"); fi
 done
-((${#readable[@]} == 0)) || "$PYTHON" -m verify compare "${readable[@]}" || failed+=("the table of them")
+[[ -z $table || ${#readable[@]} -eq 0 ]] || "$PYTHON" -m verify compare "${readable[@]}" || failed+=("the table of them")
 ((${#failed[@]} == 0)) || die "failed: ${failed[*]}; the same command tries again"

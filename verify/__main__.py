@@ -12,8 +12,9 @@ skill-spread  error, spread, CRPS and ranks of extended forecasts by lead -> ski
 status   status.json and status.prom: what is done, what is at work, what is STALLED
 serve    the status as a page, on this machine only
 report   report.html: all of the above in one file
+league   contestants of one task side by side: a table, and league.html
 
-The last five have more options: `python -m verify compare --help`.
+The last six have more options: `python -m verify compare --help`.
 """
 
 import logging
@@ -242,9 +243,16 @@ def write_report(arguments: Sequence[str]) -> None:
     report.main(arguments)
 
 
+def show_league(arguments: Sequence[str]) -> None:
+    """Write the page of a league and print its table."""
+    from verify import league  # here, because matplotlib takes a second to import
+
+    league.main(arguments)
+
+
 OWN_ARGUMENTS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": compare_experiments, "skill-spread": skill_spread.main, "status": watch.main, "serve": serve.main,
-    "report": write_report,
+    "report": write_report, "league": show_league,
 }
 
 

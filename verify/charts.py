@@ -33,16 +33,16 @@ _STYLE: Any = {
     "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False,
 }
 _ON_SIGNS, _ON_AMOUNTS = "#333333", "#ffffff"  # coasts over colours that stay the same in the dark
-_CHART, _MAP = (3.6, 2.5), (5.4, 2.75)  # inches
+_WIDTH, _MAP = 3.6, (5.4, 2.75)  # inches
 FINEST = 360  # columns of a map; finer grids are thinned
 
 Draw = Callable[[Axes], None]
 
 
-def chart(title: str, alternative: str, draw: Draw) -> str:
-    """A chart of the usual size; `alternative` says in words what is to be seen."""
+def chart(title: str, alternative: str, draw: Draw, height: float = 2.5) -> str:
+    """A chart of the usual width, `height` inches high; `alternative` says in words what is to be seen."""
     with plt.rc_context(_STYLE):
-        figure = plt.figure(figsize=_CHART)
+        figure = plt.figure(figsize=(_WIDTH, height))
         axis = figure.add_axes((0.155, 0.17, 0.82, 0.70))
         draw(axis)
         axis.set_title(title)

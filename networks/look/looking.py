@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contracts import balance
+from contracts.balance import PHI, Agreement, T
 from contracts.constants import HECTOPASCAL
 from contracts.state import StateSpace
 from networks.autoencoder import reading
@@ -22,8 +24,7 @@ from networks.latent import card, making
 from networks.latent.config import Period
 from networks.latent.errors import Step
 from networks.latent.operator import Operator
-from networks.look import balance, covariances, dependence
-from networks.look.balance import PHI, Agreement, T
+from networks.look import covariances, dependence
 from networks.look.config import Settings
 from networks.look.covariances import Column
 from networks.look.observed import Observed

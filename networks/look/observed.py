@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contracts.balance import PHI, index_of
 from contracts.constants import HECTOPASCAL
 from contracts.state import StateSpace
-from networks.look.balance import PHI, index_of
 
 
 @dataclass(frozen=True)

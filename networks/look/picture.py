@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from contracts import paths
+from contracts.balance import PHI, T, U, V, index_of
 from contracts.constants import GRAVITY
 from contracts.state import StateSpace
-from networks.look.balance import PHI, T, U, V, index_of
 from networks.look.observed import Observed
 
 ACROSS = 40.0  # degrees to either side of the observation that are drawn

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from contracts import balance
+from contracts.balance import PHI, Agreement, T, U, V
 from contracts.constants import EARTH_RADIUS, EARTH_ROTATION, GAS_CONSTANT_DRY
 from contracts.grid import Grid
 from contracts.state import StateSpace
 from networks.autoencoder.network import PLANES, Autoencoder
 from networks.latent import eof
 from networks.latent.operator import Operator
-from networks.look import balance, covariances, dependence
-from networks.look.balance import PHI, Agreement, T, U, V
+from networks.look import covariances, dependence
 from networks.look.observed import Observed
 from tests.networks import climax_builders as made
 

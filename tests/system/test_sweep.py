@@ -1,6 +1,8 @@
 """A nature run packed into a file, and a list of experiments that begin with it: prepared, cycled, put side by side."""
 
+import csv
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,6 +77,41 @@ def test_one_that_fails_stops_none_of_the_others(packed):
     assert f"failed: {bad} {unreadable}; the same command tries again" in done.stderr
     sweep(packed, bad)
     assert (packed.work / bad.stem / "sweep.log").read_text().count("nothing.h5: no such file") == 2
+
+
+def test_a_league_ends_in_a_page_and_has_the_same_bits_however_many_cores(packed):
+    """Of two contestants that the tests above may have run already, and of one that is begun anew on one core."""
+    paths = [variant(packed, km) for km in (2000.0, 4000.0)]
+    file = packed.work / "pair.toml"
+    file.write_text("".join(f'[[contestant]]\nexperiment = "{path.name}"\n' for path in paths))
+    done = league(packed, "--cores", 2, file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (packed.work / "pair" / "league.html").exists() and done.stdout.rstrip().endswith("league.html")
+    folder = packed.work / "tiny_2000"
+    before = data(folder)
+    shutil.rmtree(folder)
+    assert league(packed, "--cores", 1, file).returncode == 0
+    experiment.same(data(folder), before)
+    cost = list(csv.DictReader((folder / "log" / "cost.csv").open()))
+    assert [int(row["cycles"]) for row in cost] == [CYCLES]
+    assert float(cost[0]["cpu_seconds"]) > 0.5 and int(cost[0]["peak_mib"]) > 50
+
+
+def test_a_league_with_another_task_is_refused_before_anything_is_made(packed):
+    paths = [variant(packed, km) for km in (2600.0, 2700.0)]
+    paths[1].write_text(paths[1].read_text().replace("[localization]", "[initial]\nevery_hours = 48\n[localization]")
+                        .replace('[initial]\nfolder = "unpacked"\n', ""))
+    file = packed.work / "unequal.toml"
+    file.write_text("".join(f'[[contestant]]\nexperiment = "{path.name}"\n' for path in paths))
+    for what in ([], ["--check"], ["--page"]):
+        done = league(packed, *what, file)
+        assert done.returncode == 1 and "contestants of a league have the same truth" in done.stderr
+    assert not (packed.work / paths[0].stem).exists()
+
+
+def league(made: Experiment, *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([CHECKOUT / "run" / "league.sh", *map(str, arguments)], env=made.environment, cwd=made.work,
+                          text=True, capture_output=True, timeout=2 * CYCLE_LIMIT_S)
 
 
 @pytest.mark.parametrize("arguments", [["-j"], ["x.toml", "-j"], ["-j", "x.toml"], []])

@@ -88,4 +88,4 @@ def index_of(space: StateSpace, variable: str, level: float) -> int:
     for number in space.index(variable):
         if np.isclose(space.channels[number].pressure, level):
             return int(number)
-    raise ValueError(f"[state] has no {variable} at {level / 100:g} hPa, which [look] asks for")
+    raise ValueError(f"[state] has no {variable} at {level / 100:g} hPa, whose balance is asked for")

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Run the contestants of a league and put them side by side: one table, and one page.
+#
+#     run/league.sh [--cores N] LEAGUE.toml [EXPERIMENT.toml…]    run or resume all, then league.html
+#     run/league.sh --page  LEAGUE.toml [EXPERIMENT.toml…]        only the table and the page, of what there is
+#     run/league.sh --check LEAGUE.toml [EXPERIMENT.toml…]        only whether all have the same task and valid settings
+#
+#     run/league.sh --cores 8 run/experiments/league/january_february_1992.toml my_method.toml
+#
+# Each contestant is prepared, then cycled with services on one rank, N at a time (default: the processors there are); one
+# that fails stops none of the others.  How many run at once changes no bit of any.  The same command goes on after a kill.
+# Experiments behind the league file take part as if they stood in it.
+set -euo pipefail
+# shellcheck source=run/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+cores=$(nproc) what=run files=()
+while (($#)); do
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --cores) cores=${2:-}; shift $(($# > 1)) ;;
+        --page) what=page ;;
+        --check) what=check ;;
+        *) files+=("$1") ;;
+    esac
+    shift
+done
+[[ $cores =~ ^[1-9][0-9]*$ && ${#files[@]} -gt 0 ]] || { usage; exit 2; }
+
+listed=$("$PYTHON" -m verify league "${files[@]}" --list)
+mapfile -t experiments <<<"$listed"
+status=0
+case $what in
+    check)
+        for experiment in "${experiments[@]}"; do
+            "$PYTHON" -m contracts "$experiment" --validate || status=1
+        done
+        ((status == 0)) || die "not all settings are valid; the sentences above say what to change"
+        "$PYTHON" -m verify league "${files[@]}" --check ;;
+    run)
+        RANKS=1 "$CHECKOUT/run/sweep.sh" --no-table -j "$cores" "${experiments[@]}" || status=$?
+        "$PYTHON" -m verify league "${files[@]}" ;;
+    page) "$PYTHON" -m verify league "${files[@]}" ;;
+esac
+exit "$status"

@@ -1,0 +1,118 @@
+"""The league file: who takes part, and that all begin alike.
+
+    [league]
+    block_days = 10
+
+    [[contestant]]                          # the first is the control, to which all others are compared
+    experiment = "letkf_600km.toml"         # beside this file
+    title = "LETKF, 600 km"
+
+A contestant is an experiment file; any program may have made its analyses.  Only what makes the task is compared: the
+same truth, stations, first ensemble, dates and seed, so that a difference between two is one between methods.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from contracts import base, config, texts
+from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat, Section
+from contracts.errors import UserError, brief
+from verify.config import Settings
+
+# The settings that make the task, by section; without names all of the section.
+TASK: dict[str, tuple[str, ...]] = {
+    "experiment": ("start", "end", "step_hours", "seed"), "grid": (), "nature": ("folder", "model", "options", "start"),
+    "initial": (), "observations": (), "synthetic": (), "thinning": (), "error_inflation": (),
+    "verify": ("truth", "regions"),
+}
+
+
+class Entry(Section, frozen=True):
+    """[[contestant]] One experiment."""
+
+    experiment: Annotated[str, msgspec.Meta(min_length=1)]  # its file, beside the league file
+    title: str = ""  # empty: the experiment's name
+    training_minutes: NotNegativeFloat | None = None  # of a processor, for what is fitted or trained for it alone
+
+
+class League(Section, frozen=True):
+    """[league] How contestants are compared."""
+
+    block_days: Positive = 10  # of an interval: weather lasts for days
+    skip_days: NotNegative = 10  # left out, while the first ensemble is forgotten
+    near_km: PositiveFloat = 500.0  # from a station: near it
+    void_km: PositiveFloat = 1500.0  # farther from any station: a void
+    sample_hours: Positive = 30  # between times at which fields are read; 30 takes the hours of the day in turns
+
+    def __post_init__(self):
+        if self.near_km >= self.void_km:
+            raise ValueError(f"near_km must lie below void_km, got {self.near_km:g} and {self.void_km:g}")
+
+
+class File(Section, frozen=True):
+    """The whole league file."""
+
+    contestant: Annotated[tuple[Entry, ...], msgspec.Meta(min_length=1)]
+    league: League = League()
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An experiment that takes part."""
+
+    title: str
+    path: Path
+    settings: Settings
+    training_minutes: float | None = None
+
+
+def load(path: Path, more: Sequence[Path] = ()) -> tuple[League, list[Contestant]]:
+    """The league of `path` and `more` experiments; raises UserError where one cannot be read, is there twice or has
+    another task than the first."""
+    try:
+        file = msgspec.convert(texts.table(_text(path), str(path)), File)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"{path}: {brief(error)}") from None
+    named = [(each, path.parent / each.experiment) for each in file.contestant]
+    named += [(Entry(str(each)), each) for each in more]
+    contestants, documents = [], []
+    for entry, experiment in named:
+        settings = config.load(experiment, Settings)
+        contestants.append(Contestant(entry.title or settings.experiment.name, experiment, settings,
+                                      entry.training_minutes))
+        documents.append(texts.table(base.complete(experiment), str(experiment)))
+    _refuse_twice(path, contestants)
+    for contestant, document in zip(contestants[1:], documents[1:], strict=True):
+        for difference in differences(documents[0], document):
+            raise UserError(f"{contestant.path}: {difference} of {contestants[0].path}; contestants of a league have "
+                            "the same truth, stations, first ensemble, dates and seed: change it or leave this one out")
+    return file.league, contestants
+
+
+def _text(path: Path) -> str:
+    try:
+        return texts.read(path)
+    except OSError as error:
+        raise UserError(f"{path}: no league file can be read there ({error.strerror}); name one, such as "
+                        "run/experiments/league/january_february_1992.toml") from None
+
+
+def _refuse_twice(path: Path, contestants: Sequence[Contestant]) -> None:
+    for what, names in (("experiment", [each.settings.experiment.name for each in contestants]),
+                        ("title", [each.title for each in contestants])):
+        if twice := [name for n, name in enumerate(names) if name in names[:n]]:
+            raise UserError(f"{path}: {what} {twice[0]!r} stands there twice; name each contestant once")
+
+
+def differences(control: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
+    """A phrase for each setting of the task that differs between two experiment files."""
+    for section, names in TASK.items():
+        ours, theirs = control.get(section, {}), other.get(section, {})
+        for name in names or sorted({*ours, *theirs}):
+            if ours.get(name) != theirs.get(name):
+                says, asked = (repr(table[name]) if name in table else "its default" for table in (theirs, ours))
+                yield f"[{section}] {name} is {says}, and not {asked} as that"
