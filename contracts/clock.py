@@ -37,6 +37,7 @@ class Realtime(Section, frozen=True):
     settled_seconds: NotNegativeFloat = 30.0  # 0: files appear by rename
     status_suffix: str = ""  # such as ".done"
     late_hours: NotNegativeFloat = 48.0  # so far back files that came too late are told
+    fetch: bool = False  # ask the archives of [fetch] for files that are due; these come by rename, whole
     speed: Speed | None = None  # of a simulated clock that begins at [experiment] start; default: the real one
 
     def __post_init__(self):

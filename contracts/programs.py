@@ -38,8 +38,8 @@ class Program:
 
 
 PROGRAMS = {
-    "obsproc": Program("obsproc.config:Settings", ("observations", "thinning", "error_inflation", "synthetic"),
-                       makes="observations"),
+    "obsproc": Program("obsproc.config:Settings", ("observations", "thinning", "error_inflation", "fetch", "synthetic"),
+                       makes="observations", free=("fetch",)),
     "letkf_mpi.analysis": Program(
         "letkf_mpi.config:Settings",
         ("analysis", "localization", "inflation", "relaxation", "background_check", "aircraft_bias",

@@ -48,6 +48,8 @@ COMMANDS = {
     "compare": Command("several experiments side by side", program=("verify", "compare")),
     "check": Command("read every file of an experiment, name damaged ones", program=("contracts",), option="--check"),
     "inspect": Command("what is in an observation file", program=("obsproc", "inspect")),
+    "fetch": Command("the observation files of an experiment, from archives in the network",
+                     program=("obsproc", "fetch")),
 }
 
 

@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _COMMANDS = {"inspect": "look.look_into", "account": "look.give_account", "encode": "exchange.encode",
              "ioda": "exchange.exchange_ioda", "ready": "stage.tell_ready", "usage": "look.print_usage",
-             "table": "look.write_table"}
+             "table": "look.write_table", "fetch": "fetch.fetch"}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -128,6 +128,20 @@ class ErrorInflation(config.Section, frozen=True):
     layers: bool = False  # √n for n levels of a sounding in one layer of the analysis
 
 
+class Fetch(config.Section, frozen=True):
+    """[fetch] Where the files of [observations] can be had over the network, see `archives` and `fetch`."""
+
+    archives: tuple[str, ...] = ()  # for each of [observations] files the name of an archive, or a URL pattern
+    more: str = ""  # a file of further archives, in the layout of archives.toml; none
+    connections: Annotated[int, Meta(ge=1, le=4)] = 2  # at once; an archive is not ours
+    tries: Annotated[int, Meta(ge=1, le=20)] = 5  # of each file, where the network or the server fails
+    first_pause_seconds: PositiveFloat = 2.0  # before the second try; each pause is twice the one before,
+    longest_pause_seconds: PositiveFloat = 120.0  # up to this
+    timeout_seconds: PositiveFloat = 60.0  # of silence
+    largest_mb: PositiveFloat = 1000.0  # beyond it a file is refused
+    every_seconds: PositiveFloat = 60.0  # in real time: so often a file that has not come is asked for again
+
+
 class Synthetic(config.Section, frozen=True):
     """[synthetic] Observations drawn from a known truth at a made network of sounding stations.
 
@@ -176,7 +190,16 @@ class Settings(config.Section, frozen=True):
     realtime: clock.Realtime = clock.Realtime()
     thinning: Thinning = Thinning()
     error_inflation: ErrorInflation = ErrorInflation()
+    fetch: Fetch = Fetch()
     synthetic: Synthetic = Synthetic()
+
+    def __post_init__(self):
+        archives, files = self.fetch.archives, self.observations.files
+        if archives and len(archives) != len(files):
+            raise ValueError(f"[fetch] archives: expected one for each of the {len(files)} [observations] files, got "
+                             f"{len(archives)}")
+        if self.realtime.fetch and not archives:
+            raise ValueError("[realtime] fetch asks for files over the network: say where they are in [fetch] archives")
 
     def truth(self, time: datetime) -> Path:
         """The state file of the truth."""

@@ -12,9 +12,9 @@ Or an earlier experiment estimated them (`contracts.estimated_errors`): the erro
 otherwise, be it the file's or a table's, is multiplied by the factor of its group.
 
 An error of relative humidity becomes one of specific humidity with the temperature of the level (`convert`).
-The table leaves out the scatterometer winds of today (type 290, ASCAT, in the files since 2009): 1.5 m/s, as in the
-IFS of ECMWF. Geopotential height has no error in either place. An error that is known nowhere is flagged, never
-invented.
+Both tables leave out the scatterometer winds of today (type 290, ASCAT, in the files since 2009): their error is
+1.5 m/s, that of the wind column of type 290 in `fix/prepobs_errtable.global` of the community GSI 3.7. Geopotential
+height has no error in either place. An error that is known nowhere is flagged, never invented.
 """
 
 import csv
@@ -39,7 +39,7 @@ from obsproc.quality import reject
 NOT_USED = 0.1e10  # in NCEP's file
 COLUMNS = ("temperature", "relative_humidity", "wind", "surface_pressure")  # in the order of NCEP's file
 WITHOUT_ERROR = -1.0  # of a row that its provider means to have none, where NaN would mean that of the table
-ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI
+ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI; prepobs_errtable.global of the community GSI 3.7
 _SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}
 COLUMN_OF = {

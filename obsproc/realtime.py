@@ -63,7 +63,8 @@ def _arrival(path: Path, chosen: Realtime, clock: Clock) -> Fate | None:
         return "missing"
     if chosen.status_suffix:
         return None if path.with_name(path.name + chosen.status_suffix).exists() else "arriving"
-    return None if clock.now() - changed >= timedelta(seconds=chosen.settled_seconds) else "arriving"
+    settled = 0.0 if chosen.fetch else chosen.settled_seconds  # what was fetched came by rename
+    return None if clock.now() - changed >= timedelta(seconds=settled) else "arriving"
 
 
 def _changed(path: Path, clock: Clock) -> datetime | None:

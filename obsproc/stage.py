@@ -10,7 +10,7 @@ from contracts import config, frozen, observations, program, times
 from contracts.clock import Clock
 from contracts.errors import UserError
 from contracts.follow import Follower
-from obsproc import accounts, inflation, pipeline, realtime, synthetic, thinning
+from obsproc import accounts, fetch, inflation, pipeline, realtime, synthetic, thinning
 from obsproc.config import Settings
 
 log = logging.getLogger("obsproc")
@@ -66,8 +66,13 @@ def clock_of(settings: Settings, speed: float | None) -> Clock | None:
 
 
 def is_ready(settings: Settings, time: datetime, clock: Clock | None) -> bool:
-    """Whether the observations of `time` can be made now."""
-    return clock is None or realtime.is_ready(settings, time, clock)
+    """Whether the observations of `time` can be made now; files that are due are asked for first, where [realtime]
+    says so."""
+    if clock is None:
+        return True
+    if settings.realtime.fetch and settings.realtime.due(time) <= clock.now() < settings.realtime.cutoff(time):
+        fetch.ask(settings, time, clock)
+    return realtime.is_ready(settings, time, clock)
 
 
 def tell_ready(arguments: Sequence[str]) -> None:

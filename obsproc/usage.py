@@ -132,6 +132,7 @@ def read(path: Path) -> tuple[Rule, ...]:
 def default(errors: ErrorTable, used: Collection[Quantity], factors: Mapping[Quantity, float]) -> str:
     """What holds without a usage table, as one: the types for which the error table has an error of each quantity."""
     lines = ["# Without a usage table; other types of a quantity have no error, and those of the table hold.",
+             "# Wind of type 290 (ASCAT), which the table leaves out: 1.5 m/s, as in the community GSI 3.7.",
              ",".join(COLUMNS)]
     for quantity, column in COLUMN_OF.items():
         kinds = errors.types[np.isfinite(errors.error[column]).any(axis=1)].tolist()

@@ -44,6 +44,11 @@ def refuse_other(data: bytes, path: str | Path) -> None:
     for start, mark, name in _KINDS:
         if data[start : start + len(mark)] == mark:
             raise BufrError(path, f"this is not a BUFR file, it is {name}")
+    refuse_page(data, path)
+
+
+def refuse_page(data: bytes, path: str | Path) -> None:
+    """Raises BufrError where the bytes are a web page."""
     if data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise BufrError(path, "this is not a BUFR file, it is a web page, perhaps an error or a log-in instead of the "
                         "file; look into it and fetch it again")
