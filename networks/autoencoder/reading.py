@@ -10,10 +10,9 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
-from networks import unseen
+from networks import planes, unseen
 from networks.autoencoder.card import AutoencoderCard
 from networks.autoencoder.network import Autoencoder
-from networks.autoencoder.planes import planes
 from networks.checkpoint import Checkpoint
 from networks.latent import card as latents
 from networks.latent.operator import Operator
@@ -34,7 +33,7 @@ def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment 
         for first, last in found.card.seen:
             unseen.refuse_overlap(weights, first, last, experiment)
     own = found.card.network
-    network = Autoencoder(space, own.hidden, own.layers, linear, planes(found.card, found.constants))
+    network = Autoencoder(space, own.hidden, own.layers, linear, planes.of(found.card, found.constants))
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     checkpoints.refuse_mismatch(str(weights), shapes, {name: array.shape for name, array in found.weights.items()})
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.weights.items()}

@@ -23,9 +23,9 @@ from torch import Tensor
 from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
+from networks import planes
 from networks.autoencoder.card import AutoencoderCard, Settings
 from networks.autoencoder.network import Autoencoder
-from networks.autoencoder.planes import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.latent import card as latents
@@ -171,7 +171,7 @@ def fresh(settings: config.Settings, card: Card[AutoencoderCard], linear: Operat
     """The network as it begins, drawn from the experiment's seed; it gives what the linear latent gives."""
     torch.manual_seed(settings.experiment.seed)
     own, series = card.network, data.series
-    network = Autoencoder(settings.space, own.hidden, own.layers, linear, planes(card, statistics.constants(series)),
+    network = Autoencoder(settings.space, own.hidden, own.layers, linear, planes.of(card, statistics.constants(series)),
                           data.precision)
     step = settings.experiment.step_hours * HOUR
     states = np.concatenate([series.starts(*period, step, 0)[:, 0] for period in settings.periods])

@@ -21,10 +21,10 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
-from networks import unseen
+from networks import planes, unseen
 from networks.checkpoint import Checkpoint
 from networks.latent.operator import Operator
-from networks.o2l import network, planes
+from networks.o2l import network
 from networks.o2l.card import O2LCard
 from networks.o2l.network import Observer
 

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from contracts.grid import Grid
-from networks import season
+from networks import planes, season
 from networks.card import Card
 from networks.emulator import Precision
 from networks.latent.operator import Operator
-from networks.o2l import gridding, planes
+from networks.o2l import gridding
 from networks.o2l.card import O2LCard
-from networks.o2l.sphere import Block, silence
+from networks.sphere import Block, silence
 
 DATE = 2  # numbers of the year that U is told: its first harmonic
 

@@ -33,12 +33,13 @@ from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import card as cards
 from networks import checkpoint as checkpoints
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint, card_path
 from networks.latent import card as latents
 from networks.latent.operator import Operator
 from networks.normalization import CONSTANTS
-from networks.o2l import footprints, gridding, network, planes
+from networks.o2l import footprints, gridding, network
 from networks.o2l.card import O2LCard, Settings
 from networks.o2l.network import Estimate, Observer
 from networks.training import config, statistics, validation

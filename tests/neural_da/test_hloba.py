@@ -11,10 +11,11 @@ import torch
 from contracts import state, times
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.normalization import CONSTANTS, LAND_SEA_MASK, OROGRAPHY, Moments
-from networks.o2l import estimate, network, planes
+from networks.o2l import estimate, network
 from networks.o2l.card import O2LCard
 from networks.o2l.estimate import Information
 from networks.o2l.network import Observer

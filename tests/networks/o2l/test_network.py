@@ -6,7 +6,7 @@ import torch
 
 from networks.o2l import network
 from networks.o2l.network import Observer, Shape
-from networks.o2l.sphere import Block, padded
+from networks.sphere import Block, padded
 from tests.networks.climax_builders import randomise
 from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
