@@ -25,7 +25,8 @@ from contracts.config import Section
 from contracts.errors import UserError, unknown
 
 GROUP = "networks.kinds"
-KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax", "o2l": "networks.o2l"}
+KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax", "denoiser": "networks.denoiser",
+         "o2l": "networks.o2l"}
 DEFAULT = "climax"  # of an experiment file that names none
 
 

@@ -142,9 +142,9 @@ class Climate:
         """m(t) float64 (channel, lat, lon), SI units."""
         return np.tensordot(season.basis(times.to_seconds(time), len(self.seasons))[0], self.seasons, axes=1)
 
-    def covariance(self, fields: np.ndarray) -> np.ndarray:
-        """s C s times each of `fields` (..., channel, lat, lon)."""
-        return self.scale * self.correlation.apply(identity, self.scale * fields)
+    def covariance(self, fields: np.ndarray, function: Function = identity) -> np.ndarray:
+        """s f(C) s times each of `fields` (..., channel, lat, lon)."""
+        return self.scale * self.correlation.apply(function, self.scale * fields)
 
     def variance(self) -> np.ndarray:
         """(channel, lat, lon) the diagonal of s C s."""
