@@ -19,19 +19,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from contracts import times
 from contracts.config import Experiment
 from contracts.state import StateSpace
-from networks import unseen
-from networks.climate import file
 from networks.climate.gaussian import Climate
-from neural_da import minimise
-from neural_da.draws import STATES, Draws
+from neural_da import prior
+from neural_da.draws import STATES, Centred, Draws
 from neural_da.method import Analysed
 from neural_da.methods import Climatology
-from neural_da.problem import Problem, Tangent, Term
+from neural_da.observed import Observed
+from neural_da.problem import Problem
 from neural_da.side_by_side import in_groups, stacked
 
 log = logging.getLogger("neural_da.climatology")
@@ -40,11 +37,7 @@ _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 def prepared(settings: Climatology, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its prior does not fit the experiment."""
-    path = experiment.file(settings.prior, experiment.start)
-    climate = file.read(path, space)
-    first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))
-    unseen.refuse_overlap(path, first, last, experiment)
-    return Prepared(settings, climate.astype(np.dtype(settings.precision).type))
+    return Prepared(settings, prior.read(settings.prior, experiment, space, settings.precision))
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class Prepared:
             return Analysed(stacked(problem, [_columns(drawn.member(int(number))) for number in problem.members]))
         (term,) = problem.terms
         (values,) = problem.perturbed(draws.observation_errors(problem.rows))
-        observed = Observed(self.prior, term, term.tangent(_tensor(drawn.mean), torch.float64))
+        observed = Observed.about(drawn.mean, self.prior, term)
         found = in_groups(problem, lambda i: self.conditioned(observed, drawn, problem.members[i], values[i]),
                           self.settings.threads, _AT_ONCE)
         if found:
@@ -77,13 +70,12 @@ class Prepared:
                      iterations.mean(), iterations.max(), residual.mean(), residual.max())
         return Analysed(stacked(problem, [one.x for one in found]))
 
-    def conditioned(self, observed: "Observed", drawn: "Drawn", members: np.ndarray,
+    def conditioned(self, observed: Observed, drawn: "Drawn", members: np.ndarray,
                     y: np.ndarray) -> list["Conditioned"]:
         """The `members` (m,), numbers from 0, given their observed values `y` (m, n)."""
         x = [drawn.member(int(number)) for number in members]
         d = torch.stack([observed.departure(one, torch.as_tensor(of_it)) for one, of_it in zip(x, y, strict=True)])
-        found = minimise.conjugate_gradients_together(observed.system, d, self.settings.tolerance,
-                                                      self.settings.iterations)
+        found = observed.solved(d, self.settings.tolerance, self.settings.iterations)
         increments = observed.increments(torch.stack([one.x for one in found]))
         return [Conditioned(_columns(one + dx), w.iterations, w.residual)
                 for one, dx, w in zip(x, increments, found, strict=True)]
@@ -100,54 +92,20 @@ class Conditioned:
 
 @dataclass(frozen=True)
 class Drawn:
-    """m + p_i; `mean` (channel, lat, lon) is m, `centre` the mean of the noise of all members."""
+    """m + p_i; `mean` (channel, lat, lon) is m, `noise` what p_i are made of."""
 
     prior: Climate
-    draws: Draws
     mean: np.ndarray
-    centre: np.ndarray
+    noise: Centred
 
     @classmethod
     def of(cls, prior: Climate, draws: Draws) -> "Drawn":
         """At the time of the `draws`."""
-        centre = np.zeros(prior.space.shape)
-        for number in range(draws.members):
-            centre += draws.normal(STATES, number, centre.shape) / draws.members
-        return cls(prior, draws, prior.mean(draws.time), centre)
+        return cls(prior, prior.mean(draws.time), Centred.of(draws, STATES, prior.space.shape))
 
     def member(self, number: int) -> np.ndarray:
         """(channel, lat, lon) in double precision; B works in the precision of the prior."""
-        k = self.draws.members
-        noise = np.sqrt(k / (k - 1)) * (self.draws.normal(STATES, number, self.centre.shape) - self.centre)
-        return self.mean + self.prior.draw(noise.astype(self.prior.scale.dtype))
-
-
-@dataclass(frozen=True)
-class Observed:
-    """n observations in units of their errors: `tangent` is R^-1/2 H' at the mean of the `prior`, whose B it meets."""
-
-    prior: Climate
-    term: Term
-    tangent: Tangent
-
-    def departure(self, x: np.ndarray, y: Tensor) -> Tensor:
-        """R^-1/2 (y - H(x)) (n,) of a state (channel, lat, lon)."""
-        return (y - self.term.forward.apply(_tensor(x))) / self.term.variance.sqrt()
-
-    def increments(self, w: Tensor) -> np.ndarray:
-        """B H'^T R^-1/2 w (m, channel, lat, lon) of `w` (m, n)."""
-        seen = np.stack([self.tangent.adjoint(one).numpy() for one in w])
-        return self.prior.covariance(seen.astype(self.prior.scale.dtype).reshape(-1, *self.prior.space.shape))
-
-    def system(self, w: Tensor) -> Tensor:
-        """(I + R^-1/2 H' B H'^T R^-1/2) w (m, n)."""
-        moved = torch.as_tensor(self.increments(w)).flatten(1).to(torch.float64)
-        return w + torch.stack([self.tangent.apply(one) for one in moved])
-
-
-def _tensor(x: np.ndarray) -> Tensor:
-    """(channel, lat, lon) -> (channel, column)."""
-    return torch.as_tensor(x).flatten(1)
+        return self.mean + self.prior.draw(self.noise.member(number).astype(self.prior.scale.dtype))
 
 
 def _columns(x: np.ndarray) -> np.ndarray:

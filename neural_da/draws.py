@@ -39,3 +39,24 @@ class Draws:
     def observation_errors(self, nobs: int) -> np.ndarray:
         """(member, nobs) of all members, in standard deviations of the errors of a table of `nobs` rows."""
         return self.centred(OBSERVATION_ERRORS, nobs)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """The same of draws that are too large to hold those of all members: `centre` is their mean."""
+
+    draws: Draws
+    stream: int
+    centre: np.ndarray
+
+    @classmethod
+    def of(cls, draws: Draws, stream: int, shape: int | tuple[int, ...]) -> "Centred":
+        centre = np.zeros(shape)
+        for number in range(draws.members):
+            centre += draws.normal(stream, number, shape) / draws.members
+        return cls(draws, stream, centre)
+
+    def member(self, number: int) -> np.ndarray:
+        """Of member `number`, counted from 0."""
+        k = self.draws.members
+        return np.sqrt(k / (k - 1)) * (self.draws.normal(self.stream, number, self.centre.shape) - self.centre)

@@ -28,6 +28,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ from networks.latent.operator import Operator
 from neural_da.decoded import Decoded, Decoder
 from neural_da.draws import STATES, Draws
 from neural_da.hybrid import Variances
-from neural_da.localized import Extended, Share, at_points
+from neural_da.localized import Extended, Share, Sized, at_points
 from neural_da.method import Analysed
 from neural_da.methods import Latent3DVar
 from neural_da.problem import Problem
@@ -167,7 +168,7 @@ class Covariances:
 class Covariance:
     """B = G G^T by the maps of a control vector and its standard deviations."""
 
-    maps: Operator | Extended
+    maps: Sized | Extended
     deviation: Tensor
 
 
@@ -185,7 +186,29 @@ class Found:
         return cls(_single(minimum.state), minimum.before / nobs, minimum.after / nobs, minimum.iterations)
 
 
-def perturbed(method: Prepared, problem: Problem, draws: Draws) -> Member:
+class OfMembers(Protocol):
+    """What each member is analysed with."""
+
+    @property
+    def stops(self) -> Stops: ...
+
+    def covariances(self, problem: Problem) -> "ForMembers":
+        """B of the mean and of each member."""
+        ...
+
+    def variational(self, problem: Problem, covariance: Covariance, background: np.ndarray,
+                    values: list[np.ndarray]) -> Variational:
+        """J of a member with this `background` (channel, column)."""
+        ...
+
+
+class ForMembers(Protocol):
+    """B of the mean and of each member."""
+
+    def of(self, number: int | None = None) -> Covariance: ...
+
+
+def perturbed(method: OfMembers, problem: Problem, draws: Draws) -> Member:
     """Each member from its own background, with its own observation errors."""
     values = problem.perturbed(draws.observation_errors(problem.rows))
     covariances = method.covariances(problem)

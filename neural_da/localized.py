@@ -76,7 +76,7 @@ class Share:
         taper = Taper.of(space, settings.localization_km, settings.localization_ln_p, dtype)
         return cls(taper, settings.ensemble_share, members)
 
-    def beside(self, latent: Operator, background: np.ndarray, number: int | None) -> "Extended":
+    def beside(self, latent: Sized, background: np.ndarray, number: int | None) -> "Extended":
         """Of the `background` (k, channel, column), left out of which is member `number` where one is named."""
         if number is not None:
             background = np.delete(background, number, axis=0)

@@ -21,6 +21,7 @@ from contracts.state import StateSpace
 from neural_da.method import Method, MethodSettings, Needs
 
 GROUP = "neural_da.methods"
+ALPHA_SQUARED = "alpha_squared"  # carried from time to time (`amplitude`)
 
 
 class OfThisRoom(MethodSettings, frozen=True):
@@ -41,8 +42,35 @@ class Incremental(OfThisRoom, frozen=True):
     precision: Literal["float32", "float64"] = "float32"  # of the iterations; H(x) is in double precision
 
 
+OF_A_LATENT = ("latent", "factor")
+OF_A_CLIMATE = ("prior", "smoothing", "share", "localization_km", "localization_ln_p", "leave_one_out")
+
+
 class ThreeDVar(Incremental, frozen=True, tag="three_d_var"):
-    """[neural] method = "three_d_var": latent_3d_var with a static covariance and perturbed observations."""
+    """[neural] method = "three_d_var": latent_3d_var with a static covariance and perturbed observations, or the same
+    with the covariance of the climate and, beside it, of the members."""
+
+    covariance: Literal["latent", "climate"] = "latent"
+    prior: str = "climate.nc"  # climate: in the work folder; python -m networks climate makes it
+    smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8  # climate: of alpha^2 that of the time before
+    share: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0  # climate: w, of the members' own covariances in B
+    localization_km: PositiveFloat = 800.0  # L_h of those, as the LETKF's
+    localization_ln_p: PositiveFloat = 1.0  # L_v
+    leave_one_out: bool = False  # a member's covariances are those of the others
+
+    def __post_init__(self):
+        ignored = OF_A_LATENT if self.covariance == "climate" else OF_A_CLIMATE
+        said = [one.name for one in msgspec.structs.fields(self)
+                if one.name in ignored and getattr(self, one.name) != one.default]
+        if said:
+            raise ValueError(f'{", ".join(said)} say nothing where covariance = "{self.covariance}": leave them out')
+        if self.leave_one_out and not self.share:
+            raise ValueError("leave_one_out = true leaves a member out of covariances that have no share: expected "
+                             "share above 0, got 0")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(carried={ALPHA_SQUARED: 0.0} if self.covariance == "climate" else {})
 
 
 class Latent3DVar(Incremental, frozen=True, tag="latent_3d_var"):
@@ -123,6 +151,29 @@ class Climatology(OfThisRoom, frozen=True, tag="climatology"):
     precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
 
 
+class Guided(OfThisRoom, frozen=True, tag="guided"):
+    """[neural] method = "guided"."""
+
+    prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
+    denoiser: str = "wiener"  # or weights in the work folder, trained about that climate; python -m networks train
+    background: Literal["none", "ensemble"] = "none"  # what the prior lies about: the climate's mean, or the members'
+    smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8  # ensemble: of alpha^2 that of the time before
+    start: Annotated[float, msgspec.Meta(gt=0.01)] = 2.0  # noise of the first level, in units of the prior's scale
+    levels: Annotated[int, msgspec.Meta(ge=2)] = 16  # from there down to 0.01
+    tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02  # of the residual, in units of the first one
+    iterations: Positive = 300  # of conjugate gradients, at most
+    precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
+
+    def __post_init__(self):
+        if self.background == "ensemble" and self.denoiser != "wiener":
+            raise ValueError('background = "ensemble" asks for a denoiser of forecast errors, and networks are trained '
+                             'on states: expected denoiser = "wiener" beside it, or background = "none"')
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(carried={ALPHA_SQUARED: 0.0} if self.background == "ensemble" else {})
+
+
 class Hloba(OfThisRoom, frozen=True, tag="hloba"):
     """[neural] method = "hloba"."""
 
@@ -144,7 +195,7 @@ class Hloba(OfThisRoom, frozen=True, tag="hloba"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology
+    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology, Guided
     return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 

@@ -41,11 +41,11 @@ def conjugate_gradients(A: Callable[[Tensor], Tensor], b: Tensor, tolerance: flo
     return Solution(x, count, (power / first) ** 0.5 if first else 0.0)
 
 
-def conjugate_gradients_together(A: Callable[[Tensor], Tensor], b: Tensor, tolerance: float,
+def conjugate_gradients_together(A: Callable[[Tensor, list[int]], Tensor], b: Tensor, tolerance: float,
                                  iterations: int) -> list[Solution]:
     """The same for each row of `b` (m, n), to the bit, where `A` of several rows (m, n) is cheaper than of each alone.
 
-    `A` is asked for the rows that are not done yet.
+    `A` is asked for the rows that are not done yet, and told their numbers.
     """
     r = [row.clone() for row in b]  # each in memory of its own: a sum may depend on where its numbers begin
     x, p = [torch.zeros_like(row) for row in r], list(r)
@@ -55,7 +55,7 @@ def conjugate_gradients_together(A: Callable[[Tensor], Tensor], b: Tensor, toler
         on = [i for i in range(len(r)) if power[i] > tolerance**2 * first[i]]
         if not on:
             break
-        for i, row in zip(on, A(torch.stack([p[i] for i in on])), strict=True):
+        for i, row in zip(on, A(torch.stack([p[i] for i in on]), on), strict=True):
             Ap = row.clone()
             step = power[i] / float(p[i] @ Ap)
             x[i] = x[i] + step * p[i]

@@ -13,9 +13,10 @@ from contracts.variables import Quantity
 from networks.climate import file
 from networks.climate.gaussian import Climate
 from neural_da import minimise
-from neural_da.climatology import Drawn, Observed, Prepared
+from neural_da.climatology import Drawn, Prepared
 from neural_da.draws import Draws
 from neural_da.methods import Climatology
+from neural_da.observed import Observed
 from neural_da.problem import Problem, Term
 from obsoperator import Forward, tensors
 from tests import builders
@@ -165,7 +166,7 @@ def test_the_system_is_symmetric_and_the_tangent_that_of_h():
         pressure=9e4, error=100.0, elevation=rng.uniform(0, 200, 20))
     mean = torch.as_tensor(climate.mean(TIME)).flatten(1)
     (term,) = problem(climate, table).terms
-    observed = Observed(climate, term, term.tangent(mean, torch.float64))
+    observed = Observed(climate, term, (term.tangent(mean, torch.float64),))
     u, w = vectors = torch.tensor(rng.standard_normal((2, 20)))
     Au, Aw = observed.system(vectors)
     assert float(u @ Aw) == pytest.approx(float(w @ Au), rel=1e-10)
@@ -175,7 +176,7 @@ def test_the_system_is_symmetric_and_the_tangent_that_of_h():
     for step in (1e-2, 1e-3):
         ahead, behind = (observed.departure(climate.mean(TIME) + sign * step * v, y) for sign in (1, -1))
         difference = (behind - ahead) / (2 * step)
-        tangent = observed.tangent.apply(torch.tensor(v).reshape(-1))
+        tangent = observed.tangents[0].apply(torch.tensor(v).reshape(-1))
         np.testing.assert_allclose(tangent, difference, rtol=1e-4, atol=1e-7)
 
 
@@ -201,8 +202,8 @@ def test_right_hand_sides_are_solved_together_as_alone():
     b[3] = A[:, 0] + A[:, 1]
     asked = []
 
-    def of_rows(p):
-        asked.append(len(p))
+    def of_rows(p, rows):
+        asked.append(len(rows))
         return torch.stack([A @ row.clone() for row in p])
 
     together = minimise.conjugate_gradients_together(of_rows, b, 1e-8, 60)
