@@ -3,7 +3,8 @@
     contract = "card/2"
     name, about, command        what it is, on what data, and the command that makes it again
     seen                        first and last times of states that training or the choice of weights saw
-    inputs, outputs             fields in their order: channels (`temperature_850`) and constants (`orography`)
+    inputs, outputs             fields in their order: channels (`temperature_850`), constants (`orography`), and what
+                                follows from channels (`relative_humidity_850`, an input only)
     scores                      what to expect of them
     sha256, bytes, address      of the weights, and where they can be had, if anywhere
     [grid]                      as in an experiment, and which way rows run inside the network
@@ -25,7 +26,7 @@ from contracts import texts
 from contracts.config import Columns, Name, NotNegative, Rows, Section
 from contracts.errors import UserError
 from contracts.grid import Grid
-from networks import kinds, normalization
+from networks import diagnosed, kinds, normalization
 from networks.normalization import CONSTANTS, Moments
 
 BEFORE = "climax-card/1"
@@ -90,12 +91,15 @@ class Card(Section, Generic[Network], frozen=True):
         refuse_names("inputs", self.inputs)
         refuse_names("outputs", self.outputs)
         normalization.refuse_missing(self.normalization, [*self.inputs, *self.outputs])
+        if followed := [name for name in self.outputs if diagnosed.sources(name)]:
+            raise ValueError(f"outputs {', '.join(followed)} follow from other channels; take them out")
         self.network.refuse_misfit(self)
 
     @property
     def fed_back(self) -> tuple[str, ...]:
-        """Inputs that must be among the outputs if the model is to be stepped."""
-        return tuple(name for name in self.inputs if name not in CONSTANTS)
+        """Channels that must be among the outputs if the model is to be stepped: inputs, or what they follow from."""
+        needed = (diagnosed.sources(name) or (name,) for name in self.inputs if name not in CONSTANTS)
+        return tuple(dict.fromkeys(channel for names in needed for channel in names))
 
     @property
     def horizontal(self) -> Grid:

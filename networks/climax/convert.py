@@ -1,7 +1,8 @@
 """Weights of the public ClimaX code (a Lightning .ckpt) into our form: safetensors with a model card.
 
-The user writes the card, because nothing in the file says what it must say; only sha256 is left out, and
-[normalization] where the `normalize_mean.npz` and `normalize_std.npz` of the public code are given.  On the way
+The user writes the card, or names one in `networks/climax/cards`, because nothing in the file says what it must say;
+only sha256 is left out, and [normalization] where the `normalize_mean.npz` and `normalize_std.npz` of the public code
+are given.  On the way
 
     net.climax.x, net.x -> x        as prefixes only, also behind those of DistributedDataParallel (module.) and
                                     torch.compile (_orig_mod.)
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger("networks.convert")
+CARDS = Path(__file__).parent / "cards"  # ready ones
 PREFIXES = ("net.climax.", "net.", "module.", "_orig_mod.")  # a longer one before its beginning
 UPSTREAM_NAMES = {LATITUDE: "lattitude"}  # how normalize_mean.npz spells it
 PRE_TRAINED = "CMIP6"
@@ -43,13 +45,16 @@ def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m networks convert",
         "Turn a ClimaX Lightning checkpoint into safetensors with a model card.  The card, a TOML file that you "
-        "write\n(networks/climax/README.md shows one), is completed and put beside the weights.  The "
-        "official 5.625 degree file\nis pre-trained on CMIP6 with random lead times: fine-tune it before cycling.",
-        "python -m networks convert 5.625deg.ckpt --card card.toml --static static.nc weights/climax.safetensors",
+        "write\n(networks/climax/README.md shows one) or one of those that come with the code, is completed and put "
+        f"beside\nthe weights.  Cards that come with it: {', '.join(ready())}.\nThe official files are "
+        "pre-trained on CMIP6 with random lead times: fine-tune them before cycling.",
+        "python -m networks convert 5.625deg.ckpt weights/climax.safetensors --card official_5.625deg \\\n"
+        "      --normalization 5.625deg_npz",
     )
     parser.add_argument("source", type=Path, metavar="CKPT", help="the Lightning checkpoint")
     parser.add_argument("target", type=Path, metavar="WEIGHTS.safetensors", help="where the weights go")
-    parser.add_argument("--card", type=Path, required=True, help="the model card, without sha256")
+    parser.add_argument("--card", type=Path, required=True,
+                        help="the model card, without sha256, or the name of one that comes with the code")
     parser.add_argument("--static", type=Path, help="static.nc with the orography and mask that are inputs")
     parser.add_argument("--normalization", type=Path, metavar="FOLDER",
                         help="take the moments from normalize_mean.npz and normalize_std.npz there")
@@ -65,6 +70,11 @@ def main(arguments: Sequence[str]) -> None:
     if options.interpolate_positions:
         weights = with_positions(weights, card)
     write(options.target, card, weights, options.static, options.float16)
+
+
+def ready() -> list[str]:
+    """Names of the cards that come with the code."""
+    return sorted(path.name.removesuffix(".toml") for path in CARDS.glob("*.toml"))
 
 
 def write(target: Path, card: Card[ClimaXCard], weights: Mapping[str, "Tensor"], static_path: Path | None,
@@ -159,11 +169,14 @@ def with_positions(weights: Mapping[str, "Tensor"], card: Card[ClimaXCard]) -> d
 
 
 def draft(path: Path, normalization: Path | None = None) -> Card[ClimaXCard]:
-    """The user's card, completed from upstream's normalisation files if named; raises UserError."""
+    """The user's card or a ready one, completed from upstream's normalisation files if named; raises UserError."""
+    if str(path) in ready():
+        path = CARDS / f"{path}.toml"
     try:
         table = texts.table(texts.read(path), str(path))
     except OSError as error:
-        raise UserError(f"{path}: no model card can be read there ({error.strerror}); weights need one") from None
+        raise UserError(f"{path}: no model card can be read there ({error.strerror}); weights need one, of your own or "
+                        f"one of {', '.join(ready())}") from None
     if normalization is not None:
         table["normalization"] = _moments(normalization, [*table.get("inputs", ()), *table.get("outputs", ())])
     if PRE_TRAINED.lower() in str(table.get("about", "")).lower() and not table.get("warning"):

@@ -1,6 +1,6 @@
 """From fields in SI units to what the network sees, and from what it says to the fields one step later.
 
-    inputs = (x - mean) / std, then the constant fields, in the order of the card
+    inputs = (x - mean) / std of the channels and of what follows from them, and the constant fields, as the card says
     next   = x + tendency_std · y     if the network predicts the tendency
     next   = c + D(x - c) + tendency_std · y   if it predicts what damping leaves of the tendency to it
     next   = mean + std · y           if it predicts the field
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from networks import harmonics, normalization
+from networks import diagnosed, harmonics, normalization
 from networks.card import Card
 from networks.checkpoint import Checkpoint
+from networks.climax import humidity
 from networks.climax.card import ClimaXCard
 from networks.climax.network import Architecture, ClimaX, Layout
 from networks.normalization import CONSTANTS
@@ -47,14 +48,17 @@ class Stepping(nn.Module):
         scale = std
         if card.network.predicts == "tendency":
             scale = np.array([card.normalization[name].tendency_std for name in channels], np.float32)[:, None, None]
-        known = [*channels, *(name for name in card.inputs if name in CONSTANTS)]
+        followed = [name for name in card.inputs if diagnosed.sources(name)]
+        self.diagnosed = None if not followed else Diagnosed(card, followed, channels)
+        known = [*channels, *followed, *(name for name in card.inputs if name in CONSTANTS)]
         _keep(self, take=np.array([known.index(name) for name in card.inputs]),
               constants=_normalised(card, constants), mean=mean, std=std, scale=scale)
 
     def inputs(self, fields: Tensor) -> Tensor:
         """(B, channel, lat, lon) -> (B, input, lat, lon), rows as the network knows them."""
-        constants = self.constants.expand(len(fields), -1, -1, -1)
-        return self._turned(torch.cat([(fields - self.mean) / self.std, constants], dim=1)[:, self.take])
+        channels, constants = (fields - self.mean) / self.std, self.constants.expand(len(fields), -1, -1, -1)
+        known = [channels, constants] if self.diagnosed is None else [channels, self.diagnosed(fields), constants]
+        return self._turned(torch.cat(known, dim=1)[:, self.take])
 
     def next(self, fields: Tensor, output: Tensor) -> Tensor:
         """Fields and the network's output for them (B, channel, lat, lon) -> fields one step later."""
@@ -70,6 +74,26 @@ class Stepping(nn.Module):
 
     def _turned(self, fields: Tensor) -> Tensor:
         return fields.flip(-2) if self.card.grid.latitude == "descending" else fields
+
+
+class Diagnosed(nn.Module):
+    """Relative humidity of some levels, normalised, from temperature and specific humidity there."""
+
+    mean: Tensor  # (input, 1, 1)
+    std: Tensor
+
+    def __init__(self, card: Card[ClimaXCard], names: Sequence[str], channels: Sequence[str]):
+        super().__init__()
+        self.sources = [tuple(channels.index(source) for source in diagnosed.sources(name)) for name in names]
+        self.pressures = [diagnosed.pressure(name) for name in names]
+        mean, std = normalization.columns(card.normalization, names)
+        _keep(self, mean=mean, std=std)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """(B, channel, lat, lon) -> (B, input, lat, lon)"""
+        found = [humidity.relative_humidity(fields[:, temperature], fields[:, specific], pressure)
+                 for (temperature, specific), pressure in zip(self.sources, self.pressures, strict=True)]
+        return (torch.stack(found, dim=1) - self.mean) / self.std
 
 
 class Damped(nn.Module):
