@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
+import numpy as np
 
 from contracts import base, programs, texts, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError, shown, unknown
-from contracts.grid import Grid
+from contracts.grid import SAME_DEGREES, Grid
 from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES, Channel
@@ -33,8 +34,10 @@ PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 NotNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
 # Of what becomes a folder or a file: never one that leads elsewhere, hides, or breaks a line.
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=100)]
-Rows = Annotated[int, msgspec.Meta(ge=2, le=10_000)]  # of a grid: 0.018 degrees; no global model is finer
-Columns = Annotated[int, msgspec.Meta(ge=4, le=20_000)]
+ROWS, COLUMNS = 32, 64  # of 5.625 degrees
+MOST_ROWS, MOST_COLUMNS = 10_000, 20_000  # of a grid: 0.018 degrees; no global model is finer
+Rows = Annotated[int, msgspec.Meta(ge=2, le=MOST_ROWS)]
+Columns = Annotated[int, msgspec.Meta(ge=4, le=MOST_COLUMNS)]
 LevelHpa = Annotated[float, msgspec.Meta(gt=0, le=1100)]
 MOST_TIMES = 100_000  # of an experiment: six-hourly for 68 years
 
@@ -103,14 +106,39 @@ class Experiment(Section, frozen=True):
 
 
 class GridSettings(Section, frozen=True):
-    """[grid] Equal steps in latitude and longitude; with `poles` the first and last row stand on the poles."""
+    """[grid] Equal steps in latitude and longitude, but for what is said otherwise.
 
-    nlat: Rows = 32
-    nlon: Columns = 64
+    With `poles` the first and last row stand on the poles, with `gaussian` rows stand at Gaussian latitudes; `lat` and
+    `lon` name rows and columns one by one, degrees north and east, ascending.
+    """
+
+    nlat: Rows = ROWS
+    nlon: Columns = COLUMNS
     poles: bool = False
+    gaussian: bool = False
+    lat: Annotated[tuple[float, ...], msgspec.Meta(min_length=2, max_length=MOST_ROWS)] | None = None
+    lon: Annotated[tuple[float, ...], msgspec.Meta(min_length=4, max_length=MOST_COLUMNS)] | None = None
+
+    def __post_init__(self):
+        if self.poles + self.gaussian + bool(self.lat) > 1:
+            raise ValueError("rows are said twice: of poles, gaussian and lat leave one")
+        for axis, given, count, default in (("lat", self.lat, self.nlat, ROWS), ("lon", self.lon, self.nlon, COLUMNS)):
+            if given and count not in (len(given), default):
+                raise ValueError(f"n{axis} = {count}, and {axis} names {len(given)}: leave n{axis} out")
+        if self.lat or self.lon:
+            lon = self.grid().lon
+            steps = np.diff(lon, append=lon[0] + 360.0)
+            if np.ptp(steps) > 2 * SAME_DEGREES:
+                raise ValueError(f"lon must have equal steps, got {steps.min():g} to {steps.max():g} degrees: waves "
+                                 "along a row are taken by Fourier's transform")
 
     def grid(self) -> Grid:
-        return Grid.regular(self.nlat, self.nlon, self.poles)
+        """Raises ValueError where `lat` and `lon` are no axes of a globe."""
+        nlat, nlon = len(self.lat or ()) or self.nlat, len(self.lon or ()) or self.nlon
+        plain = Grid.gaussian(nlat, nlon) if self.gaussian else Grid.regular(nlat, nlon, self.poles)
+        if not self.lat and not self.lon:
+            return plain
+        return Grid(np.array(self.lat or plain.lat), np.array(self.lon or plain.lon))
 
 
 class StateSettings(Section, frozen=True):

@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from contracts import gaussian
+
 SAME_DEGREES = 1e-4  # 360 in float32 is known to 3e-5
 
 
@@ -68,6 +70,11 @@ class Grid:
         lat = np.linspace(-90.0, 90.0, nlat) if poles else cell_centres
         return cls(lat, np.arange(nlon) * (360.0 / nlon))
 
+    @classmethod
+    def gaussian(cls, nlat: int, nlon: int) -> "Grid":
+        """Rows at Gaussian latitudes (±85.76 for 32 rows), equal steps in longitude."""
+        return cls(gaussian.rows(nlat)[0], np.arange(nlon) * (360.0 / nlon))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Grid):
             return NotImplemented
@@ -77,6 +84,10 @@ class Grid:
         """Whether these are its rows and columns, to what is left of a degree in float32, as other tools write axes."""
         return all(np.shape(found) == own.shape and bool(np.allclose(found, own, rtol=0.0, atol=SAME_DEGREES))
                    for found, own in ((lat, self.lat), (lon, self.lon)))
+
+    def is_same(self, other: "Grid") -> bool:
+        """Whether another grid is this one, its axes to what is left of a degree in float32."""
+        return self.has_axes(other.lat, other.lon)
 
     def __hash__(self) -> int:
         return hash((self.lat.tobytes(), self.lon.tobytes()))
@@ -107,9 +118,15 @@ class Grid:
 
     @cached_property
     def area_weights(self) -> np.ndarray:
-        """(nlat, nlon), mean 1: each row's share of the sphere, sin of its cell's upper minus lower edge."""
+        """(nlat, nlon), mean 1: each row's share of the sphere.
+
+        On Gaussian rows it is the weight of Gauss's quadrature, on others sin of its cell's upper minus lower edge.
+        """
         edges = np.concatenate([[-90.0], (self.lat[1:] + self.lat[:-1]) / 2, [90.0]])
         rows = np.diff(np.sin(np.deg2rad(edges)))
+        lat, weights = gaussian.rows(self.lat.size)
+        if np.allclose(lat, self.lat, rtol=0.0, atol=SAME_DEGREES):
+            rows = weights
         weights = np.repeat((rows / rows.mean())[:, None], self.lon.size, axis=1)
         weights.setflags(write=False)
         return weights

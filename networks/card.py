@@ -23,7 +23,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 
 from contracts import texts
-from contracts.config import Columns, Name, NotNegative, Rows, Section
+from contracts.config import Columns, GridSettings, Name, NotNegative, Rows, Section
 from contracts.errors import UserError
 from contracts.grid import Grid
 from networks import diagnosed, kinds, normalization
@@ -33,13 +33,18 @@ BEFORE = "climax-card/1"
 OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood beside [network] before
 
 
-class GridCard(Section, frozen=True):
-    """[grid] As in an experiment; `latitude` says which way rows run inside the network."""
+class GridCard(GridSettings, frozen=True):
+    """[grid] As in an experiment, the sizes always said; `latitude` says which way rows run inside the network."""
 
     nlat: Rows
     nlon: Columns
-    poles: bool = False
     latitude: Literal["ascending", "descending"] = "ascending"
+
+    @classmethod
+    def of(cls, grid: GridSettings) -> "GridCard":
+        """Of a network whose rows run as those of an experiment."""
+        nlat, nlon = grid.grid().shape
+        return cls(**msgspec.structs.asdict(grid) | {"nlat": nlat, "nlon": nlon})
 
 
 class Damping(Section, frozen=True):
@@ -103,7 +108,7 @@ class Card(Section, Generic[Network], frozen=True):
 
     @property
     def horizontal(self) -> Grid:
-        return Grid.regular(self.grid.nlat, self.grid.nlon, self.grid.poles)
+        return self.grid.grid()
 
     @property
     def kind(self) -> str:

@@ -19,7 +19,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
-from contracts.grid import Grid
+from contracts.grid import SAME_DEGREES, Grid
 from contracts.static import Static
 
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
@@ -78,9 +78,11 @@ def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: 
     step = -(-grid.lon.size // FINEST)
     high = float(np.percentile(np.abs(values), 99.5)) or 1.0
     low = -high if diverging else float(values.min())
+    drawn = _even(grid)
 
     def draw(axis: Axes) -> None:
-        image = axis.imshow(values[::step, ::step], origin="lower", extent=_extent(grid), interpolation="none",
+        rows = np.abs(drawn.lat[:, None] - grid.lat).argmin(axis=1)  # of the values, the nearest ones
+        image = axis.imshow(values[rows][::step, ::step], origin="lower", extent=_extent(drawn), interpolation="none",
                             cmap="RdBu_r" if diverging else "viridis", vmin=low, vmax=high)
         bar = axis.figure.colorbar(image, cax=axis.figure.add_axes((0.91, 0.14, 0.018, 0.72)))
         bar.outline.set_visible(False)
@@ -110,6 +112,15 @@ def _map(title: str, alternative: str, static: Static | None, draw: Draw, coast:
         axis.tick_params(labelsize=8, length=2)
         axis.set_title(title)
         return _svg(figure, alternative)
+
+
+def _even(grid: Grid) -> Grid:
+    """The grid itself where its rows have equal steps, as pictures need; else one whose rows have its smallest step."""
+    steps = np.diff(grid.lat)
+    if np.ptp(steps) < 2 * SAME_DEGREES:
+        return grid
+    count = min(int(np.ceil(180.0 / steps.min())), FINEST)
+    return Grid(Grid.regular(count, grid.lon.size).lat, grid.lon)
 
 
 def _extent(grid: Grid) -> tuple[float, float, float, float]:

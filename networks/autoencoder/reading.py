@@ -49,7 +49,7 @@ def _refuse_other(weights: Path, latent: Path, found: Checkpoint, space: StateSp
         raise UserError(f"{weights}: was trained about a latent of sha256 {own.latent_sha256[:12]}…, and {latent} has "
                         f"{sha256[:12]}…; name that latent, or train again: {found.card.command}")
     names = tuple(channel.name for channel in space.channels)
-    if found.card.outputs != names or found.card.horizontal != space.grid:
+    if found.card.outputs != names or not space.grid.is_same(found.card.horizontal):
         raise UserError(f"{weights}: was trained for {len(found.card.outputs)} channels on the "
                         f"{found.card.horizontal}, and [state] has {len(names)} on the {space.grid}; train one for "
                         f"these: {found.card.command}")

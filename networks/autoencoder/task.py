@@ -159,7 +159,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, latent_sha25
     return Card(
         name=settings.experiment.name,
         network=AutoencoderCard(hidden=sizes.hidden, layers=sizes.layers, latent_sha256=latent_sha256),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(grid),
         inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",

@@ -93,7 +93,7 @@ def load(path: Path) -> Checkpoint[ClimaXCard]:
 def emulator(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, whose: str,
              precision: Precision = "float32", device: torch.device = CPU) -> ClimaXEmulator:
     """The emulator on `device`, settled, for states of `space`; raises UserError where it has none such."""
-    if checkpoint.card.horizontal != space.grid:
+    if not space.grid.is_same(checkpoint.card.horizontal):
         raise UserError(f"{whose}: expected states on the {checkpoint.card.horizontal}, got the {space.grid}; check "
                         "[grid]")
     try:

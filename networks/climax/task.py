@@ -48,7 +48,7 @@ def card_of(settings: Settings, sizes: Sizes, known: Statistics) -> Card[ClimaXC
             lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE,
             **{name: getattr(sizes, name) for name in sizes.__struct_fields__},
         ),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(grid),
         inputs=(*channels, *CONSTANTS), outputs=channels, normalization=known.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",

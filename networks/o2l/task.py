@@ -171,7 +171,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, latent_sha25
         network=O2LCard(widths=sizes.widths, blocks=sizes.blocks, latent_sha256=latent_sha256,
                         seasons=len(data.statistics.climatology.coefficients), footprints=sizes.footprints,
                         dropped=sizes.dropped),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(grid),
         inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contracts import config
 from contracts.errors import UserError
+from contracts.grid import Grid
 
 EXPERIMENT = """
 [experiment]
@@ -131,3 +133,30 @@ def test_a_time_of_the_experiment_is_told_from_others():
     for other in ("1989010100", "1989010107", "1989010200"):
         with pytest.raises(UserError, match=f"{other} is no time of the experiment; it has 1989010106 to 1989010118"):
             experiment.time_of(other)
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("gaussian = true", Grid.gaussian(32, 64)),
+    ("nlat = 4\nnlon = 8\npoles = true", Grid.regular(4, 8, poles=True)),
+    ("lat = [-60, -10, 20, 70]", Grid(np.array([-60.0, -10, 20, 70]), Grid.regular(32, 64).lon)),
+    ("lat = [-45, 45]\nlon = [45, 135, 225, 315]", Grid(np.array([-45.0, 45]), np.arange(45.0, 360, 90))),
+    ("nlat = 2\nlat = [-45.0, 45.0]\nnlon = 8", Grid(np.array([-45.0, 45]), Grid.regular(2, 8).lon)),
+])
+def test_rows_and_columns_may_stand_anywhere(text, expected):
+    assert decoded(EXPERIMENT + f"[grid]\n{text}\n").grid.grid() == expected
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("lat = [10, -10]", "lat must ascend"),
+    ("lat = [-10, 95]", "lat must lie within"),
+    ("nlat = 3\nlat = [-10, 10]", "nlat = 3, and lat names 2: leave nlat out"),
+    ("gaussian = true\npoles = true", "rows are said twice: of poles, gaussian and lat leave one"),
+    ("gaussian = true\nlat = [-10, 10]", "rows are said twice"),
+    ("lon = [0, 80, 180, 270]", "lon must have equal steps, got 80 to 100 degrees"),
+    ("lon = [0, 10, 20, 30]", "all round the globe"),
+    ("lat = [-10, inf]", "inf"),
+    ("lon = [0, 90]", "lon"),
+])
+def test_axes_that_are_none_of_a_globe_are_refused(text, said):
+    with pytest.raises(UserError, match=said):
+        decoded(EXPERIMENT + f"[grid]\n{text}\n")

@@ -1,14 +1,16 @@
 """Laws of the grid: equality by content, area weights of a sphere, bilinear exactness, poles and date line."""
 
+import netCDF4
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import gaussian
 from contracts.grid import Grid
 
 UNEVEN = Grid(np.array([-60.0, -10, 20, 70]), np.array([5.0, 100, 230]))
-GRIDS = [Grid.regular(32, 64), Grid.regular(7, 8, poles=True), UNEVEN]
+GRIDS = [Grid.regular(32, 64), Grid.regular(7, 8, poles=True), Grid.gaussian(16, 8), UNEVEN]
 
 
 def test_regular_grid_has_the_points_of_the_papers():
@@ -91,3 +93,34 @@ def test_a_constant_wind_stays_itself_across_the_poles():
 def test_points_off_the_sphere_are_refused(lat, lon):
     with pytest.raises(ValueError, match="bilinear"):
         Grid.regular(4, 8).bilinear(lat, lon)
+
+
+@pytest.mark.parametrize("count", [2, 3, 32, 64, 256])
+def test_gaussian_rows_are_those_of_another_code(count):
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    lat, found = gaussian.rows(count)
+    np.testing.assert_allclose(np.sin(np.deg2rad(lat)), nodes, atol=4e-15)
+    np.testing.assert_allclose(found, weights, rtol=1e-10)
+    np.testing.assert_array_equal(lat, -lat[::-1])
+
+
+def test_on_gaussian_rows_area_weights_are_exact_where_edges_between_rows_are_not():
+    """The mean over the sphere of sin²ⁿ φ is 1 / (2n + 1): of an RMSE on such a grid too."""
+    grid, plain = Grid.gaussian(16, 4), Grid.regular(16, 4)
+    sine, roughly = (np.sin(np.deg2rad(each.column_lat)).reshape(each.shape) for each in (grid, plain))
+    for n in range(1, 16):
+        assert (grid.area_weights * sine ** (2 * n)).mean() == pytest.approx(1 / (2 * n + 1), rel=1e-12)
+    assert (plain.area_weights * roughly**2).mean() != pytest.approx(1 / 3, rel=1e-4)
+
+
+def test_rows_that_another_tool_wrote_in_float32_are_gaussian_still():
+    written = Grid.gaussian(32, 64).lat.astype(np.float32)
+    grid = Grid(written, Grid.regular(32, 64).lon)
+    np.testing.assert_allclose(grid.area_weights, Grid.gaussian(32, 64).area_weights, rtol=1e-12)
+    assert Grid.gaussian(32, 64).is_same(grid) and not Grid.regular(32, 64).is_same(grid)
+
+
+def test_the_rows_of_a_real_state_on_a_gaussian_grid(samples):
+    """ERA5 on the 64 x 32 Gaussian grid of another model."""
+    with netCDF4.Dataset(samples / "states" / "era5_1959010200_tl31.nc") as dataset:
+        assert Grid.gaussian(32, 64).has_axes(dataset["latitude"][:], dataset["longitude"][:])

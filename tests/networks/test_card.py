@@ -35,7 +35,8 @@ def as_before(card: Card) -> str:
     lines += [f"{name} = {cards._value(value)}" for name, value in moved.items() if name != "damping"]
     lines += ['contract = "climax-card/1"', f'sha256 = "{card.sha256}"']
     for section in ("grid", "network", "normalization"):
-        lines += [f"[{section}]", *(f'"{name}" = {cards._value(value)}' for name, value in table[section].items())]
+        lines += [f"[{section}]", *(f'"{name}" = {cards._value(value)}' for name, value in table[section].items()
+                                    if value is not None)]
     if moved["damping"] is not None:
         lines += ["[damping]", *(f"{name} = {cards._value(value)}" for name, value in moved["damping"].items())]
     return "\n".join(lines)
