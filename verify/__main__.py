@@ -210,7 +210,7 @@ def compare_experiments(arguments: Sequence[str]) -> None:
         return
     rows = [compare.of(settings, cycles, channels) for settings, cycles in found]
     print(compare.markdown(rows, channels))
-    if chosen.monthly:
+    if chosen.monthly and all(cycle.against_truth for row in rows for cycle in row.cycles):
         print("\n" + compare.monthly(rows, channels))
 
 

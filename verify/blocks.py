@@ -87,7 +87,13 @@ def interval(values: np.ndarray) -> np.ndarray:
 
 
 def markdown(rows: Sequence[Named], channels: Sequence[str], days: int, skip: int) -> str:
-    """A table for each channel; the first of `rows` is the control."""
+    """A table for each channel; the first of `rows` is the control.
+
+    Raises UserError where one of them has no scores against a truth.
+    """
+    if without := [row.name for row in rows if not all(cycle.against_truth for cycle in row.cycles)]:
+        raise UserError(f"blocks compare errors against a truth, and {', '.join(without)} has none; name one in "
+                        "[verify] truth, or leave out --blocks to see the fit to observations")
     blocks = cut(rows, days, skip)
     head = ["experiment", *ENSEMBLES, "spread/error", f"{ENSEMBLES[0]}, %", f"{ENSEMBLES[1]}, %"]
     title = f"{len(blocks[0])} blocks of {days} days, the first {skip} days left out; % against {rows[0].name}"

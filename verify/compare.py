@@ -1,30 +1,36 @@
 """Experiments side by side: what a sweep ends with, as tables in Markdown.
 
 Averages over the last half of the cycles that have scores, in the first region: RMSE and spread of background and
-analysis by channel, the mean of the inflation β over levels and area, and whether the run diverged.
+analysis by channel, the mean of the inflation β over levels and area, and whether the run diverged.  Where one of them
+has no truth, instead the fit to observations by quantity: O−B and O−A, those first that no analysis has seen.
 
 An experiment is called diverged where it did not reach its last time, or where over that half the analysis of any of
 the channels shown is worse than the climate: RMSE above that of the free ensemble's mean where one was run, else above
-the first background's, which is made of states of another year and knows nothing of the weather.
+the first background's, which is made of states of another year and knows nothing of the weather.  Without a truth
+nobody knows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from contracts import field
+from contracts.variables import Flag, Quantity
 from verify.config import Settings
+from verify.fit import Fit
 from verify.score_file import Scores, units
 from verify.summary import number
 
 SHOWN = {"background_rmse": "background RMSE", "background_spread": "background spread",
          "analysis_rmse": "analysis RMSE", "analysis_spread": "analysis spread"}
+FITTED = {"omb_rms": "RMS O-B", "oma_rms": "RMS O-A", "omb_mean": "mean O-B", "oma_mean": "mean O-A"}
+FATES = (Flag.withheld, Flag.assimilated)  # the first say what an analysis is worth, the others how far it was drawn
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One experiment: `scores` by (score, channel) over the last half, `climate` its RMSE by channel."""
+    """One experiment: over the last half `scores` by (score, channel) and `fit`; `climate` its RMSE by channel."""
 
     name: str
     cycles: Sequence[Scores]
@@ -32,14 +38,15 @@ class Summary:
     inflation: float
     scores: dict[tuple[str, str], float]
     climate: dict[str, float]
+    fit: Fit
 
     @property
     def diverged(self) -> str:
-        """Why it is called diverged; "no" where it is not."""
+        """Why it is called diverged; "no" where it is not, "-" where no truth says so."""
         worse = [name for name, limit in self.climate.items() if not self.scores["analysis_rmse", name] <= limit]
         reasons = [f"stopped after {len(self.cycles)} of {self.planned}"] if len(self.cycles) < self.planned else []
         reasons += [f"{len(worse)} of {len(self.climate)} channels worse than the climate"] if worse else []
-        return "; ".join(reasons) or "no"
+        return "; ".join(reasons) or ("no" if self.climate else "-")
 
 
 def of(settings: Settings, cycles: Sequence[Scores], channels: Sequence[str]) -> Summary:
@@ -51,7 +58,8 @@ def of(settings: Settings, cycles: Sequence[Scores], channels: Sequence[str]) ->
     climate = {name: rmse for name, rmse in climate.items() if np.isfinite(rmse)}  # none without a truth
     scores = {(score, name): mean(half, score, name) for score in SHOWN for name in channels}
     experiment = settings.experiment
-    return Summary(experiment.name, cycles, len(experiment.times()), mean_inflation(settings, half), scores, climate)
+    return Summary(experiment.name, cycles, len(experiment.times()), mean_inflation(settings, half), scores, climate,
+                   Fit.join([cycle.fit for cycle in half]))
 
 
 def last_half(cycles: Sequence[Scores]) -> Sequence[Scores]:
@@ -75,14 +83,28 @@ def mean_inflation(settings: Settings, cycles: Sequence[Scores]) -> float:
 
 
 def markdown(rows: Sequence[Summary], channels: Sequence[str]) -> str:
-    """A table of the experiments, then one for each channel."""
+    """A table of the experiments, then one for each channel, or without a truth for each quantity observed."""
     head = ["experiment", "cycles", "mean inflation", "diverged"]
     whole = [[row.name, f"{len(row.cycles)} of {row.planned}", number(row.inflation), row.diverged] for row in rows]
     tables = [table(head, whole)]
+    if any(not cycle.against_truth for row in rows for cycle in row.cycles):
+        return "\n\n".join([*tables, *_fits(rows)])
     for channel in channels:
         body = [[row.name, *(number(row.scores[score, channel]) for score in SHOWN)] for row in rows]
         tables.append(f"{channel}, {units(channel)}, last half\n\n" + table(["experiment", *SHOWN.values()], body))
     return "\n\n".join(tables)
+
+
+def _fits(rows: Sequence[Summary]) -> Iterator[str]:
+    """For each quantity and fate that any of the experiments has a table of the fit to observations."""
+    for fate in FATES:
+        for quantity in Quantity:
+            totals = [row.fit.select(fate, quantity).total() for row in rows]
+            if any(total["count"] for total in totals):
+                body = [[row.name, str(total["count"]), *(number(total[name]) for name in FITTED)]
+                        for row, total in zip(rows, totals, strict=True)]
+                title = f"{quantity.name}, {quantity.units}, {fate.name}, last half"
+                yield f"{title}\n\n" + table(["experiment", "number", *FITTED.values()], body)
 
 
 def monthly(rows: Sequence[Summary], channels: Sequence[str]) -> str:

@@ -7,9 +7,11 @@ import pytest
 
 from contracts import field, times
 from contracts.config import decode
+from contracts.errors import UserError
 from contracts.field import Field
-from tests.verify.case import no_fit
-from verify import compare
+from contracts.variables import Flag, Quantity
+from tests.verify.case import LAYERS, departures, no_fit
+from verify import blocks, compare, fit
 from verify.config import Settings
 from verify.score_file import Scores
 
@@ -99,3 +101,34 @@ def test_months_are_kept_apart(settings):
     text = compare.monthly([compare.of(settings, made, CHANNELS)], CHANNELS[:1])
     assert "1990-01" in text and "1990-02" in text and text.count("1.25 / 0.500") == 2
     assert times.name(made[0].time).startswith("199001")
+
+
+def without_truth(settings: Settings) -> list[Scores]:
+    """Four cycles that only observations say anything of."""
+    return [Scores(time, 20, "", ("global",), CHANNELS, fit.statistics(departures(number), LAYERS), {})
+            for number, time in enumerate(settings.experiment.times()[:4])]
+
+
+def test_without_a_truth_the_fit_to_observations_is_compared_withheld_ones_first(settings):
+    rows = [compare.of(settings, without_truth(settings), CHANNELS)] * 2
+    text = compare.markdown(rows, CHANNELS)
+    titles = [line for line in text.splitlines() if line.endswith("last half")]
+    assert titles == [f"{quantity.name}, {quantity.units}, {fate}, last half" for fate in ("withheld", "assimilated")
+                      for quantity in (Quantity.u_component_of_wind, Quantity.temperature, Quantity.surface_pressure)]
+    later = [departures(number) for number in (2, 3)]
+    omb = np.concatenate([(table.value - table.background_mean)[(table.flag == Flag.withheld)
+                                                                 & (table.quantity == Quantity.temperature)]
+                          for table in later])
+    table = text.split("temperature, K, withheld, last half")[1].split("\n\n")[1].splitlines()
+    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
+    assert cells[:3] == ["swept", str(omb.size), compare.number(float(np.sqrt((omb**2).mean())))]
+    assert "| stopped after 4 of 7 |" in text and "temperature_500" not in text
+
+
+def test_nobody_knows_without_a_truth_whether_a_run_has_diverged(settings):
+    assert compare.of(settings, [without_truth(settings)[0]] * 7, CHANNELS).diverged == "-"
+
+
+def test_blocks_need_a_truth(settings):
+    with pytest.raises(UserError, match="swept has none; name one in .verify. truth, or leave out --blocks"):
+        blocks.markdown([blocks.Named("swept", without_truth(settings))], CHANNELS, 1, 0)
