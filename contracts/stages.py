@@ -129,6 +129,7 @@ def depending_on(section: str, name: str, run: Run) -> list[str]:
 
 
 def threads(program: Program, document: Mapping[str, Any]) -> int | None:
-    """Threads of each process of `program` by the experiment file; None where it takes all that it is given."""
+    """Threads of each process of `program` by the experiment file, one where that says nothing; None where the program
+    has no such setting and takes all that it is given."""
     section, _, name = program.threads.partition(".")
-    return document.get(section, {}).get(name, 1 if program.mpi else None)
+    return document.get(section, {}).get(name, 1) if program.threads else None

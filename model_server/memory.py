@@ -2,12 +2,11 @@
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+from contracts import control_groups
+
 COPIES = 16  # of a member's float32 fields: as read, normalised, stepped, in float64 for mean and spread, a restart
-GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it, or the root of all groups
-GROUPS = Path("/proc/self/cgroup")  # where below that it is: a batch system gives each job one
 SHARE = 0.5  # of what is free; the rest is for the other programs of the cycle
 
 
@@ -18,22 +17,7 @@ def members_that_fit(shape: tuple[int, ...]) -> int:
 
 def free() -> float:
     """Bytes that can be had without swapping, within the limit of a container."""
-    return min(_of_the_computer(), *(_of_the_group(folder) for folder in _groups()))
-
-
-def _groups() -> Iterator[Path]:
-    """The folders whose limits hold for this process: its group's and those of the groups around it."""
-    yield GROUP
-    try:
-        lines = GROUPS.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:  # 0::/a/b in version 2, 4:memory:/a/b in version 1
-        _, controllers, place = line.split(":", 2)
-        if controllers == "" or "memory" in controllers.split(","):
-            root = GROUP / "memory" if controllers else GROUP
-            own = root / place.lstrip("/")
-            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
+    return min(_of_the_computer(), *(_of_the_group(folder) for folder in control_groups.folders("memory")))
 
 
 def _of_the_group(folder: Path) -> float:

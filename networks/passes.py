@@ -5,7 +5,6 @@ same shape and a member the same bits whatever it is batched with.  On a CPU one
 members run side by side, one thread each.  On several GPUs the passes go round the devices.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from contracts import control_groups
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import card as cards
@@ -56,7 +56,7 @@ class Passes:
         """One emulator to a device, which it goes to; on a CPU by default as many side by side as it has cores."""
         lanes = [Lane(device, one.to(device), at_once) for one, device in zip(emulators, devices, strict=True)]
         on_gpu = devices[0].type == "cuda"
-        return cls(tuple(lanes), threads=1 if on_gpu else threads or len(os.sched_getaffinity(0)))
+        return cls(tuple(lanes), threads=1 if on_gpu else threads or control_groups.processors())
 
     def step(self, members: np.ndarray, seconds: Seconds) -> np.ndarray:
         """All members (member, channel, lat, lon), valid at `seconds` since 1970, one step later.

@@ -12,7 +12,6 @@ A damaged file is refused with one sentence, or read `tolerant`: whatever messag
 and the others are decoded as if it had never been there.
 """
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import times
+from contracts import control_groups, times
 from obsproc.bufr import decode, envelope
 from obsproc.bufr import program as programs
 from obsproc.bufr.messages import BufrError, Message, scan
@@ -82,7 +81,7 @@ def read_file(path: str | Path, wanted: Collection[str] | None = None, accept_tr
     cut short is left out with a warning if `accept_truncated`; if `tolerant`, all that are not sound are left out and
     stand in `refused`.
     """
-    path, threads = Path(path), threads or len(os.sched_getaffinity(0))
+    path, threads = Path(path), threads or control_groups.processors()
     raw = path.read_bytes()
     refused: list[BufrError] | None = [] if tolerant else None
     with ThreadPoolExecutor(1) as aside:
@@ -100,7 +99,7 @@ def read_in_parts(path: str | Path, wanted: Collection[str] | None = None, accep
                   threads: int | None = None) -> Iterator[DecodedFile]:
     """The file as `read_file` decodes it, part after part of `PART_BYTES`: a large one takes little more memory than
     its bytes. A part has the reports of its messages; `messages` are those of the whole file."""
-    path, threads = Path(path), threads or len(os.sched_getaffinity(0))
+    path, threads = Path(path), threads or control_groups.processors()
     raw = path.read_bytes()
     checksum = sha256(raw).hexdigest()
     data, messages = _found(raw, path, accept_truncated, None)

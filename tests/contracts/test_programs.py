@@ -85,7 +85,8 @@ def test_a_setting_that_moved_is_refused_with_its_new_place():
 
 @pytest.mark.parametrize(("program", "document", "threads"), [
     ("letkf_mpi.analysis", {}, 1), ("letkf_mpi.analysis", {"analysis": {"threads": 4}}, 4),
-    ("model_server.forecast", {}, None),
+    ("model_server.forecast", {}, None), ("neural_da.analysis", {}, 1),
+    ("neural_da.analysis", {"neural": {"threads": 8}}, 8),
 ])
 def test_threads_are_those_of_the_file(program, document, threads):
     assert stages.threads(PROGRAMS[program], document) == threads

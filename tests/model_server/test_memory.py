@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from contracts import control_groups
 from model_server import memory
 from model_server.models.climax import memory as gpu
 from networks.climax.network import Architecture
@@ -20,17 +21,17 @@ def group(folder: Path, limit: str, used: int, cached: int) -> Path:
 
 
 def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "GROUP", group(tmp_path, "10000000", 4_000_000, 1_000_000))
+    monkeypatch.setattr(control_groups, "GROUP", group(tmp_path, "10000000", 4_000_000, 1_000_000))
     assert memory.free() == 7_000_000
     shape = (10, 100, 100)
     assert memory.members_that_fit((1, 10, 10)) == 546  # half of it, 16 copies of 100 numbers each
-    monkeypatch.setattr(memory, "GROUP", group(tmp_path, "1000", 4_000_000, 0))
+    monkeypatch.setattr(control_groups, "GROUP", group(tmp_path, "1000", 4_000_000, 0))
     assert memory.free() == 0 and memory.members_that_fit(shape) == 1
 
 
 @pytest.mark.parametrize("limit", ["max", None])
 def test_without_a_limit_the_computer_has_what_it_has(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(memory, "GROUP", group(tmp_path, limit, 10, 0) if limit else tmp_path)
+    monkeypatch.setattr(control_groups, "GROUP", group(tmp_path, limit, 10, 0) if limit else tmp_path)
     assert memory.free() > 1_000_000
 
 
@@ -44,8 +45,8 @@ def test_the_members_of_a_pass_follow_from_the_card_and_not_from_what_is_free(mo
 
 
 def test_a_job_has_what_the_limits_of_its_own_group_and_those_around_it_leave(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "GROUP", tmp_path)
+    monkeypatch.setattr(control_groups, "GROUPS", tmp_path / "cgroup")
     job = tmp_path / "slurm" / "job_7"
     (job / "step_0").mkdir(parents=True)
     (tmp_path / "cgroup").write_text("0::/slurm/job_7/step_0\n")
@@ -56,8 +57,8 @@ def test_a_job_has_what_the_limits_of_its_own_group_and_those_around_it_leave(tm
 
 
 def test_version_1_of_control_groups_is_known_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "GROUP", tmp_path)
+    monkeypatch.setattr(control_groups, "GROUPS", tmp_path / "cgroup")
     job = tmp_path / "memory" / "job_7"
     job.mkdir(parents=True)
     (tmp_path / "cgroup").write_text("11:cpuset:/job_7\n4:memory:/job_7\n")

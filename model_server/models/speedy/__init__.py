@@ -13,7 +13,6 @@ Without an analysis the increment is zero to the last bit, and the member runs o
 Increments of geopotential and of the fields at 2 m and 10 m are not used: the model derives those.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from contracts import times
+from contracts import control_groups, times
 from contracts.config import Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
@@ -132,8 +131,8 @@ def native_of(restart: Restart) -> Native:
 
 
 def _side_by_side(member: Callable[..., Restart], time: datetime, *arguments: Iterable) -> Batch:
-    """Every member by itself, as many at once as there are cores; compiled code runs without Python's lock."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    """Every member by itself, as many at once as it may have cores; compiled code runs without Python's lock."""
+    with ThreadPoolExecutor(control_groups.processors()) as pool:
         results = tuple(pool.map(member, *arguments))
     return Batch(time, np.stack([restart[FIELDS] for restart in results]), results)
 
