@@ -15,6 +15,7 @@
 set -euo pipefail
 if [[ $# -gt 0 || -z ${EXPERIMENT:-} || -z ${PBS_JOBID:-} ]]; then
     sed -n '2,/^#PBS/{/^# \|^#$/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+    if [[ ${1:-} == -h || ${1:-} == --help ]]; then exit 0; fi
     exit 2
 fi
 # PBS runs a copy of this script, so the checkout is where the job was submitted from.

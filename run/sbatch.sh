@@ -22,6 +22,7 @@
 set -euo pipefail
 if [[ $# -lt 1 || $# -gt 2 || ${2:---prepare} != --prepare || -z ${SLURM_JOB_ID:-} ]]; then
     sed -n '2,/^#SBATCH/{/^# \|^#$/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+    if [[ ${1:-} == -h || ${1:-} == --help ]]; then exit 0; fi
     exit 2
 fi
 experiment=$(realpath "$1")
