@@ -7,14 +7,18 @@ the last belongs to `run/cycle.sh`, which lets nothing else run meanwhile.
 """
 
 import argparse
+import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from contracts import base, check, config, frozen, netcdf, program, redo, retention, stages, texts, times, validation
 from contracts.errors import UserError
 from contracts.retention import Retention
+
+log = logging.getLogger("contracts")
 
 
 class Settings(config.Section, frozen=True):
@@ -46,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     document = texts.table(text, str(chosen.experiment))
     if chosen.validate:
         looked = validation.validate(chosen.experiment, document, settings.run)
+        _tell_unread(chosen.experiment, settings)
         print(f"{chosen.experiment}: valid for {', '.join(looked)}")
     elif chosen.disk:
         print(retention.check_disk(settings.experiment, settings.retention))
@@ -63,11 +68,18 @@ def _tell(settings: Settings, document: Mapping[str, Any], text: str, chosen: ar
     to_keep = chosen.freeze is not None and not frozen.is_kept(text, settings.experiment, version)
     if to_keep:
         validation.validate(chosen.experiment, document, settings.run)
+        _tell_unread(chosen.experiment, settings)
     variables = shell_variables(settings, document)
     if to_keep:
         frozen.freeze(text, settings.experiment, settings.run, version)
     for name, value in variables.items():
         print(f"{name}={shlex.quote(value)}")
+
+
+def _tell_unread(path: Path, settings: Settings) -> None:
+    """Warn of sections that stand in the file itself and change nothing; those of its base may be for other files."""
+    for sentence in validation.unread(texts.table(texts.read(path), str(path)), settings.run):
+        log.warning("%s: %s", path, sentence)
 
 
 def _redo(experiment: config.Experiment, words: Sequence[str]) -> str:

@@ -2,16 +2,22 @@
 
 `experiment.toml` in the experiment's folder is the file as it was run, under a line for each version of the code
 that ran it.  A setting may change where no state depends on it, by the word of the programs that read it, and until
-the first file is there that depends on it.
+the first file is there that depends on it.  Written out at its default it is no other.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contracts import base, paths, stages, texts, times
+import msgspec
+import tomli_w
+
+from contracts import base, config, paths, programs, stages, texts, times, validation
+from contracts.clock import Realtime
 from contracts.config import MOVED, Experiment
 from contracts.errors import UserError
+from contracts.retention import Retention
+from contracts.slots import Slots
 from contracts.stages import Run
 
 _VERSION_LINE = "# run with "
@@ -78,10 +84,35 @@ def _differences(begun: str, asked: str, run: Run) -> Iterator[tuple[str, str]]:
     for section in sorted({*before, *now}):
         old, new = before.get(section, {}), now.get(section, {})
         for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
+            if old.get(name) != new.get(name) and not _are_the_same(section, name, before, now):
                 was, says = (repr(table[name]) if name in table else "its default" for table in (old, new))
                 sentence = f"[{section}] {name}: this experiment was begun with {was}, the file now says {says}"
                 yield from ((sentence, stage) for stage in stages.depending_on(section, name, run))
+
+
+class _Shared(config.Section, frozen=True):
+    """The sections of contracts itself."""
+
+    experiment: Experiment
+    grid: config.GridSettings = config.GridSettings()
+    state: config.StateSettings = config.StateSettings()
+    slots: Slots | None = None
+    realtime: Realtime = Realtime()
+    run: Run = Run()
+    retention: Retention = Retention()
+
+
+def _are_the_same(section: str, name: str, *documents: dict[str, Any]) -> bool:
+    """Whether a setting has one value in all `documents` by the struct of a program that reads it: by its default,
+    where one of them leaves it out."""
+    for kind in [_Shared] if section in programs.SHARED else validation.structs(section):
+        try:
+            values = [msgspec.to_builtins(getattr(config.decode(tomli_w.dumps(each), kind, "it"), section))[name]
+                      for each in documents]
+        except (UserError, AttributeError, KeyError, TypeError):  # of another version, or no section with defaults
+            continue
+        return all(value == values[0] for value in values)
+    return False
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Every program looks at its settings in an experiment file, before anything is made of it.
 
 Where its settings stand each program says in `programs`; they are imported here by name and in this process, which
-costs less than a process for each.
+costs less than a process for each.  What stands in the file and nobody reads is told: of another analysis, mostly.
 """
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from contracts import config, programs, stages
 from contracts.errors import UserError
@@ -24,6 +26,37 @@ def validate(path: Path, document: Mapping[str, Any], run: Run) -> list[str]:
     if refused:
         raise UserError("\n".join(refused))
     return list(asked)
+
+
+def unread(document: Mapping[str, Any], run: Run) -> list[str]:
+    """A sentence for each stage about the sections of `document` that only other programs than the one that makes it
+    would read: they change nothing."""
+    known = programs.PROGRAMS if set(document) <= set(programs.sections()) else programs.every()
+    return [sentence for stage in stages.LAUNCHED
+            if (sentence := _unread(document, known, stage, stages.STAGES[stage].program(run)))]
+
+
+def _unread(document: Mapping[str, Any], known: Mapping[str, Program], stage: str, chosen: str) -> str:
+    others = {section: name for name, program in known.items() if program.makes == stage and name != chosen
+              for section in program.sections}
+    read = {section for name, program in known.items() if program.makes != stage or name == chosen
+            for section in program.sections}
+    idle = [section for section in document if section in others and section not in read]
+    if not idle:
+        return ""
+    readers = ", ".join(dict.fromkeys(others[section] for section in idle))
+    return (f"[{'], ['.join(idle)}] change{'s' * (len(idle) == 1)} nothing: read by {readers}, and [run] {stage} is "
+            f"{chosen}; take {'it' if len(idle) == 1 else 'them'} out")
+
+
+def structs(section: str) -> Iterator[type[msgspec.Struct]]:
+    """Of our programs that read a section, the structs of what they read."""
+    for program in programs.PROGRAMS.values():
+        if section in program.sections:
+            module, _, name = program.settings.partition(":")
+            look = getattr(import_module(module), name)
+            if isinstance(struct := look if isinstance(look, type) else import_module(module).Settings, type):
+                yield struct
 
 
 def _asked(document: Mapping[str, Any], run: Run) -> dict[str, Program]:

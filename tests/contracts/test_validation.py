@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts import __main__ as shell
-from contracts import config, frozen, stages
+from contracts import config, frozen, stages, texts, validation
 from contracts.errors import UserError
 from contracts.programs import PROGRAMS, Program
 from tests.builders import lay_package
@@ -90,6 +90,43 @@ def test_what_several_programs_refuse_is_told_at_once_and_what_all_refuse_once(f
         shell.main([str(file), "--validate"])
 
 
+NEURAL = """[run]
+analysis = "neural_da.analysis"
+[neural]
+method = "three_d_var"
+latent = "latent/small.safetensors"
+"""
+
+
+@pytest.mark.parametrize(("own", "said"), [
+    (TEXT + NEURAL, ["[relaxation] changes nothing: read by letkf_mpi.analysis, and [run] analysis is "
+                     "neural_da.analysis; take it out"]),
+    (TEXT + "[parameters]\n[background_check]\nlimit = 4.0\n" + NEURAL, ["[relaxation], [parameters] change nothing: "
+     "read by letkf_mpi.analysis, and [run] analysis is neural_da.analysis; take them out"]),
+    (TEXT + '[neural]\nmethod = "three_d_var"\n', ["[neural] changes nothing: read by neural_da.analysis, and [run] "
+                                                   "analysis is letkf_mpi.analysis; take it out"]),
+    (TEXT + "[climate]\n[training]\n", []),  # of commands, which make no stage
+    (TEXT.partition("[relaxation]")[0] + NEURAL, []),
+])
+def test_sections_that_only_another_analysis_would_read_are_told(own, said):
+    assert validation.unread(texts.table(own, "e"), stages.run_of(own, "e")) == said
+
+
+def test_they_are_told_once_and_those_of_a_base_may_be_for_other_files(file, caplog):
+    """The file is frozen once; whoever stands on the experiment of another analysis need not say what to leave out."""
+    other = 'base = "e.toml"\n' + '[run]\nforecast = "model_server.forecast"\n'
+    file.write_text(TEXT + "[neural]\nmethod = \"three_d_var\"\nlatent = \"latent/small.safetensors\"\n")
+    above = file.with_name("above.toml")
+    above.write_text(other)
+    for _ in range(2):
+        shell.main([str(file), "--freeze", "code"])
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1 and told[0].startswith(f"{file}: [neural] changes nothing: ")
+    caplog.clear()
+    shell.main([str(above), "--validate"])
+    assert not caplog.records
+
+
 def test_the_program_of_another_package_is_asked(file, monkeypatch):
     """By a function, which is given the file, or by a struct of its sections."""
     monkeypatch.syspath_prepend(file.parent)
@@ -153,6 +190,30 @@ def test_a_change_is_refused_where_the_stage_that_reads_the_setting_has_made_a_f
             frozen.freeze(text + more, experiment, stages.Run(), "code")
     else:
         frozen.freeze(text + more, experiment, stages.Run(), "code")
+
+
+@pytest.mark.parametrize(("made", "more"), [
+    ("background/m0001.nc", "[initial]\nevery_hours = 12"),
+    ("background/m0001.nc", "[grid]\nnlat = 32\npoles = false"),
+    ("background/m0001.nc", "[experiment]\nseed = 1"),
+    ("departures.nc", '[relaxation]\nmethod = "rtpp"\n[analysis]\ntile = 4'),
+    ("departures.nc", "[neural]\nhumidity_below_hpa = 0.0"),
+])
+def test_a_setting_that_is_written_out_at_its_default_has_not_changed(file, made, more):
+    experiment = config.load(file, shell.Settings).experiment
+    head = TEXT[: TEXT.index("[model]")]
+    if "[neural]" in more:
+        head += NEURAL
+        more = head + "humidity_below_hpa = 0.0\n"
+    elif "[experiment]" in more:
+        more = head.replace("[experiment]", more)
+    else:
+        more = head + more
+    run = stages.run_of(head, "e")
+    frozen.freeze(head, experiment, run, "code")
+    make(file, f"1989010100/{made}")
+    frozen.freeze(more, experiment, run, "code")
+    frozen.freeze(head, experiment, run, "code")
 
 
 def test_another_program_is_refused_once_its_stage_has_made_something(file, monkeypatch):
