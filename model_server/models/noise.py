@@ -31,7 +31,10 @@ log = logging.getLogger("model_server.noise")
 
 
 class Errors(Protocol):
-    """What is added to the steps of an ensemble."""
+    """What is added to the steps of an ensemble; `remembers` says whether a step depends on the one before."""
+
+    @property
+    def remembers(self) -> bool: ...
 
     def drawn(self, batch: Batch) -> tuple[list[np.ndarray], list[Mapping[str, np.ndarray]]]:
         """Each member's error (channel, lat, lon) of the step that begins at the batch's time, and what it keeps."""
@@ -55,7 +58,7 @@ class Noisy(Around):
 
     @property
     def keeps_restart(self) -> bool:
-        return True  # where each member stands in its segment
+        return self.errors.remembers or self.model.keeps_restart  # where each member stands in its segment
 
     def step(self, batch: Batch) -> Batch:
         later = self.model.step(replace(batch, restart=tuple(map(self._own, batch.restart))))
@@ -64,7 +67,8 @@ class Noisy(Around):
                 for fields, error in zip(later.data, errors, strict=True)]
         if count := sum(negative for _, negative in made):
             log.info("%s: noise made %d humidities negative, they are zero", times.name(later.time), count)
-        restart = tuple({**(own or {}), **more} for own, more in zip(later.restart, kept, strict=True))
+        restart = tuple({**(own or {}), **more} if self.keeps_restart else None
+                        for own, more in zip(later.restart, kept, strict=True))
         return replace(later, data=np.stack([data for data, _ in made]), restart=restart)
 
     def _own(self, kept: Restart | None) -> Restart | None:

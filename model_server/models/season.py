@@ -36,6 +36,10 @@ class Season:
     index: np.ndarray
     days: int
 
+    @property
+    def remembers(self) -> bool:
+        return False
+
     def residuals(self, time: datetime) -> np.ndarray:
         """(n, channel, lat, lon) of the steps that begin within `days` of the season of `time` and at its hour."""
         return self.series.fields(self._near(time))

@@ -83,6 +83,10 @@ class Consecutive:
     step: timedelta
     season: Season | None
 
+    @property
+    def remembers(self) -> bool:
+        return True
+
     def drawn(self, batch: Batch) -> tuple[list[np.ndarray], list[Restart]]:
         """Each member's error (channel, lat, lon) of the step that begins at the batch's time, and what it keeps."""
         common = 0 if self.season is None else self.season.mean(batch.time)

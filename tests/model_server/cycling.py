@@ -93,7 +93,7 @@ def cycle(settings, make=forecast, kept: bool = True, increment: float = 1.0) ->
     time, model = settings.experiment.times()[-1] + STEP, model_of(settings)
     background = at(settings, time).background
     found = {path.stem: state.read(path, settings.space, time).data for path in background.files(MEMBERS)}
-    for path in background.members(MEMBERS):
+    for path in background.members(MEMBERS) if model.keeps_restart or model.history == 2 else ():
         kept = restart.read(beside(path), model.name, time)
         found |= {f"{path.stem} {name}": array for name, array in kept.own.items()}
         if kept.before is not None:

@@ -174,6 +174,13 @@ def test_other_errors_have_the_same_bits_however_members_are_batched(noisy, more
     same(cycle(noisy("noisy", "one", 1, more=more), kept=False), expected)
 
 
+@pytest.mark.parametrize(("more", "kept"), [('errors = "gaussian"', 0), ('errors = "seasonal_mean"', 0), ("", MEMBERS)])
+def test_only_errors_that_remember_the_last_step_write_where_they_are(noisy, tmp_path, more, kept):
+    """Of a model that keeps nothing itself."""
+    cycle(noisy("persistence", "alone", more=more))
+    assert len(list((tmp_path / "alone" / "1989010106" / "background").rglob("*.npz"))) == kept
+
+
 def test_batches_and_retention_change_no_bit_also_of_a_model_with_a_restart_and_noise_of_its_own(noisy):
     expected = cycle(noisy("noisy", "whole"))
     assert {"m0001 z", f"m0001 {segments.WHERE}"} <= expected.keys()
