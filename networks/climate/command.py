@@ -10,7 +10,7 @@ import numpy as np
 from contracts import program, progress, times
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
-from networks.climate import config, draws, file, fit, wiener
+from networks.climate import config, draws, file, fit, memory, wiener
 from networks.climate.gaussian import Climate
 from networks.data.sources import NatureSource
 
@@ -48,6 +48,7 @@ def make(path: Path) -> Climate:
     wanted = chosen.times()
     if len(wanted) < LEAST_STATES:
         raise UserError(f"{path}: [climate] names {len(wanted)} states; at least {LEAST_STATES} are needed")
+    log.info("%s", memory.expect(settings.space, len(wanted), chosen.modes, chosen.memory_gb))
     natures = tuple(NatureFolder(settings.in_work(name)) for name in chosen.natures)
     states = _read(NatureSource(settings.space, natures), wanted)
     seconds = np.array([times.to_seconds(time) for time in wanted], np.int64)

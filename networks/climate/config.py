@@ -57,6 +57,7 @@ class Climate(config.Section, frozen=True):
     harmonics: Annotated[int, msgspec.Meta(ge=0, le=4)] = 1  # of the year, in the mean
     modes: Positive = 140  # of each wavenumber along longitude, at most
     file: str = "climate.nc"  # what is made, in the work folder
+    memory_gb: PositiveFloat | None = None  # a fit that needs more is refused
     check: Check | None = None
     draws: Draws | None = None
 

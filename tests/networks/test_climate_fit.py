@@ -1,13 +1,15 @@
 """Laws of the fit: mean, scale, modes and white rest against their definitions, computed slowly."""
 
+import tracemalloc
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from contracts import times
+from contracts.errors import UserError
 from networks import season
-from networks.climate import fit
+from networks.climate import fit, memory
 from tests.networks import climates
 
 
@@ -107,3 +109,22 @@ def test_geopotential_keeps_its_digits():
     exact = made.astype(np.float64).reshape(200, -1)
     left = exact - season.basis(seconds, 3) @ np.linalg.lstsq(season.basis(seconds, 3), exact, rcond=None)[0]
     np.testing.assert_allclose(variance.ravel(), left.var(axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("nlat", "nlon", "count", "modes"), [(60, 16, 24, 40), (8, 128, 400, 10)])
+def test_the_memory_of_a_fit_is_about_what_is_told(nlat, nlon, count, modes):
+    """Where covariances take most of it, and where states do."""
+    where, seconds = climates.space(nlat, nlon), days(count)
+    made = np.random.default_rng(1).standard_normal((count, *where.shape)).astype(np.float32)
+    tracemalloc.start()
+    found = fit.fit(where, made, seconds, modes)
+    peak = tracemalloc.get_traced_memory()[1] + made.nbytes
+    tracemalloc.stop()
+    assert found[0].correlation.modes.shape == (nlon // 2 + 1, modes, 3 * nlat)
+    assert 0.8 < peak / memory.estimate(where, count, modes) < 1.2
+
+
+def test_a_fit_that_needs_more_memory_than_allowed_is_refused():
+    assert memory.expect(climates.space(), 100, 10, None) == "memory: about 0.15 GB"
+    with pytest.raises(UserError, match=r"the fit of 100 states needs about 0.15 GB, \[climate\] memory_gb allows 0.1"):
+        memory.expect(climates.space(), 100, 10, 0.1)
