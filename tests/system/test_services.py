@@ -63,6 +63,8 @@ def test_services_end_with_the_bits_of_one_process_per_step(fresh, finished):
     same(data(fresh.folder), data(finished[0].folder))
     line = r"cycle \d of 2 in \d+\.\d+ s: observations \d+\.\d\d, analysis \d+\.\d\d, forecast .*, verify \d+\.\d\d"
     assert len(re.findall(line, done.stdout)) == CYCLES, done.stdout
+    first = re.search(r"cycle 1 of 2 .* observations (\d+\.\d\d), analysis (\d+\.\d\d)", done.stdout)
+    assert first and all(float(seconds) > 0 for seconds in first.groups()), done.stdout
     assert "temperature_500" in done.stdout
     assert not processes_of(fresh)
     assert not (fresh.folder / "stop").exists()

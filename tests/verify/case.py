@@ -43,8 +43,8 @@ def no_fit() -> Fit:
     return Fit(*([np.empty(0)] * len(Fit.__dataclass_fields__)))
 
 
-def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True) -> Path:
-    """Write all that verification reads, for two times; returns the experiment file."""
+def experiment(folder: Path, monkeypatch, with_truth: bool = True, free: bool = True, more: str = "") -> Path:
+    """Write all that verification reads, for two times; returns the experiment file, at its end `more` of [verify]."""
     monkeypatch.setenv("WORK", str(folder))
     text = f"""{builders.experiment("made", *TIMES, members=MEMBERS)}
 [grid]
@@ -54,6 +54,7 @@ nlon = 16
 levels_hpa = [500, 850, 925]
 [verify]
 truth = "{'nature/%Y%m%d%H.nc' if with_truth else ''}"
+{more}
 """
     path = folder / "made.toml"
     path.write_text(text)

@@ -6,12 +6,14 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from contracts import observations, state
 from contracts.variables import Flag, Quantity
+from letkf_mpi import summary
 from tests.verify import watched
 from tests.verify.case import TIMES, experiment
 from verify import __main__ as verify
@@ -139,14 +141,18 @@ def test_a_report_without_a_truth_has_the_observations_sections(tmp_path, monkey
     assert sections == [name for name in SECTIONS if name not in ("skill", "drift")]
 
 
-def test_settings_and_warnings_are_escaped(tmp_path, monkeypatch):
-    path, settings = watched.finished(tmp_path, monkeypatch)
+def test_settings_names_and_warnings_are_escaped(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch, more="regions = { '<img src=y>' = [-90, 90] }")
     settings.experiment.folder.settings.write_text('# <script>alert("x")</script>\n')
-    settings.experiment.folder.at(TIMES[0]).log("obsproc").write_text("2026-01-01T00:00:00Z a WARNING <img src=x>\n")
+    here, line = settings.experiment.folder.at(TIMES[0]), "2026-01-01T00:00:00Z {} WARNING {}\n"
+    here.log("obsproc").write_text(line.format("a", "<img src=x>"))
+    clipped = summary.clipping(SimpleNamespace(clipped=np.array([3, 0])), humid=10)
+    here.log("letkf_mpi").write_text(line.format("letkf_mpi.analysis", clipped))
     verify.main(["report", str(path)])
     tree = Tree(status.report_file(settings).read_text())
     assert not tree.all("script") and not tree.all("img")
-    assert any("<script>" in text for text in tree.texts) and any("<img src=x>" in text for text in tree.texts)
+    for told in ("<script>", "<img src=x>", "<img src=y>", "letkf_mpi.analysis: 15.0 per cent of all humidities"):
+        assert any(told in text for text in tree.texts), told
 
 
 def test_before_any_scores_it_is_said(tmp_path, monkeypatch):

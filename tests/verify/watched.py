@@ -14,9 +14,9 @@ from tests.verify.case import MEMBERS, TIMES, departures
 from verify.config import Settings
 
 
-def finished(folder: Path, monkeypatch, with_truth: bool = True) -> tuple[Path, Settings]:
+def finished(folder: Path, monkeypatch, with_truth: bool = True, more: str = "") -> tuple[Path, Settings]:
     """The experiment file and its settings: two cycles, scored, with spreads, ranks and the analysis's fields."""
-    path = case.experiment(folder, monkeypatch, with_truth)
+    path = case.experiment(folder, monkeypatch, with_truth, more=more)
     settings = case.run(path)
     experiment, space = settings.experiment, settings.state.space(settings.grid.grid())
     for n, time in enumerate([*TIMES, TIMES[-1] + experiment.step]):
