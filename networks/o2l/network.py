@@ -29,8 +29,6 @@ from networks.o2l import gridding
 from networks.o2l.card import O2LCard
 from networks.sphere import Block, silence
 
-DATE = 2  # numbers of the year that U is told: its first harmonic
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -113,9 +111,7 @@ class Observer(nn.Module):
 
     def forward(self, gathered: Tensor, seconds: np.ndarray) -> Estimate:
         """Of observations (B, 2, channel, lat, lon) by `gridding.gridded` at times `seconds` (B,) since 1970."""
-        date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=torch.float32)
-        date = date[..., None, None].expand(-1, -1, *self.grid.shape)
-        place = torch.cat([date, self.still.expand(len(date), -1, -1, -1)], dim=1)
+        place = planes.dated(self.still, seconds)
         with torch.autocast(gathered.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features = self.pyramid(gathered, place)
         features = nn.functional.gelu(features.float())
@@ -137,7 +133,7 @@ class Observer(nn.Module):
 def shape_of(card: Card[O2LCard]) -> Shape:
     """Sizes of the card's network."""
     own = card.network
-    return Shape(len(card.outputs), DATE + planes.COUNT, own.widths, own.blocks, own.seasons)
+    return Shape(len(card.outputs), planes.DATE + planes.COUNT, own.widths, own.blocks, own.seasons)
 
 
 def shapes(latent: Operator) -> list[tuple[int, ...]]:

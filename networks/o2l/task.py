@@ -18,7 +18,7 @@ likelihood: `estimate.without_prior` takes the climate out again.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -187,15 +187,20 @@ def seen_before(settings: config.Settings) -> tuple[tuple[datetime, datetime], .
 
 def refuse_misfit(settings: config.Settings, sizes: Settings) -> None:
     """Raises UserError where the grid cannot be halved so often, or a phase asks for what only forecasts have."""
-    halved = 2 ** (len(sizes.widths) - 1)
-    if any(number % halved for number in settings.space.grid.shape):
-        raise UserError(f"[network] widths has {len(sizes.widths)} levels, each on a grid of half as many rows and "
-                        f"columns as the one before: expected both to be multiples of {halved}, got the "
-                        f"{settings.space.grid}; give fewer widths")
+    refuse_other_halves(settings, sizes.widths)
     for number, phase in enumerate(settings.training.phases, 1):
         if phase.rollout > 1 or phase.noise or phase.mixing:
             raise UserError(f"[[training.phases]] {number}: rollout, noise and mixing are for forecasts; an o2l has "
                             "none, remove them")
+
+
+def refuse_other_halves(settings: config.Settings, widths: Sequence[int]) -> None:
+    """Raises UserError where the grid cannot be halved for each of the `widths` but the first."""
+    halved = 2 ** (len(widths) - 1)
+    if any(number % halved for number in settings.space.grid.shape):
+        raise UserError(f"[network] widths has {len(widths)} levels, each on a grid of half as many rows and "
+                        f"columns as the one before: expected both to be multiples of {halved}, got the "
+                        f"{settings.space.grid}; give fewer widths")
 
 
 def fresh(settings: config.Settings, card: Card[O2LCard], latent: Operator, data: Data) -> Observer:

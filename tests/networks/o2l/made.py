@@ -9,13 +9,16 @@ import torch
 
 from contracts.observations import Observations
 from contracts.state import StateSpace
+from contracts.static import Static
 from contracts.variables import Quantity
 from networks.latent import card, eof
 from networks.latent.operator import Operator
-from networks.o2l.footprints import Footprints
+from networks.o2l.footprints import Footprints, write
 from neural_da import footprints
 from tests import builders
 from tests.builders import CLIMATE
+from tests.networks.climax_builders import START, STEP, moving_waves
+from tests.networks.test_training_data import weatherbench_netcdf
 
 SPACE = StateSpace.of(builders.space(16, 32).grid, builders.LEVELS, ("geopotential", "temperature"),
                       ("2m_temperature",))
@@ -48,6 +51,28 @@ def write_latent(path: Path) -> str:
         errors=card.Errors(first=when, last=when.replace(month=12), count=30, lead_hours=24, natures=("made",),
                            weights="made", weights_sha256=""), command="made", source="made"))
     return sha256(path.read_bytes()).hexdigest()
+
+
+def weather() -> np.ndarray:
+    """(96, channel, lat, lon), six hours apart: waves that move east, and some noise."""
+    waves = np.stack([moving_waves(SPACE, START + n * STEP) for n in range(96)])
+    return waves + 0.2 * SCALE[:, None, None] * np.random.default_rng(6).standard_normal(waves.shape)
+
+
+def write_weather(folder: Path) -> None:
+    """It as files of WeatherBench."""
+    fields = weather()
+    by_name = {name: (None, fields[:, SPACE.index(name)[0]]) if name.startswith("2m")
+               else ([500, 850, 925], fields[:, SPACE.index(name)]) for name in SPACE.variables}
+    still = Static(SPACE.grid, 100 * np.ones(SPACE.grid.shape), np.zeros(SPACE.grid.shape))
+    folder.mkdir()
+    weatherbench_netcdf(folder, by_name, still, SPACE.grid)
+
+
+def write_footprints(folder: Path, **counts: int) -> None:
+    """What so many soundings see, by the name of the file."""
+    for name, count in counts.items():
+        write(folder / f"{name}.nc", seen(soundings(count)), SPACE, name)
 
 
 def table(lat, lon, pressure=50_000.0, quantity=Quantity.temperature, error=1.0) -> Observations:

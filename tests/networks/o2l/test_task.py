@@ -8,16 +8,13 @@ import torch
 
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from contracts.static import Static
 from networks import checkpoint as checkpoints
 from networks import train
-from networks.o2l import estimate, footprints
+from networks.o2l import estimate
 from networks.training import config, loop
 from tests.networks import training_case
-from tests.networks.climax_builders import START, STEP, moving_waves
 from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
-from tests.networks.test_training_data import weatherbench_netcdf
 from tests.networks.training_case import table
 
 TRAINING = """
@@ -62,18 +59,11 @@ warmup_steps = 5
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A work folder with WeatherBench files of waves that move east and some noise, a latent, and what stations see."""
+    """A work folder with WeatherBench files, a latent, and what stations see."""
     folder = tmp_path_factory.mktemp("work")
-    waves = np.stack([moving_waves(SPACE, START + n * STEP) for n in range(96)])
-    waves += 0.2 * made.SCALE[:, None, None] * np.random.default_rng(6).standard_normal(waves.shape)
-    by_name = {name: (None, waves[:, SPACE.index(name)[0]]) if name.startswith("2m")
-               else ([500, 850, 925], waves[:, SPACE.index(name)]) for name in SPACE.variables}
-    still = Static(SPACE.grid, 100 * np.ones(SPACE.grid.shape), np.zeros(SPACE.grid.shape))
-    (folder / "era5").mkdir()
-    weatherbench_netcdf(folder / "era5", by_name, still, SPACE.grid)
+    made.write_weather(folder / "era5")
     made.write_latent(folder / "latent/small.safetensors")
-    for name, count in (("many", 60), ("few", 20)):
-        footprints.write(folder / f"footprints/{name}.nc", made.seen(made.soundings(count)), SPACE, name)
+    made.write_footprints(folder / "footprints", many=60, few=20)
     return folder
 
 

@@ -1,0 +1,156 @@
+"""The task: what optimal interpolation has missed of states of the past.
+
+    loss = mean of  w (z - z_a - N)² / v          v the variance that the prior gives the error of z_a, by channel
+
+w the weight of area, z in scales of the climate, so that the loss of N = 0 is 1 where the prior is right.  Analyses are
+made once and kept (`analyses`).  The scores are those of a year that is not trained on, with all stations.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contracts import netcdf, times
+from contracts.constants import HOUR
+from contracts.errors import UserError
+from networks.card import Card, GridCard
+from networks.checkpoint import Checkpoint
+from networks.climate import file as climates
+from networks.normalization import CONSTANTS
+from networks.o2a import network
+from networks.o2a.analyses import Analyses, Group, Making, grouped
+from networks.o2a.card import O2ACard, Settings
+from networks.o2a.network import Corrector, Given
+from networks.o2l import footprints, planes
+from networks.o2l.task import refuse_other_halves
+from networks.training import config, plan, statistics, validation
+from networks.training.config import Phase
+from networks.training.loss import Scores
+from networks.training.task import Batch, Data, Place, Roles, Score, Validated
+
+log = logging.getLogger("networks.train")
+PIECE = 8  # states at once in a validation
+LEAST_VARIANCE = 1e-4  # of the climate's, of a channel that is known exactly
+
+
+@dataclass(frozen=True)
+class Correcting:
+    """A `Task`: a `Corrector` learns from analyses of states; `weights` (channel, lat, lon) are w / v."""
+
+    settings: config.Settings
+    data: Data
+    network: Corrector
+    card: Card[O2ACard]
+    making: Making
+    trained: Analyses
+    unseen: Analyses
+    numbers: np.ndarray  # (n,) of the states to validate with
+    weights: Tensor
+    roles: Roles = Roles()
+
+    def span(self, phase: Phase) -> int:
+        return 0
+
+    def loss(self, batch: Batch, place: Place) -> Tensor:
+        seconds = batch.seconds[0]
+        given = self.given(self.trained, seconds)
+        return self.off(batch.fields[0], given, self.network(given))
+
+    def given(self, of: Analyses, seconds: np.ndarray) -> Given:
+        analysis, deviations, left = (torch.from_numpy(array).to(self.data.device) for array in of.of(seconds))
+        return Given(left, analysis, deviations, seconds)
+
+    def off(self, fields: np.ndarray, given: Given, correction: Tensor) -> Tensor:
+        """The loss of a `correction` of what is `given`, of the states `fields` (B, channel, lat, lon)."""
+        z = torch.from_numpy(self.making.dimensionless(fields, given.seconds)).to(correction.device)
+        return (self.weights * (z - given.analysis - correction).square()).mean()
+
+    @torch.no_grad()
+    def scores(self, place: Place) -> Validated:
+        total, scores = self._judged("analysis", self.network)
+        return Validated(total, scores)
+
+    @torch.no_grad()
+    def references(self) -> list[Score]:
+        """Optimal interpolation without a correction."""
+        return list(self._judged("interpolation", lambda given: torch.zeros_like(given.analysis))[1])
+
+    def _judged(self, kind: str, correct: Callable[[Given], Tensor]) -> tuple[float, tuple[Score, ...]]:
+        series, prior = self.data.series, self.making.prior
+        sums, total = Scores(self.settings.space.grid.area_weights), 0.0
+        for first in range(0, len(self.numbers), PIECE):
+            numbers = self.numbers[first : first + PIECE]
+            fields, seconds = series.fields(numbers), series.seconds[numbers]
+            given = self.given(self.unseen, seconds)
+            correction = correct(given)
+            total += float(self.off(fields, given, correction)) * len(numbers)
+            mean = self.making.mean(seconds)
+            sums.add(mean + prior.scale * (given.analysis + correction).cpu().numpy(), fields, mean)
+        names = [channel.name for channel in self.settings.space.channels]
+        return total / len(self.numbers), tuple(Score(0, name, kind, float(rmse), float(acc))
+                                                for name, rmse, acc in zip(names, sums.rmse, sums.acc, strict=True))
+
+    def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
+        arrays = {name: tensor.numpy() for name, tensor in best.items()}
+        return Checkpoint(self.card, arrays, statistics.constants(self.data.series))
+
+
+def of(settings: config.Settings, sizes: Settings, data: Data) -> Correcting:
+    """The task, its analyses made; raises UserError or ContractError where prior, footprints or data do not fit."""
+    refuse_other_halves(settings, sizes.widths)
+    numbers = validation.spread(data.series.starts(*settings.validation, settings.experiment.step_hours * HOUR, 0),
+                                settings.training.validation_samples)[:, 0]
+    if not numbers.size:
+        raise UserError(f"{data.series.folder.folder}: holds no state for validation; it holds {data.series.span}")
+    making, prior_sha256 = making_of(settings, sizes, data)
+    seed = settings.experiment.seed
+    training = grouped(plan.windows_of(data.series, settings, 0)[:, 0], sizes.group, sizes.dropped, seed)
+    unseen = [Group("unseen", numbers, 0.0)]
+    making.write([*unseen, *training])
+    trained, card = making.read(training), card_of(settings, sizes, data, prior_sha256)
+    return Correcting(settings, data, fresh(settings, card, data), card, making, trained, making.read(unseen), numbers,
+                      weights_of(trained.variance, settings.space.grid.area_weights).to(data.device))
+
+
+def making_of(settings: config.Settings, sizes: Settings, data: Data) -> tuple[Making, str]:
+    """What analyses are made from, and the sha256 of the prior."""
+    experiment, space = settings.experiment, settings.space
+    paths = experiment.in_work(sizes.prior), experiment.in_work(sizes.footprints)
+    prior, stations = climates.read(paths[0], space), footprints.read(paths[1], space)
+    prior_sha256, seen_sha256 = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    return Making(data.series, prior.astype(np.float32), stations, sizes.draws, experiment.seed,
+                  settings.folder / "analyses", f"{prior_sha256} {seen_sha256}"), prior_sha256
+
+
+def weights_of(variance: np.ndarray, area: np.ndarray) -> Tensor:
+    """w / v float32 (channel, lat, lon) of the `variance` of errors (channel, lat, lon)."""
+    of_channel = np.maximum((variance * area).mean(axis=(1, 2)), LEAST_VARIANCE)
+    return torch.tensor(area / of_channel[:, None, None], dtype=torch.float32)
+
+
+def card_of(settings: config.Settings, sizes: Settings, data: Data, prior_sha256: str) -> Card[O2ACard]:
+    """The card of the weights that this training makes."""
+    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
+    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
+    return Card(
+        name=settings.experiment.name,
+        network=O2ACard(widths=sizes.widths, blocks=sizes.blocks, prior_sha256=prior_sha256, draws=sizes.draws,
+                        footprints=sizes.footprints, dropped=sizes.dropped),
+        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
+        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
+        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
+        command=f"python -m networks train {settings.experiment.name}.toml",
+        seen=(*settings.periods, settings.validation))
+
+
+def fresh(settings: config.Settings, card: Card[O2ACard], data: Data) -> Corrector:
+    """The network as it begins, drawn from the experiment's seed."""
+    torch.manual_seed(settings.experiment.seed)
+    still = planes.of(card, statistics.constants(data.series))
+    return Corrector(network.shape_of(card), settings.space.grid, still, data.precision)
