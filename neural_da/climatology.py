@@ -26,7 +26,7 @@ from networks.climate.gaussian import Climate
 from neural_da import prior
 from neural_da.draws import STATES, Centred, Draws
 from neural_da.method import Analysed
-from neural_da.methods import Climatology
+from neural_da.methods import FromClimate
 from neural_da.observed import Observed
 from neural_da.problem import Problem
 from neural_da.side_by_side import in_groups, stacked
@@ -35,7 +35,7 @@ log = logging.getLogger("neural_da.climatology")
 _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 
-def prepared(settings: Climatology, experiment: Experiment, space: StateSpace) -> "Prepared":
+def prepared(settings: FromClimate, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its prior does not fit the experiment."""
     return Prepared(settings, prior.read(settings.prior, experiment, space, settings.precision))
 
@@ -44,7 +44,7 @@ def prepared(settings: Climatology, experiment: Experiment, space: StateSpace) -
 class Prepared:
     """The method with its prior."""
 
-    settings: Climatology
+    settings: FromClimate
     prior: Climate
 
     def memory(self, nobs: int) -> float:

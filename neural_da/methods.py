@@ -142,13 +142,23 @@ class Latent4DVar(OfThisRoom, frozen=True, tag="latent_4d_var"):
         return Needs(slots=True, model=True)
 
 
-class Climatology(OfThisRoom, frozen=True, tag="climatology"):
-    """[neural] method = "climatology"."""
+class FromClimate(OfThisRoom, frozen=True):
+    """What the analyses from observations alone share."""
 
     prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
     tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02  # of the residual, in units of the first one
     iterations: Positive = 300  # of conjugate gradients, at most
     precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
+
+
+class Climatology(FromClimate, frozen=True, tag="climatology"):
+    """[neural] method = "climatology"."""
+
+
+class O2A(FromClimate, frozen=True, tag="o2a"):
+    """[neural] method = "o2a"."""
+
+    weights: str = "o2a/o2a.safetensors"  # in the work folder, of that prior; python -m networks train makes them
 
 
 class Guided(OfThisRoom, frozen=True, tag="guided"):
@@ -195,7 +205,7 @@ class Hloba(OfThisRoom, frozen=True, tag="hloba"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology, Guided
+    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology, O2A, Guided
     return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 
