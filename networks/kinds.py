@@ -26,7 +26,7 @@ from contracts.errors import UserError, unknown
 
 GROUP = "networks.kinds"
 KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax", "denoiser": "networks.denoiser",
-         "o2a": "networks.o2a", "o2l": "networks.o2l"}
+         "o2a": "networks.o2a", "o2f": "networks.o2f", "o2l": "networks.o2l"}
 DEFAULT = "climax"  # of an experiment file that names none
 
 

@@ -89,7 +89,7 @@ def _panel(panel: Any, steps: list[int], record: Record, channel: str) -> None:
         colour = f"C{number}"
         here = [
             score.rmse for scores in record.scores for score in scores
-            if (score.lead_hours, score.channel) == (lead, channel)
+            if (score.lead_hours, score.channel, score.kind) == (lead, channel, scores[0].kind)
         ]
         panel.plot(steps, here, color=colour, label=f"{lead} h")
         for score in record.references:

@@ -1,0 +1,20 @@
+"""From observations to observations to come, learned from nothing else: a kind of network (`networks.kinds`)."""
+
+from typing import TYPE_CHECKING
+
+from networks.o2f.card import O2FCard as NetworkCard
+from networks.o2f.card import Settings
+
+if TYPE_CHECKING:
+    from networks.training import config
+    from networks.training.task import Data, Task
+
+__all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
+IGNORES = ("predicts", "damping", "unobserved", "begin", "phases.noise", "phases.mixing")
+
+
+def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":
+    """The training of one, with the data as the shards hold them."""
+    from networks.o2f import task
+
+    return task.of(settings, sizes, data)
