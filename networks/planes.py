@@ -26,6 +26,6 @@ def of(card: Card, constants: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def dated(still: Tensor, seconds: np.ndarray) -> Tensor:
     """(B, DATE + plane, lat, lon): the date of each of `seconds` (B,), and what is `still` (plane, lat, lon)."""
-    date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=torch.float32, device=still.device)
+    date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=still.dtype, device=still.device)
     date = date[..., None, None].expand(-1, -1, *still.shape[1:])
     return torch.cat([date, still.expand(len(date), -1, -1, -1)], dim=1)

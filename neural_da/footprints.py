@@ -8,6 +8,7 @@ H made linear at the mean state of a latent.  Rows at one place are one station.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -38,16 +39,34 @@ class Settings(Section, frozen=True):
     state: config.StateSettings = config.StateSettings()
 
 
+@dataclass(frozen=True)
+class Departing:
+    """The rows of a table that may be assimilated, what they see of a state and how far they depart from it, in units
+    of their errors, `departure` (n,)."""
+
+    table: Observations
+    seen: Footprints
+    departure: np.ndarray
+
+
 def of(table: Observations, space: StateSpace, fields: Static, x: np.ndarray,
        max_height_difference_m: float) -> Footprints:
     """Of the rows of `table` that may be assimilated, H made linear at `x` (channel, column)."""
+    return departing(table, space, fields, x, max_height_difference_m).seen
+
+
+def departing(table: Observations, space: StateSpace, fields: Static, x: np.ndarray,
+              max_height_difference_m: float) -> Departing:
+    """The same with the departures (y - H(x)) / sigma."""
     forward = Forward.of(table, space, fields, max_height_difference_m)
     rows = np.flatnonzero((table.flag == Flag.passed) & (forward.flag == Flag.passed))
     chosen = table.select(rows)
     term = Term(timedelta(), chosen, rows, tensors.on(forward.select(rows)), torch.tensor(chosen.value),
                 torch.tensor(chosen.error.astype(np.float64) ** 2))
     _, station = np.unique(np.stack([chosen.lat, chosen.lon]), axis=1, return_inverse=True)
-    return Footprints(term.tangent(torch.tensor(x, dtype=torch.float64), torch.float64).matrix(), station)
+    at = torch.tensor(x, dtype=torch.float64)
+    seen = Footprints(term.tangent(at, torch.float64).matrix(), station)
+    return Departing(chosen, seen, ((term.value - term.forward.apply(at)) / term.variance.sqrt()).numpy())
 
 
 def main(arguments: Sequence[str]) -> None:

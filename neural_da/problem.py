@@ -78,9 +78,12 @@ class Term:
         row = self.forward.place.argsort().split([entry.shape[1] for entry, _ in self.forward.parts])
         slopes = [_slope(formula, flat[entry]) / sigma[rows]
                   for (entry, formula), rows in zip(self.forward.parts, row, strict=True)]
-        return Tangent(torch.cat([rows.expand_as(slope).flatten() for rows, slope in zip(row, slopes, strict=True)]),
-                       torch.cat([entry.flatten() for entry, _ in self.forward.parts]),
-                       torch.cat([slope.flatten() for slope in slopes]).to(dtype), (len(self), x.numel()))
+        none = self.forward.place[:0]  # of a term without observations
+        return Tangent(torch.cat([none, *(rows.expand_as(slope).flatten()
+                                          for rows, slope in zip(row, slopes, strict=True))]),
+                       torch.cat([none, *(entry.flatten() for entry, _ in self.forward.parts)]),
+                       torch.cat([none.to(dtype), *(slope.flatten().to(dtype) for slope in slopes)]),
+                       (len(self), x.numel()))
 
 
 def _slope(formula: Formula, gathered: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from networks import season
 from networks.card import Card
 from networks.emulator import Precision
 from networks.o2f.card import O2FCard
+from networks.o2f.stations import Stations
 from networks.o2l import planes
 from networks.o2l.network import Pyramid, Shape
 from networks.o2l.sphere import silence
@@ -33,6 +34,24 @@ class Carried:
 
     xi: Tensor
     memory: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What `stations` observe at one time: departures d (B, n) from the climate, in errors, those that are `used`
+    (B, n), 1 or 0; of what departs from the forecast `share` (B, n) is taken, where that is given."""
+
+    stations: Stations
+    departure: Tensor
+    used: Tensor
+    share: Tensor | None = None
+
+    def gathered(self, xi: Tensor) -> Tensor:
+        """g and W (B, 2, channel, lat, lon) of what departs from the forecast ξ."""
+        left = self.departure - self.stations.observe(xi)
+        channels, nlat, nlon = xi.shape[1:]
+        return self.stations.gathered(left if self.share is None else left * self.share, self.used,
+                                      (channels, nlat, nlon))
 
 
 class Forecaster(nn.Module):
@@ -56,18 +75,21 @@ class Forecaster(nn.Module):
         zero = self.still.new_zeros
         return Carried(zero(count, self.shape.channels, *self.grid.shape), zero(count, self.memory, *self.grid.shape))
 
-    def forward(self, carried: Carried, gathered: Tensor, seconds: np.ndarray) -> Carried:
-        """One step from the times `seconds` (B,), with what is observed there, `gathered` (B, 2, channel, lat, lon)."""
+    def forward(self, carried: Carried, seconds: np.ndarray, seen: Seen | None = None) -> Carried:
+        """One step from the times `seconds` (B,), with what is observed there, if anything."""
+        gathered = carried.xi.new_zeros(len(carried.xi), 2, *carried.xi.shape[1:])
+        if seen is not None:
+            gathered = seen.gathered(carried.xi)
         place = torch.cat([planes.dated(self.still, seconds), carried.xi, carried.memory], dim=1)
         with torch.autocast(place.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features = self.pyramid(gathered, place)
-        found = self.state(nn.functional.gelu(features.float()))
+        found = self.state(nn.functional.gelu(features.to(carried.xi.dtype)))
         xi, memory = found.split([self.shape.channels, self.memory], dim=1)
         return Carried(self.gain * carried.xi + xi, memory.tanh())
 
     def climate(self, seconds: np.ndarray) -> Tensor:
         """(B, channel, lat, lon): the climate of the date, in scales about its mean."""
-        basis = torch.tensor(season.basis(seconds, self.shape.seasons), dtype=torch.float32, device=self.season.device)
+        basis = torch.tensor(season.basis(seconds, self.shape.seasons)).to(self.season)
         rows = torch.tensordot(basis, self.season, dims=1)
         return rows[..., None].expand(*rows.shape, self.grid.shape[1])
 

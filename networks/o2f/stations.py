@@ -83,12 +83,13 @@ class Stations:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, rows: csr_array, scale: np.ndarray, device: torch.device | str = "cpu") -> "Stations":
+    def of(cls, rows: csr_array, scale: np.ndarray, device: torch.device | str = "cpu",
+           dtype: torch.dtype = torch.float32) -> "Stations":
         """`rows` R^-1/2 H' of the known channels, `scale` s (channel,) of each."""
         row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         every = np.repeat(scale, rows.shape[1] // len(scale))
         return cls(torch.as_tensor(row, device=device), torch.as_tensor(rows.indices.astype(np.int64), device=device),
-                   torch.as_tensor(rows.data * every[rows.indices], dtype=torch.float32, device=device), rows.shape)
+                   torch.as_tensor(rows.data * every[rows.indices], dtype=dtype, device=device), rows.shape)
 
     def observe(self, xi: Tensor) -> Tensor:
         """A ξ (B, n) of fields (B, channel, lat, lon) in scales."""

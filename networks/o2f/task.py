@@ -29,7 +29,7 @@ from networks.normalization import CONSTANTS, Moments
 from networks.o2f import climate, network, stations
 from networks.o2f.card import O2FCard, Settings
 from networks.o2f.climate import ObservedClimate
-from networks.o2f.network import Carried, Forecaster
+from networks.o2f.network import Forecaster, Seen
 from networks.o2f.scores import Sums
 from networks.o2f.stations import Known, Stations
 from networks.o2l import footprints, planes
@@ -104,20 +104,11 @@ class Predicting:
     def forecast(self, d: np.ndarray, used: np.ndarray, seconds: np.ndarray) -> Iterator[tuple[int, Tensor]]:
         """Yields (number of the time, A ξ (B, n)) of each step after the first time; the first `times` of `d` (T, B, n)
         are given to the network, of the observations `used` (B, n)."""
-        there = torch.from_numpy(used.astype(np.float32)).to(self.data.device)
-        carried, shape = self.network.start(d.shape[1]), (len(self.stations.known.channels), *self.network.grid.shape)
+        there, carried = torch.from_numpy(used.astype(np.float32)).to(self.data.device), self.network.start(d.shape[1])
         for number in range(len(d) - 1):
-            carried = self.stepped(carried, d[number] if number < self.sizes.times else None, there, seconds[number],
-                                   shape)
+            seen = Seen(self.tensors, torch.from_numpy(d[number]).to(there.device), there)
+            carried = self.network(carried, seconds[number], seen if number < self.sizes.times else None)
             yield number + 1, self.tensors.observe(carried.xi)
-
-    def stepped(self, carried: Carried, d: np.ndarray | None, used: Tensor, seconds: np.ndarray,
-                shape: tuple[int, int, int]) -> Carried:
-        """One step, with the observations of its time `d` (B, n), those that are `used`, where they are there."""
-        if d is None:
-            return self.network(carried, used.new_zeros(len(used), 2, *shape), seconds)
-        left = torch.from_numpy(d).to(used.device) - self.tensors.observe(carried.xi)
-        return self.network(carried, self.tensors.gathered(left, used, shape), seconds)
 
     def off(self, d: np.ndarray, forecast: Tensor, chosen: np.ndarray) -> Tensor:
         """(d - A ξ)² / v (B, m) of the `chosen` observations."""
