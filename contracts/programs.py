@@ -50,7 +50,7 @@ PROGRAMS = {
         "neural_da.config:load", ("neural", "background_check", "aircraft_bias"), makes="analysis",
         free=("neural.threads", "neural.memory_gb"), threads="neural.threads",
         carries=("carried.nc", "aircraft_bias.nc")),
-    "neural_da.predict": Program("neural_da.predict:load", ("predict",)),
+    "neural_da.predict": Program("neural_da.predict_config:load", ("predict",)),
     "model_server.forecast": Program("model_server.validation:validate", ("model",), makes="forecast",
                                      free=("model.batch",)),
     "model_server initial": Program("model_server.validation:validate", ("model", "nature", "initial"), makes="initial",

@@ -28,7 +28,7 @@ from networks.o2f.card import O2FCard
 from networks.o2f.network import Carried, Forecaster, Seen
 from networks.o2f.stations import Known, Stations
 from neural_da import footprints
-from neural_da.predict import Settings
+from neural_da.predict_config import Settings
 
 log = logging.getLogger("neural_da.predict")
 

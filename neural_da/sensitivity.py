@@ -29,7 +29,7 @@ from contracts import paths, program, times
 from contracts.errors import UserError
 from contracts.observations import Observations, concatenate
 from contracts.variables import Quantity
-from neural_da.predict import load
+from neural_da.predict_config import load
 
 if TYPE_CHECKING:
     from neural_da.predicting import Look, Predictor

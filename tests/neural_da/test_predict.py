@@ -21,7 +21,7 @@ from networks.o2f import network
 from networks.o2f.card import O2FCard
 from networks.o2f.network import Forecaster
 from networks.o2l import planes
-from neural_da import predict, sensitivity
+from neural_da import predict, predict_config, sensitivity
 from neural_da.predicting import Predictor
 from tests.builders import CLIMATE, TIME
 from tests.letkf_mpi import case
@@ -75,7 +75,7 @@ def experiment(tmp_path, monkeypatch):
 
 
 def predictor(experiment, dtype: torch.dtype = torch.float32) -> Predictor:
-    found = Predictor.of(predict.load(experiment.toml), START)
+    found = Predictor.of(predict_config.load(experiment.toml), START)
     return replace(found, network=found.network.to(dtype))
 
 
