@@ -21,11 +21,11 @@ from contracts.state import StateSpace
 from networks.o2a import deviation, reading
 from networks.o2a.network import Corrector, Given
 from networks.o2l import gridding
-from neural_da import climatology, minimise
-from neural_da.climatology import Observed
+from neural_da import climatology
 from neural_da.draws import Draws
 from neural_da.method import Analysed
 from neural_da.methods import O2A
+from neural_da.observed import Observed, tensor
 from neural_da.problem import Problem
 from neural_da.side_by_side import by_itself
 
@@ -72,11 +72,11 @@ class Prepared:
         """What the network is told of the distribution given the observations."""
         (term,), prior = problem.terms, self.alone.prior
         mean = prior.mean(problem.time)
-        observed = Observed(prior, term, term.tangent(_tensor(mean), torch.float64))
+        observed = Observed.about(mean, prior, term)
         states, seen = self.drawn(observed, draws)
         increment, *of_draws = self.increments(observed, torch.stack([observed.departure(mean, term.value), *seen]))
         analysis = mean + increment
-        A = gridding.in_scales(term.tangent(_tensor(analysis), torch.float64).matrix(), prior.scale.ravel())
+        A = gridding.in_scales(term.tangent(tensor(analysis), torch.float64).matrix(), prior.scale.ravel())
         left = gridding.gridded(A, observed.departure(analysis, term.value).numpy())
         scaled = [np.divide(each, prior.scale, out=np.zeros_like(each), where=prior.scale > 0)
                   for each in (increment, *(state - found for state, found in zip(states, of_draws, strict=True)))]
@@ -92,20 +92,14 @@ class Prepared:
             noise = draws.normal(DEVIATIONS, number, prior.scale.size + n)
             states.append(prior.draw(noise[:-n].reshape(prior.scale.shape).astype(prior.scale.dtype)))
             flat = torch.as_tensor(states[-1]).flatten().to(torch.float64)
-            seen.append(observed.tangent.apply(flat) + torch.as_tensor(noise[-n:]))
+            seen.append(observed.tangents[0].apply(flat) + torch.as_tensor(noise[-n:]))
         return states, seen
 
     def increments(self, observed: Observed, departures: torch.Tensor) -> np.ndarray:
         """(m, channel, lat, lon) of `departures` (m, n) in units of the errors."""
         settings = self.alone.settings
-        found = minimise.conjugate_gradients_together(observed.system, departures, settings.tolerance,
-                                                      settings.iterations)
+        found = observed.solved(departures, settings.tolerance, settings.iterations)
         return observed.increments(torch.stack([one.x for one in found]))
-
-
-def _tensor(x: np.ndarray) -> torch.Tensor:
-    """(channel, lat, lon) -> (channel, column)."""
-    return torch.as_tensor(x).flatten(1)
 
 
 def _batch(x: np.ndarray) -> torch.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from networks.o2l.sphere import padded
+from networks.sphere import padded
 
 
 def of(left: np.ndarray) -> np.ndarray:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from contracts.grid import Grid
+from networks import planes
 from networks.card import Card
 from networks.emulator import Precision
 from networks.o2a.card import O2ACard
-from networks.o2l import planes
 from networks.o2l.network import Pyramid, Shape
-from networks.o2l.sphere import silence
+from networks.sphere import silence
 
 FIELDS = 2  # of each channel beside the observations: analysis and deviation
 
@@ -37,7 +37,7 @@ class Given:
 
 
 class Corrector(nn.Module):
-    """N; `still` (plane, lat, lon) is what does not change (`networks.o2l.planes`)."""
+    """N; `still` (plane, lat, lon) is what does not change (`networks.planes`)."""
 
     still: Tensor
 

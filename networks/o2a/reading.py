@@ -8,11 +8,11 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
+from networks import planes
 from networks.checkpoint import Checkpoint
 from networks.o2a import network
 from networks.o2a.card import O2ACard
 from networks.o2a.network import Corrector
-from networks.o2l import planes
 from networks.o2l.estimate import refuse_seen
 
 

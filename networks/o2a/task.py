@@ -18,6 +18,7 @@ from torch import Tensor
 from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.climate import file as climates
@@ -26,7 +27,7 @@ from networks.o2a import network
 from networks.o2a.analyses import Analyses, Group, Making, grouped
 from networks.o2a.card import O2ACard, Settings
 from networks.o2a.network import Corrector, Given
-from networks.o2l import footprints, planes
+from networks.o2l import footprints
 from networks.o2l.task import refuse_other_halves
 from networks.training import config, plan, statistics, validation
 from networks.training.config import Phase

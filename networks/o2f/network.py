@@ -16,14 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from contracts.grid import Grid
-from networks import season
+from networks import planes, season
 from networks.card import Card
 from networks.emulator import Precision
 from networks.o2f.card import O2FCard
 from networks.o2f.stations import Stations
-from networks.o2l import planes
 from networks.o2l.network import Pyramid, Shape
-from networks.o2l.sphere import silence
+from networks.sphere import silence
 
 KEPT = 0.5  # of an anomaly after a step, before anything is learned
 
@@ -55,7 +54,7 @@ class Seen:
 
 
 class Forecaster(nn.Module):
-    """The network with its climate; `still` (plane, lat, lon) is what does not change (`networks.o2l.planes`)."""
+    """The network with its climate; `still` (plane, lat, lon) is what does not change (`networks.planes`)."""
 
     still: Tensor
     season: Tensor  # (seasons, channel, lat): the climate of the date, in scales about its mean

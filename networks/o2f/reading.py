@@ -9,12 +9,11 @@ import torch
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
-from networks import unseen
+from networks import planes, unseen
 from networks.card import Card
 from networks.o2f import network
 from networks.o2f.card import O2FCard
 from networks.o2f.network import Forecaster
-from networks.o2l import planes
 
 
 def read(path: Path, space: StateSpace, used: Sequence[datetime]) -> tuple[Forecaster, Card[O2FCard]]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.data.shards import Series
@@ -32,7 +33,7 @@ from networks.o2f.climate import ObservedClimate
 from networks.o2f.network import Forecaster, Seen
 from networks.o2f.scores import Sums
 from networks.o2f.stations import Known, Stations
-from networks.o2l import footprints, planes
+from networks.o2l import footprints
 from networks.o2l.task import refuse_other_halves
 from networks.training import config, plan, statistics, validation
 from networks.training.config import Phase

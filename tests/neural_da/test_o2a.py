@@ -9,6 +9,7 @@ import torch
 
 from contracts.errors import UserError
 from networks import checkpoint as checkpoints
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.normalization import CONSTANTS, LAND_SEA_MASK, OROGRAPHY, Moments
@@ -16,7 +17,7 @@ from networks.o2a import network
 from networks.o2a.card import O2ACard
 from networks.o2a.network import Corrector
 from networks.o2a.optimal import Optimal, seen_covariance
-from networks.o2l import gridding, planes
+from networks.o2l import gridding
 from neural_da import analysis, climatology
 from neural_da.methods import O2A, Climatology
 from neural_da.o2a import Prepared

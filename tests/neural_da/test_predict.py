@@ -13,6 +13,7 @@ from contracts.errors import UserError
 from contracts.observations import Source
 from contracts.times import name
 from networks import checkpoint as checkpoints
+from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
 from networks.climate import file
@@ -20,7 +21,6 @@ from networks.normalization import CONSTANTS, LAND_SEA_MASK, OROGRAPHY, Moments
 from networks.o2f import network
 from networks.o2f.card import O2FCard
 from networks.o2f.network import Forecaster
-from networks.o2l import planes
 from neural_da import predict, predict_config, sensitivity
 from neural_da.predicting import Predictor
 from tests.builders import CLIMATE, TIME
