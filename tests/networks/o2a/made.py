@@ -31,7 +31,7 @@ prior = "climate.nc"
 footprints = "footprints/many.nc"
 group = 25
 draws = 8
-widths = [8, 12]
+widths = [12, 16]
 blocks = 1
 [training]
 source = "weatherbench"
@@ -47,7 +47,7 @@ precision = "float32"
 {more}
 [[training.phases]]
 epochs = {epochs}
-samples = 40
+samples = 60
 learning_rate = 1e-2
 warmup_steps = 5
 """
