@@ -25,7 +25,6 @@ from neural_da.methods import ALPHA_SQUARED
 from neural_da.problem import Problem, Tangent
 from neural_da.variational import Maps
 
-__all__ = ["ALPHA_SQUARED", "Root", "of_the_day", "smoothed", "trace"]
 log = logging.getLogger("neural_da.amplitude")
 TRACES = 3  # the stream of the draws of traces
 COUNT = 16  # of them: the trace of a thousand independent numbers is then known to a hundredth

@@ -25,15 +25,16 @@ from networks import unseen
 from networks.climate.gaussian import Climate
 from networks.denoiser import denoiser
 from networks.denoiser.denoiser import Denoiser
+from networks.denoiser.flow import levels
 from neural_da import amplitude, climatology, prior
-from neural_da.amplitude import ALPHA_SQUARED, Root
+from neural_da.amplitude import Root
 from neural_da.climatology import Drawn
 from neural_da.draws import STATES, Centred, Draws
 from neural_da.method import Analysed
-from neural_da.methods import Climatology, Guided
+from neural_da.methods import ALPHA_SQUARED, Climatology, Guided
 from neural_da.observed import Observed
 from neural_da.problem import Problem
-from neural_da.sampler import Sampler, levels
+from neural_da.sampler import Sampler
 from neural_da.side_by_side import by_itself, in_groups, stacked
 
 log = logging.getLogger("neural_da.guided")

@@ -2,19 +2,16 @@
 
     z = (x - x_0) / s + sigma n;   D(z; sigma) what the denoiser takes for (x - x_0) / s      (networks.denoiser)
     D_y = D + Sigma (H' s)^T (H' s Sigma (H' s)^T + R)^-1 (y - H(x_0 + s D)),   Sigma = C sigma^2 / (C + sigma^2)
-    dz / dsigma = (z - D_y) / sigma,        sigma from its first level down to 0, by Heun's rule
 
-The flow of probability (Song et al. 2021, arXiv 2011.13456; levels and rule after Karras et al. 2022, arXiv
-2206.00364) of a posterior: for a Gaussian prior, whose denoiser is the Wiener filter, and linear H, D_y is the
-posterior's mean given z to the digit, and samples come out with the covariance of the Kalman filter.  For other
-denoisers Sigma stands in for the covariance about D.  H' is taken anew at D, of each sample for itself; nothing is
-differentiated through the denoiser.
+The flow of probability with D_y for its mean (`networks.denoiser.flow`) is that of a posterior: for a Gaussian prior,
+whose denoiser is the Wiener filter, and linear H, D_y is the posterior's mean given z to the digit, and samples come
+out with the covariance of the Kalman filter.  For other denoisers Sigma stands in for the covariance about D.  H' is
+taken anew at D, of each sample for itself; nothing is differentiated through the denoiser.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,16 +19,10 @@ from torch import Tensor
 
 from networks.climate import gaussian
 from networks.climate.gaussian import Climate
+from networks.denoiser import flow
 from networks.denoiser.denoiser import Denoiser
 from neural_da.observed import Observed, tensor
 from neural_da.problem import Term
-
-LAST = 0.01  # the least level: less noise than the climate leaves in its smallest modes
-
-
-def levels(first: float, count: int) -> tuple[float, ...]:
-    """`count` of them from `first` to LAST, each the same part of the one before, and 0 at the end."""
-    return (*np.geomspace(first, LAST, count).tolist(), 0.0)
 
 
 @dataclass(frozen=True)
@@ -55,14 +46,7 @@ class Sampler:
 
     def sample(self, z: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
         """z (m, channel, lat, lon) at the first of the descending `sigmas` -> at the last one."""
-        for sigma, lower in pairwise(sigmas):
-            slope = (z - self.mean(z, sigma)) / sigma
-            ahead = z + (lower - sigma) * slope
-            if lower:
-                slope = (slope + (ahead - self.mean(ahead, lower)) / lower) / 2
-                ahead = z + (lower - sigma) * slope
-            z = ahead.astype(z.dtype, copy=False)
-        return z
+        return flow.carried(self.mean, z, sigmas)
 
     def mean(self, z: np.ndarray, sigma: float) -> np.ndarray:
         """D_y (m, channel, lat, lon)."""

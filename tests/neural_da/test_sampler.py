@@ -8,11 +8,12 @@ import torch
 
 from contracts.variables import Quantity
 from networks.denoiser.denoiser import Denoiser
+from networks.denoiser.flow import LAST, levels
 from networks.denoiser.network import Network, Shape
 from neural_da.draws import Draws
 from neural_da.guided import Prepared
 from neural_da.methods import Guided
-from neural_da.sampler import LAST, Sampler, levels
+from neural_da.sampler import Sampler
 from tests import builders
 from tests.networks import climates
 from tests.networks.climax_builders import randomise

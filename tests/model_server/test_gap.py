@@ -1,0 +1,111 @@
+"""Forecasts brought back among the climate's states: what is kept, what comes back, and what may never matter."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from contracts.errors import UserError
+from contracts.state import StateSpace
+from model_server import models
+from model_server.models import gap
+from model_server.models.base import Batch, advance
+from model_server.models.gap import Gap, Options
+from networks.climate import file
+from networks.denoiser.denoiser import Denoiser
+from tests import builders
+from tests.networks import climates
+
+CLIMATE = climates.climate(climates.space())
+SHAPE = CLIMATE.space.shape
+
+
+@dataclass(frozen=True)
+class Damped:
+    """A model that forgets half of every anomaly from the climate's mean at the batch's time."""
+
+    keep: float = 0.5
+    space: StateSpace = CLIMATE.space
+    name: str = "damped"
+    time_step: timedelta = timedelta(hours=6)
+    history: int = 1
+    keeps_restart: bool = False
+
+    def step(self, batch: Batch) -> Batch:
+        later = batch.time + self.time_step
+        data = CLIMATE.mean(later) + self.keep * (batch.data - CLIMATE.mean(batch.time))
+        return Batch(later, data.astype(np.float32), (None,) * len(data))
+
+
+def model(keep: float = 1.0, **options) -> Gap:
+    return Gap(Damped(keep), Options(prior="made", **options), Denoiser(CLIMATE.astype(np.float32)), {})
+
+
+def batch(count: int, seed: int = 0) -> Batch:
+    noise = np.random.default_rng(seed).standard_normal((count, *SHAPE))
+    data = (CLIMATE.mean(builders.TIME) + CLIMATE.draw(noise)).astype(np.float32)
+    return Batch(builders.TIME, data, (None,) * count, tuple(range(1, count + 1)), seed)
+
+
+def anomalies(of: Batch) -> np.ndarray:
+    """z (member, channel * lat * lon)."""
+    return ((of.data - CLIMATE.mean(of.time)) / CLIMATE.scale).reshape(len(of.data), -1)
+
+
+def test_states_of_the_climate_stay_states_of_the_climate():
+    """A model that keeps every anomaly: after many steps the covariance is still C, within its sampling error."""
+    k, at = 1500, batch(1500)
+    of = model(sigma=0.5, levels=8)
+    for _ in range(4):
+        at = advance(of, at)
+    size = int(np.prod(SHAPE))
+    C = CLIMATE.correlation.apply(lambda values: values, np.eye(size).reshape(size, *SHAPE)).reshape(size, size)
+    scale = np.sqrt(np.diag(C))
+    found = np.cov(anomalies(at).T)
+    np.testing.assert_allclose(found / np.outer(scale, scale), C / np.outer(scale, scale), atol=5 / np.sqrt(k) + 0.03)
+
+
+def test_what_a_forecast_loses_comes_back_and_noise_alone_does_not_bring_it_back():
+    """Half of every anomaly is lost at each step: with samples more variance is left than with the mean, and it lies
+    along the climate's modes, where that of white noise does not."""
+    left = {}
+    for draw in ("sample", "mean", "noise"):
+        at = batch(300)
+        for _ in range(12):
+            at = advance(model(0.5, sigma=1.0, levels=8, draw=draw), at)
+        left[draw] = anomalies(at).T @ anomalies(at) / 300
+    assert np.trace(left["mean"]) < 1e-3 * np.trace(left["sample"])
+    C = CLIMATE.correlation
+    size = int(np.prod(SHAPE))
+    whitened = {draw: C.apply(lambda values: 1 / values, cov.reshape(size, *SHAPE)).reshape(size, size).trace() / size
+                for draw, cov in left.items()}
+    assert whitened["sample"] < 1.1 < whitened["noise"]
+
+
+def test_a_member_has_the_same_bits_whatever_it_is_batched_with_and_others_at_another_time():
+    of, at = model(), batch(3)
+    whole = advance(of, at)
+    one = Batch(at.time, at.data[2:], (None,), (3,), at.seed)
+    np.testing.assert_array_equal(advance(of, one).data[0], whole.data[2])
+    later = advance(of, replace(at, time=at.time + timedelta(hours=6)))
+    assert np.abs(later.data - whole.data).max() > 0.01
+
+
+def test_its_options_and_files_are_looked_at_before_anything_is_made(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="sigma must be above 0.01"):
+        models.check("gap", {"prior": "a.nc", "sigma": 0.005}, "model")
+    with pytest.raises(UserError, match="draw"):
+        models.check("gap", {"prior": "a.nc", "draw": "white"}, "model")
+
+
+def test_it_says_what_it_has_seen_and_what_tells_it_from_others(tmp_path, monkeypatch):
+    file.write(tmp_path / "climate.nc", CLIMATE, "made")
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setattr(gap.climax, "create", lambda space, options: Damped())
+    found = gap.create(CLIMATE.space, Options(prior="$PLACE/climate.nc", sigma=0.2))
+    (fitted,) = found.seen
+    assert fitted == (climates.START, climates.START + timedelta(days=49))
+    assert found.identity["sigma"] == 0.2 and len(found.identity["prior"]) == 64 and found.name == "gap-damped"
+    at = batch(2)
+    assert advance(found, at).data.shape == at.data.shape
