@@ -1,4 +1,4 @@
-"""The method climatology through the program and its files."""
+"""The methods that take the climate for a prior through the program and its files."""
 
 from dataclasses import replace
 
@@ -22,6 +22,8 @@ NEURAL = """
 method = "climatology"
 prior = "climates/small.nc"
 """
+GUIDED = NEURAL.replace('"climatology"', '"guided"') + "levels = 4\n"
+HYBRID = NEURAL.replace('"climatology"', '"three_d_var"') + 'covariance = "climate"\nshare = 0.5\n'
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +51,14 @@ def members(of: Case) -> np.ndarray:
     return np.stack([state.read(of.files.analysis.member(number), of.space, TIME).data for number in range(1, 5)])
 
 
-def test_members_in_parts_and_threads_have_the_same_bits_and_fit_the_observations(tmp_path):
-    whole, parts = experiment(tmp_path / "whole"), experiment(tmp_path / "parts", NEURAL + "threads = 3\n")
+@pytest.mark.parametrize("neural", [NEURAL, GUIDED, HYBRID], ids=["climatology", "guided", "three_d_var"])
+def test_members_in_parts_and_threads_have_the_same_bits_and_fit_the_observations(neural, tmp_path):
+    whole, parts = experiment(tmp_path / "whole", neural), experiment(tmp_path / "parts", neural + "threads = 3\n")
     analysis.main([str(whole.toml), NOW])
     analysis.main([str(parts.toml), NOW, "--members", "2:3"])
     analysis.main([str(parts.toml), NOW, "--rest"])
     assert contents(whole.files) == contents(parts.files)
+    assert whole.files.field("carried").exists() == (neural is HYBRID)
     table, _ = observations.read_departures(whole.files.departures)
     used = table.flag == Flag.assimilated
     assert used.any()
