@@ -21,9 +21,10 @@ import torch
 
 from contracts.config import Experiment
 from contracts.state import StateSpace
-from networks import unseen
+from networks import starter, unseen
 from networks.climate.gaussian import Climate
 from networks.denoiser import denoiser
+from networks.denoiser.card import WIENER
 from networks.denoiser.denoiser import Denoiser
 from networks.denoiser.flow import levels
 from neural_da import amplitude, climatology, prior
@@ -45,9 +46,9 @@ _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 def prepared(settings: Guided, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where prior or denoiser do not fit the experiment."""
     climate = prior.read(settings.prior, experiment, space, settings.precision)
-    if settings.denoiser == "wiener":
+    if settings.denoiser == WIENER:
         return Prepared(settings, Denoiser(climate))
-    weights = experiment.file(settings.denoiser, experiment.start)
+    weights = experiment.in_work(str(starter.find(settings.denoiser, starter.WEIGHTS)))
     found, checkpoint = denoiser.read(weights, climate)
     for began, ended in checkpoint.card.seen:
         unseen.refuse_overlap(weights, began, ended, experiment)

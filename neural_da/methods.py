@@ -18,6 +18,7 @@ import msgspec
 
 from contracts.config import Experiment, Positive, PositiveFloat
 from contracts.state import StateSpace
+from networks.denoiser.card import WIENER
 from neural_da.method import Method, MethodSettings, Needs
 
 GROUP = "neural_da.methods"
@@ -165,7 +166,7 @@ class Guided(OfThisRoom, frozen=True, tag="guided"):
     """[neural] method = "guided"."""
 
     prior: str = "climate.nc"  # in the work folder; python -m networks climate makes it
-    denoiser: str = "wiener"  # or weights in the work folder, trained about that climate; python -m networks train
+    denoiser: str = WIENER  # or weights about that climate: a name that comes with the code, or weights.safetensors
     background: Literal["none", "ensemble"] = "none"  # what the prior lies about: the climate's mean, or the members'
     smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8  # ensemble: of alpha^2 that of the time before
     start: Annotated[float, msgspec.Meta(gt=0.01)] = 2.0  # noise of the first level, in units of the prior's scale
@@ -175,7 +176,7 @@ class Guided(OfThisRoom, frozen=True, tag="guided"):
     precision: Literal["float32", "float64"] = "float32"  # of B; all that is observed is in double precision
 
     def __post_init__(self):
-        if self.background == "ensemble" and self.denoiser != "wiener":
+        if self.background == "ensemble" and self.denoiser != WIENER:
             raise ValueError('background = "ensemble" asks for a denoiser of forecast errors, and networks are trained '
                              'on states: expected denoiser = "wiener" beside it, or background = "none"')
 

@@ -34,18 +34,18 @@ from networks import starter
 from networks.checkpoint import card_path
 from networks.climate import file
 from networks.denoiser import denoiser, flow
+from networks.denoiser.card import WIENER
 from networks.denoiser.denoiser import Denoiser
 
 log = logging.getLogger("model_server.gap")
 STREAM = 8  # tells these draws from those of the model inside
-WIENER = "wiener"
 
 
 class Options(Section, frozen=True):
     """[model.options] of gap."""
 
     prior: str  # the climate's file; $NAMEs of the environment are filled in
-    denoiser: str = WIENER  # or weights.safetensors, trained about that climate
+    denoiser: str = WIENER  # or weights about that climate: a name that comes with the code, or weights.safetensors
     sigma: PositiveFloat = 0.1  # size of a step's errors in units of the climate's scale
     levels: Annotated[int, msgspec.Meta(ge=2)] = 4  # of the noise, from sigma down to 0.01
     draw: Literal["sample", "mean", "noise"] = "sample"

@@ -8,6 +8,7 @@ from contracts.config import NotNegative, Positive, PositiveFloat, Section
 from networks.card import Card, NetworkCard
 from networks.normalization import CONSTANTS
 
+WIENER = "wiener"  # in the place of weights: the denoiser of a Gaussian
 Widths = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 Noise = tuple[PositiveFloat, PositiveFloat]
 
