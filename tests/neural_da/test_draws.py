@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neural_da.draws import Centred
 from tests.neural_da import made
 
 
@@ -21,3 +22,10 @@ def test_draws_are_the_same_again_and_others_for_another_seed_member_or_stream()
 
 def test_draws_of_a_row_do_not_depend_on_the_rows_behind_it():
     assert np.array_equal(made.draws(3).observation_errors(50)[:, :20], made.draws(3).observation_errors(20))
+
+
+def test_centred_one_by_one_they_are_those_of_all_together():
+    draws = made.draws(6)
+    one_by_one = Centred.of(draws, 7, 40)
+    np.testing.assert_allclose(np.stack([one_by_one.member(number) for number in range(6)]), draws.centred(7, 40),
+                               rtol=0, atol=1e-14)

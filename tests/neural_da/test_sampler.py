@@ -175,12 +175,6 @@ def test_the_bits_of_a_member_depend_on_no_other_member_and_no_thread(learned):
         np.testing.assert_array_equal(some, whole[np.array(members, int)])
 
 
-def test_levels_go_down_to_nothing_each_the_same_part_of_the_one_before():
-    found = np.array(levels(2.0, 16))
-    assert len(found) == 17 and found[0] == 2.0 and found[-2] == pytest.approx(LAST) and found[-1] == 0
-    np.testing.assert_allclose(found[1:-1] / found[:-2], (LAST / 2.0) ** (1 / 15))
-
-
 def test_a_network_of_states_is_refused_about_an_ensemble():
     with pytest.raises(ValueError, match='expected denoiser = "wiener" beside it'):
         Guided(background="ensemble", denoiser="weights.safetensors")
