@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from contracts.grid import SAME_DEGREES, Grid
-from contracts.static import Static
+from verify import coast
 
 INK, FAINT, RULE = "#010101", "#020202", "#030303"
 BACKGROUND, ANALYSIS, FREE = "#040404", "#050505", "#060606"
@@ -72,43 +72,56 @@ def series(title: str, alternative: str, when: Sequence[datetime],
     return chart(title, alternative, draw)
 
 
-def field(title: str, alternative: str, grid: Grid, values: np.ndarray, static: Static | None,
-          diverging: bool = False) -> str:
-    """A map of `values` (lat, lon) with a colour bar; `diverging` colours stand for the sign."""
+def field(title: str, alternative: str, grid: Grid, values: np.ndarray, diverging: bool = False,
+          bounds: tuple[float, float] | None = None, over: Draw | None = None) -> str:
+    """A map of `values` (lat, lon) with a colour bar; `diverging` colours stand for the sign.
+
+    `bounds` are the ends of the colours, by default those of the values; `over` draws upon them.
+    """
+    low, high = bounds or ends(values, diverging)
+    closed, lon = closed_at_date_line(grid, values)
     step = -(-grid.lon.size // FINEST)
-    high = float(np.percentile(np.abs(values), 99.5)) or 1.0
-    low = -high if diverging else float(values.min())
     drawn = _even(grid)
 
     def draw(axis: Axes) -> None:
         rows = np.abs(drawn.lat[:, None] - grid.lat).argmin(axis=1)  # of the values, the nearest ones
-        image = axis.imshow(values[rows][::step, ::step], origin="lower", extent=_extent(drawn), interpolation="none",
+        image = axis.imshow(closed[rows][::step, ::step], origin="lower", extent=_extent(lon, drawn.lat),
+                            interpolation="none",
                             cmap="RdBu_r" if diverging else "viridis", vmin=low, vmax=high)
         bar = axis.figure.colorbar(image, cax=axis.figure.add_axes((0.91, 0.14, 0.018, 0.72)))
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8)
+        if over is not None:
+            over(axis)
 
-    return _map(title, alternative, static, draw, _ON_SIGNS if diverging else _ON_AMOUNTS)
+    return _map(title, alternative, draw, _ON_SIGNS if diverging else _ON_AMOUNTS)
 
 
-def places(title: str, alternative: str, static: Static | None,
-           points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def ends(values: np.ndarray, diverging: bool = False) -> tuple[float, float]:
+    """The least and the most of the colours for `values`, without the outermost half per cent above."""
+    high = float(np.percentile(np.abs(values) if diverging else values, 99.5))
+    low = -high if diverging else float(values.min())
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def places(title: str, alternative: str, points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """A map of points (longitude, latitude) by colour."""
     def draw(axis: Axes) -> None:
         for colour, (lon, lat) in points.items():
-            axis.plot(np.mod(lon, 360.0), lat, linestyle="", marker="o", markersize=2, markeredgewidth=0, color=colour)
+            axis.plot((lon + 180.0) % 360.0 - 180.0, lat, linestyle="", marker="o", markersize=2, markeredgewidth=0,
+                      color=colour)
 
-    return _map(title, alternative, static, draw, FAINT)
+    return _map(title, alternative, draw, FAINT)
 
 
-def _map(title: str, alternative: str, static: Static | None, draw: Draw, coast: str) -> str:
+def _map(title: str, alternative: str, draw: Draw, coast_colour: str) -> str:
     with plt.rc_context(_STYLE | {"axes.grid": False}):
         figure = plt.figure(figsize=_MAP)
         axis = figure.add_axes((0.06, 0.10, 0.84, 0.80))
         draw(axis)
-        if static is not None:
-            _coast(axis, static, coast)
-        axis.set(xlim=(0, 360), ylim=(-90, 90), xticks=range(0, 361, 60), yticks=range(-90, 91, 30), aspect="equal")
+        axis.plot(*coast.joined().T, color=coast_colour, linewidth=0.6)
+        axis.set(xlim=(-180, 180), ylim=(-90, 90), xticks=range(-180, 181, 60), yticks=range(-90, 91, 30),
+                 aspect="equal")
         axis.tick_params(labelsize=8, length=2)
         axis.set_title(title)
         return _svg(figure, alternative)
@@ -123,19 +136,17 @@ def _even(grid: Grid) -> Grid:
     return Grid(Grid.regular(count, grid.lon.size).lat, grid.lon)
 
 
-def _extent(grid: Grid) -> tuple[float, float, float, float]:
-    dlat, dlon = grid.lat[1] - grid.lat[0], grid.lon[1] - grid.lon[0]
-    return grid.lon[0] - dlon / 2, grid.lon[-1] + dlon / 2, grid.lat[0] - dlat / 2, grid.lat[-1] + dlat / 2
+def closed_at_date_line(grid: Grid, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`values` (lat, lon) from -180 to 180 degrees east with the first column again at the end, and its longitudes."""
+    lon = (grid.lon + 180.0) % 360.0 - 180.0
+    order = np.argsort(lon)
+    order = np.append(order, order[0])
+    return values[:, order], np.append(lon[order[:-1]], lon[order[0]] + 360.0)
 
 
-def _coast(axis: Axes, static: Static, colour: str) -> None:
-    """The line where land covers half of a cell, round the globe."""
-    mask = static.land_sea_mask
-    if mask.min() >= 0.5 or mask.max() < 0.5:
-        return
-    closed, lon = np.concatenate([mask[:, -1:], mask, mask[:, :1]], axis=1), static.grid.lon
-    around = np.concatenate([lon[-1:] - 360.0, lon, lon[:1] + 360.0])
-    axis.contour(around, static.grid.lat, closed, levels=[0.5], colors=colour, linewidths=0.7)
+def _extent(lon: np.ndarray, lat: np.ndarray) -> tuple[float, float, float, float]:
+    dlat, dlon = lat[1] - lat[0], lon[1] - lon[0]
+    return lon[0] - dlon / 2, lon[-1] + dlon / 2, lat[0] - dlat / 2, lat[-1] + dlat / 2
 
 
 def _svg(figure: Figure, alternative: str) -> str:
@@ -150,18 +161,38 @@ def _svg(figure: Figure, alternative: str) -> str:
     for colour, name in _VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", text)
-    # Hundredths of a point are finer than any screen.
-    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    text = re.sub(r' d="([^"]*)"', lambda path: f' d="{_short(path[1])}"', text)
     text = re.sub(r"<!--.*?-->\s*", "", text)
     size = re.search(r'viewBox="[^"]*"', text)
     assert size is not None
     head = f'<svg {size[0]} role="img" aria-label="{escape(alternative)}"><title>{escape(alternative)}</title>'
-    return head + _own_names(text[text.index(">") + 1 :])
+    return head + _own_names(text[text.index(">") + 1 :], alternative)
 
 
-def _own_names(text: str) -> str:
-    """Identifiers that are referred to get a prefix that follows from the chart; the others go."""
-    prefix = f"c{zlib.crc32(text.encode()):08x}"
+def _short(path: str) -> str:
+    """A path of lines with each point told from the one before, in tenths of a point, as fine as any screen.
+
+    One with curves has its numbers shortened to hundredths.
+    """
+    if re.search(r"[^MLz\d\s.\-e]", path):
+        return re.sub(r"(\.\d\d)\d+", r"\1", path)
+    words, at, before = [], (0, 0), ""
+    for command, x, y in re.findall(r"([MLz])(?: (\S+) (\S+))?", path):
+        if command == "z":
+            words.append("z")
+        else:
+            point = (round(10 * float(x)), round(10 * float(y)))
+            step = " ".join(f"{(new - old) / 10:g}" for new, old in zip(point, at, strict=True))
+            words.append(f"M{point[0] / 10:g} {point[1] / 10:g}" if command == "M" else
+                         f"{'l' if before != 'L' else ' '}{step}")
+            at = point
+        before = command
+    return "".join(words)
+
+
+def _own_names(text: str, alternative: str) -> str:
+    """Identifiers that are referred to get a prefix that follows from the chart and its words; the others go."""
+    prefix = f"c{zlib.crc32((alternative + text).encode()):08x}"
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}", text)
     known = set(re.findall(rf'(?:url\(#|href="#)({prefix}[^)"]*)', text))
     return re.sub(r' id="([^"]*)"', lambda name: f' id="{prefix}{name[1]}"' if prefix + name[1] in known else "", text)

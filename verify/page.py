@@ -6,6 +6,7 @@ What is not made here is escaped here; functions named for an element return HTM
 from collections.abc import Mapping, Sequence
 from html import escape
 
+MOST_CHOICES = 24
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfb; --ink: #22252a; --faint: #666b73; --rule: #d9d9d3; --wash: #f3f3ee;
   --background: #0072b2; --analysis: #c14e00; --free: #77777d; --good: #00735a; --bad: #b3261e; }
@@ -39,7 +40,15 @@ pre { overflow-x: auto; background: var(--wash); padding: .8rem; font-size: .8re
 .state { font-weight: 600; } .bad { color: var(--bad); } .good { color: var(--good); }
 .bar { height: .35rem; max-width: 30rem; background: var(--rule); margin: .7rem 0; }
 .bar div { height: 100%; background: var(--background); }
-"""
+.choice > input { position: absolute; opacity: 0; }
+.choice > label { display: inline-block; padding: .1rem .5rem; margin: 0 .2rem .3rem 0; border: 1px solid var(--rule);
+  border-radius: .3rem; font-size: .85rem; color: var(--faint); cursor: pointer; font-variant-numeric: tabular-nums; }
+.choice > input:checked + label { color: var(--paper); background: var(--background); border-color: transparent; }
+.choice > input:focus-visible + label { outline: 2px solid var(--analysis); }
+.choice > div { display: none; }
+details { margin: .4rem 0; } summary { cursor: pointer; color: var(--background); font-size: .9rem; }
+""" + "\n".join(f".choice > input:nth-of-type({n}):checked ~ div:nth-of-type({n}) {{ display: block; }}"
+                for n in range(1, MOST_CHOICES + 1)) + "\n"
 
 
 def document(title: str, body: str, refresh_seconds: int = 0) -> str:
@@ -102,6 +111,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: in
 def figures(pictures: Sequence[str], wide: bool = False) -> str:
     """Figures side by side, as many as there is room for."""
     return f'<div class="figures{" wide" if wide else ""}">\n' + "\n".join(pictures) + "\n</div>" if pictures else ""
+
+
+def choice(name: str, parts: Mapping[str, str]) -> str:
+    """HTML `parts` of which one is seen, the last at first: buttons by their names, through which arrow keys go.
+
+    Raises ValueError where there are too many for the style sheet.
+    """
+    if len(parts) > MOST_CHOICES:
+        raise ValueError(f"expected at most {MOST_CHOICES} to choose from, got {len(parts)}")
+    buttons = [f'<input type="radio" name="{escape(name)}" id="{escape(name)}{n}"'
+               f'{" checked" if n == len(parts) - 1 else ""}><label for="{escape(name)}{n}">{escape(title)}</label>'
+               for n, title in enumerate(parts)]
+    shown = (f"<div>{part}</div>" for part in parts.values())
+    return f'<div class="choice">{"".join(buttons)}{"".join(shown)}</div>'
+
+
+def folded(title: str, part: str) -> str:
+    """HTML that is seen when its title is clicked."""
+    return f"<details><summary>{escape(title)}</summary>\n{part}\n</details>" if part else ""
 
 
 def figure(svg: str, caption: str = "") -> str:

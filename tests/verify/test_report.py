@@ -11,19 +11,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from contracts import observations, state
+from contracts import config, field, observations, state, times
+from contracts.constants import GRAVITY
+from contracts.errors import UserError
+from contracts.field import Field
+from contracts.grid import Grid
 from contracts.variables import Flag, Quantity
 from letkf_mpi import summary
 from tests.verify import watched
 from tests.verify.case import TIMES, experiment
 from verify import __main__ as verify
-from verify import charts, groups, page, score_file, serve, status
+from verify import charts, coast, groups, page, score_file, serve, shown, status
+from verify.derived import sea_level_pressure
 from verify.report.material import Material
 from verify.summary import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-SECTIONS = ["skill", "fit", "ranks", "spread-skill", "maps", "spectrum", "drift", "cycles", "settings"]
+SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "spectrum", "drift", "cycles", "settings"]
 
 
 class Tree(HTMLParser):
@@ -87,9 +92,78 @@ def test_the_fit_is_that_of_all_departures(made):
         lambda t: t.flag, lambda t: t.quantity, lambda t: t.type, lambda t: t.value - t.background_mean))
     for key in set(zip(fate, quantity, kind, strict=True)):
         of_it = omb[(fate == key[0]) & (quantity == key[1]) & (kind == key[2])]
-        first = [Flag(key[0]).name, Quantity(key[1]).name.replace("_", " "), str(key[2]), Quantity(key[1]).units]
+        quantity_of_it = Quantity(key[1])
+        first = [Flag(key[0]).name, quantity_of_it.name.replace("_", " "), shown.report(int(key[2])),
+                 shown.units_of(quantity_of_it)]
         row = next(row for row in rows if row[:4] == first)
-        assert (row[4], row[7]) == (str(of_it.size), number(np.sqrt(np.mean(of_it**2))))
+        rms = shown.factor_of(quantity_of_it) * np.sqrt(np.mean(of_it**2))
+        assert (row[4], row[7]) == (str(of_it.size), number(rms))
+    fates = [row[0] for row in rows if row and row[0] in ("withheld", "assimilated", "monitored")]
+    assert fates[0] == "withheld" and fates.index("assimilated") < fates.index("monitored")
+
+
+def test_the_weather_is_that_of_the_files(made):
+    settings, _, html = made
+    space = settings.state.space(settings.grid.grid())
+    analysis = state.read(settings.experiment.folder.at(TIMES[1]).analysis.mean, space).data
+    names = [channel.name for channel in space.channels]
+    warmth = analysis[names.index("temperature_850")] - 273.15
+    told = [attributes["aria-label"] or "" for attributes in Tree(html).all("svg")]
+    assert any(text.startswith("map of temperature at 850 hPa (°C) and wind")
+               and f"from {number(warmth.min())} to {number(warmth.max())}" in text for text in told)
+    assert [attributes["id"] for attributes in Tree(html).all("input")] == ["weather0", "weather1"]
+    assert "checked" in Tree(html).all("input")[-1]
+
+
+def test_times_of_the_weather_can_be_chosen(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    verify.main(["report", str(path), "--at", times.name(TIMES[1])])
+    html = status.report_file(settings).read_text()
+    assert f"{TIMES[1]:%Y-%m-%d %H}</label>" in html and len(Tree(html).all("input")) == 1
+    with pytest.raises(UserError, match="--at 2020010100: has no scores; expected times from 1989010106"):
+        verify.main(["report", str(path), "--at", "2020010100"])
+
+
+def test_sea_level_pressure_is_that_of_the_standard_atmosphere():
+    # U.S. Standard Atmosphere (1976), table I: 278.24 K and 84 556 Pa at a geopotential height of 1500 m.
+    found = sea_level_pressure(np.array(1500.0 * GRAVITY), np.array(278.40), 84_556.0)
+    assert abs(float(found) - 101_325.0) < 15.0
+
+
+def test_a_field_that_is_the_same_everywhere_is_said_not_drawn(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    space = settings.state.space(settings.grid.grid())
+    levels = np.unique(space.pressure)
+    data = np.full((levels.size, *space.grid.shape), 1.25)
+    constant = Field("inflation", "1", space.grid, levels, data, TIMES[1])
+    field.write(settings.experiment.folder.at(TIMES[1]).field("inflation"), constant)
+    verify.main(["report", str(path)])
+    html = status.report_file(settings).read_text()
+    assert "The same everywhere: inflation, 500 hPa 1.25." in html and "map of inflation" not in html
+
+
+def test_coastlines_lie_on_the_globe_and_cross_no_date_line():
+    lines = coast.lines()
+    assert len(lines) > 100
+    for line in lines:
+        assert (np.abs(line[:, 0]) <= 180).all() and (np.abs(line[:, 1]) <= 90).all()
+        assert (np.abs(np.diff(line[:, 0])) < 20).all()
+    near = min(np.hypot(*(line - [-9.5, 38.7]).T).min() for line in lines)  # Cabo da Roca
+    assert near < 0.5
+
+
+def test_a_map_begins_at_the_date_line_whatever_the_grid_does():
+    grid = settings_grid(4, 8)
+    values = np.arange(32.0).reshape(4, 8)
+    closed, lon = charts.closed_at_date_line(grid, values)
+    assert lon[0] >= -180 and lon[-1] - lon[0] == 360 and (np.diff(lon) > 0).all()
+    for n, east in enumerate(lon):
+        column = np.flatnonzero(np.isclose(grid.lon % 360, east % 360))[0]
+        assert (closed[:, n] == values[:, column]).all()
+
+
+def settings_grid(nlat: int, nlon: int) -> Grid:
+    return config.GridSettings(nlat=nlat, nlon=nlon).grid()
 
 
 def test_maps_and_ranks_are_those_of_the_files(made):

@@ -1,17 +1,19 @@
 """`python -m verify report EXPERIMENT.toml`: all that an experiment's files say, in one page that needs nothing else.
 
-`report.html` in the experiment's folder: scores against the truth, fit to the observations, ranks, spread and skill,
-maps of the last analysis, energy by scale, the free ensemble, a table of cycles, settings.  What has no data is left
-out.
+`report.html` in the experiment's folder: the weather, scores against the truth, fit to the observations, ranks, spread
+and skill, maps of the last analysis, energy by scale, the free ensemble, a table of cycles, settings.  What has no data
+is left out.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from contracts import config, program, times
+from contracts.errors import UserError
 from verify import page, status
 from verify.config import Settings
-from verify.report import maps, observed, record, spectra, truth
+from verify.report import maps, observed, record, spectra, truth, weather
 from verify.report.material import Material
 
 
@@ -20,19 +22,31 @@ def main(arguments: Sequence[str]) -> None:
     parser = program.parser("python -m verify report", __doc__ or "",
                             "python -m verify report run/experiments/twin_speedy.toml")
     program.add_experiment(parser)
-    print(write(config.load(parser.parse_args(arguments).experiment, Settings)))
+    parser.add_argument("--at", type=times.parse, nargs="+", default=[], metavar="TIME",
+                        help="show the weather of these times, such as 1992010106, and of the last; default: some "
+                        "evenly spaced ones")
+    chosen = parser.parse_args(arguments)
+    print(write(config.load(chosen.experiment, Settings), chosen.at))
 
 
-def write(settings: Settings) -> Path:
-    """Write `report.html` and return its path."""
-    path = status.report_file(settings)
-    status.write(path, html(Material.read(settings)))
+def write(settings: Settings, at: Sequence[datetime] = ()) -> Path:
+    """Write `report.html` and return its path; raises UserError where one of the times `at` has no scores."""
+    path, material = status.report_file(settings), Material.read(settings, tuple(at))
+    scored = {cycle.time for cycle in material.cycles}
+    for time in at:
+        if time not in scored:
+            raise UserError(f"--at {times.name(time)}: has no scores; expected times from "
+                            f"{times.name(min(scored))} to {times.name(max(scored))} that have")
+    if len(at) >= page.MOST_CHOICES:
+        raise UserError(f"--at: expected fewer than {page.MOST_CHOICES} times, got {len(at)}")
+    status.write(path, html(material))
     return path
 
 
 def html(material: Material) -> str:
     """The whole page."""
     sections = {
+        "weather": ("Weather", weather.weather(material)),
         "skill": ("Against the truth", truth.skill(material)),
         "fit": ("Fit to the observations", observed.fit(material)),
         "ranks": ("Ranks of the observations", observed.ranks(material)),

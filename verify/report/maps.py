@@ -10,9 +10,8 @@ from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from contracts.variables import Channel, Flag
-from verify import charts, page
+from verify import charts, page, shown
 from verify.report.material import Material, plain
-from verify.score_file import units
 from verify.summary import number
 
 FIELDS = ("inflation", "relaxation_factor", "local_observation_count")  # of the analysis, drawn where they were written
@@ -21,24 +20,28 @@ FIELDS = ("inflation", "relaxation_factor", "local_observation_count")  # of the
 def maps(material: Material) -> list[str]:
     """Raises UserError where [verify] map_channel names none of the state's channels."""
     channel, here = _channel(material), material.settings.experiment.folder.at(material.last.time)
-    name, unit = plain(channel.name), units(channel.name)
+    name, unit = plain(channel.name), shown.units(channel.name)
     pictures = []
     background, analysis = (_read(material, channel, which.mean) for which in (here.background, here.analysis))
     if background is not None and analysis is not None:
         pictures.append(_map(material, f"increment, {name} ({unit})", analysis - background, diverging=True))
         mean = _mean_increment(material, channel)
         pictures.append(_map(material, f"mean increment of {len(material.cycles)} cycles, {name} ({unit})", mean, True))
-    for which, ensemble in (("background", here.background), ("analysis", here.analysis)):
-        spread = _read(material, channel, ensemble.spread)
-        if spread is not None:
-            pictures.append(_map(material, f"{which} spread, {name} ({unit})", spread))
-    pictures += [_map(material, f"{plain(each)}, {_level(channel)}", values) for each in FIELDS
-                 if (values := _diagnostic(material, channel, each)) is not None]
-    return [page.figures([*pictures, _coverage(material)], wide=True)]
+    spreads = {which: spread for which, ensemble in (("background", here.background), ("analysis", here.analysis))
+               if (spread := _read(material, channel, ensemble.spread)) is not None}
+    bounds = charts.ends(np.stack(list(spreads.values()))) if spreads else None  # one scale: they are to be compared
+    pictures += [_map(material, f"{which} spread, {name} ({unit})", spread, bounds=bounds)
+                 for which, spread in spreads.items()]
+    fields = {f"{plain(each)}, {_level(channel)}": values for each in FIELDS
+              if (values := _diagnostic(material, channel, each)) is not None}
+    constant = {title: float(values.flat[0]) for title, values in fields.items() if np.ptp(values) == 0}
+    pictures += [_map(material, title, values) for title, values in fields.items() if title not in constant]
+    return [page.figures([*pictures, _coverage(material)], wide=True),
+            *(page.paragraph(f"The same everywhere: {title} {number(value)}.") for title, value in constant.items())]
 
 
 def _channel(material: Material) -> Channel:
-    space, wanted = _space(material), material.settings.verify.map_channel
+    space, wanted = material.space, material.settings.verify.map_channel
     for channel in space.channels:
         if channel.name == wanted:
             return channel
@@ -46,19 +49,16 @@ def _channel(material: Material) -> Channel:
     raise UserError(f"[verify] map_channel: the state has no channel {wanted!r}; it has {names}")
 
 
-def _space(material: Material) -> StateSpace:
-    return material.settings.state.space(material.settings.grid.grid())
-
-
 def _level(channel: Channel) -> str:
     return f"{channel.pressure / HECTOPASCAL:g} hPa" if channel.on_levels else "surface"
 
 
 def _read(material: Material, channel: Channel, path: Path) -> np.ndarray | None:
-    """(lat, lon) of one channel, None where the file is not there."""
+    """(lat, lon) of one channel in the units that are shown, None where the file is not there."""
     if not path.exists():
         return None
-    return state.read(path, StateSpace(_space(material).grid, (channel,))).data[0].astype(np.float64)
+    read = state.read(path, StateSpace(material.space.grid, (channel,))).data[0].astype(np.float64)
+    return shown.factor(channel.name) * read
 
 
 def _mean_increment(material: Material, channel: Channel) -> np.ndarray:
@@ -71,20 +71,21 @@ def _mean_increment(material: Material, channel: Channel) -> np.ndarray:
 
 def _diagnostic(material: Material, channel: Channel, name: str) -> np.ndarray | None:
     """(lat, lon) of a field of the analysis at the channel's level, None where it was not written."""
-    space, path = _space(material), material.settings.experiment.folder.at(material.last.time).field(name)
+    space, path = material.space, material.settings.experiment.folder.at(material.last.time).field(name)
     if not path.exists():
         return None
     levels = np.unique(space.pressure)
     return field.read(path, name, space.grid, levels).data[np.searchsorted(levels, channel.pressure)]
 
 
-def _map(material: Material, title: str, values: np.ndarray, diverging: bool = False) -> str:
-    grid = _space(material).grid
+def _map(material: Material, title: str, values: np.ndarray, diverging: bool = False,
+         bounds: tuple[float, float] | None = None) -> str:
+    grid = material.space.grid
     mean = float((values * grid.area_weights).mean())
     row, col = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     told = (f"map of {title}: area mean {number(mean)}, from {number(values.min())} to {number(values.max())}; largest "
             f"at {grid.lat[row]:.0f} degrees north, {grid.lon[col]:.0f} degrees east")
-    return page.figure(charts.field(title, told, grid, values, material.static, diverging))
+    return page.figure(charts.field(title, told, grid, values, diverging, bounds))
 
 
 def _coverage(material: Material) -> str:
@@ -97,4 +98,4 @@ def _coverage(material: Material) -> str:
     told = f"{used} places with assimilated observations" + (f", {withheld} with withheld ones" if withheld else "")
     title = "observations: assimilated" + (", withheld" if withheld else "")
     drawn = {colour: (lon, lat) for colour, (lon, lat) in points.items()}
-    return page.figure(charts.places(title, f"map: {told}", material.static, drawn), told)
+    return page.figure(charts.places(title, f"map: {told}", drawn), told)

@@ -1,14 +1,16 @@
 """What the report is made of, read once."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Self
 
 from tqdm import tqdm
 
-from contracts import observations, static
+from contracts import observations
 from contracts.errors import UserError
 from contracts.observations import Departures
-from contracts.static import Static
+from contracts.state import StateSpace
 from contracts.variables import Flag, Quantity
 from verify import score_file
 from verify.config import Settings
@@ -19,16 +21,19 @@ from verify.score_file import Scores
 
 @dataclass(frozen=True)
 class Material:
-    """Scores of all scored times in order, sums over their departures, the last departures, the static fields."""
+    """Scores of all scored times in order, sums over their departures, the last departures.
+
+    `at` are the times whose weather is shown; none: some evenly spaced ones.
+    """
 
     settings: Settings
     cycles: list[Scores]
     sums: Sums
     departures: Departures
-    static: Static | None
+    at: tuple[datetime, ...] = ()
 
     @classmethod
-    def read(cls, settings: Settings) -> Self:
+    def read(cls, settings: Settings, at: tuple[datetime, ...] = ()) -> Self:
         """Raises UserError where no time has scores."""
         experiment, folder = settings.experiment, settings.experiment.folder
         scored = [time for time in experiment.times() if folder.at(time).scores.exists()]
@@ -39,8 +44,11 @@ class Material:
             cycles.append(score_file.read(folder.at(time).scores))
             departures, _ = observations.read_departures(folder.at(time).departures)
             sums.append(Sums.of(departures, settings.verify.layers_hpa, experiment.members))
-        fields = static.read(folder.static, settings.grid.grid()) if folder.static.exists() else None
-        return cls(settings, cycles, Sums.join(sums), departures, fields)
+        return cls(settings, cycles, Sums.join(sums), departures, at)
+
+    @cached_property
+    def space(self) -> StateSpace:
+        return self.settings.state.space(self.settings.grid.grid())
 
     @property
     def last(self) -> Scores:

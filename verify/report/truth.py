@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from verify import charts, page
+from verify import charts, page, shown
 from verify.report.material import Material, plain
-from verify.score_file import units
 from verify.scores import spread_error_ratio
 from verify.summary import number
 
@@ -41,7 +40,9 @@ def _row(material: Material, name: str) -> list[str]:
 
     rmse, spread = mean("rmse"), mean("spread")
     ratio = [spread_error_ratio(s, r, material.last.members) for s, r in zip(spread, rmse, strict=True)]
-    return [plain(name), units(name), *map(number, [*rmse, *spread, *ratio, *mean("crps")])]
+    scale = shown.factor(name)
+    return [plain(name), shown.units(name), *(number(scale * value) for value in [*rmse, *spread]), *map(number, ratio),
+            *(number(scale * value) for value in mean("crps"))]
 
 
 def _scores(material: Material, name: str) -> str:
@@ -72,10 +73,10 @@ def _free(material: Material, name: str) -> str:
 
 
 def _series(material: Material, score: str, name: str) -> list[float]:
-    return [cycle.score(score, name) for cycle in material.cycles]
+    return [shown.factor(name) * cycle.score(score, name) for cycle in material.cycles]
 
 
 def _over_time(material: Material, name: str, told: str, lines: list[tuple[list[float], str, str]]) -> str:
-    title = f"{plain(name)} ({units(name)})"
+    title = f"{plain(name)} ({shown.units(name)})"
     return page.figure(charts.series(title, f"{title} over {len(material.cycles)} cycles: {told}",
                                      [cycle.time for cycle in material.cycles], lines))
