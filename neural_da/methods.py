@@ -160,6 +160,12 @@ class O2A(FromClimate, frozen=True, tag="o2a"):
     """[neural] method = "o2a"."""
 
     weights: str = "o2a/o2a.safetensors"  # in the work folder, of that prior; python -m networks train makes them
+    background: Literal["climate", "ensemble"] = "climate"  # what the prior lies about: its own mean, or the members
+    smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8  # ensemble: of alpha^2 that of the time before
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(carried={ALPHA_SQUARED: 0.0} if self.background == "ensemble" else {})
 
 
 class Guided(OfThisRoom, frozen=True, tag="guided"):

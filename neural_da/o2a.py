@@ -1,12 +1,14 @@
-"""Observations to a state: the analysis from the Gaussian climate (`climatology`), and a network that corrects it.
+"""Observations to a state: optimal interpolation with the covariance of the Gaussian climate, and a network that
+corrects it.
 
-    x_i = (that of `climatology`) + s N                   i the members; s the scale of the climate
+    background = "climate"     x_i = (that of `climatology`) + s N              i the members; s the climate's scale
+    background = "ensemble"    x_i = x_b,i + B H'^T (H' B H'^T + R)^-1 (y + e_i - H(x_b,i)) + s N,    B = alpha^2 s C s
 
-N knows the mean of the distribution, solved for as members are but without draws; its deviation, from draws of the
-climate of its own, each analysed by what the observations see of it; and on the grid what the mean leaves of the
-observations (`networks.o2a`).  It is the same for all members, so that their spread stays that of the climate, which
-is a little more than what the network leaves of the error.  A network that has learned nothing says nothing, and no bit
-differs from `climatology`.
+alpha follows from innovations and is carried (`amplitude`); e_i are centred over the members.  N knows the analysis of
+the mean, without perturbations; its deviation, from draws of background errors of its own, each analysed by what the
+observations see of it; and on the grid what it leaves of the observations (`networks.o2a`).  It is the same for all
+members, so that their spread stays that of the Gaussian, which is a little more than what the network leaves of the
+error.  A network that has learned nothing says nothing: no bit differs from the analysis without it.
 """
 
 import hashlib
@@ -18,75 +20,106 @@ import torch
 from contracts import times
 from contracts.config import Experiment
 from contracts.state import StateSpace
+from networks.climate.gaussian import Climate
 from networks.o2a import deviation, reading
 from networks.o2a.network import Corrector, Given
 from networks.o2l import gridding
-from neural_da import climatology
+from neural_da import amplitude, climatology, prior
+from neural_da.amplitude import Root
 from neural_da.draws import Draws
 from neural_da.method import Analysed
-from neural_da.methods import O2A
+from neural_da.methods import ALPHA_SQUARED, O2A
 from neural_da.observed import Observed, tensor
 from neural_da.problem import Problem
-from neural_da.side_by_side import by_itself
+from neural_da.side_by_side import by_itself, in_groups, stacked
 
+AT_ONCE = 10  # members to a group: each mode is read once for all of them
 DEVIATIONS = 4  # the stream of draws that tell the deviation: of states, then of errors of observations
 
 
 def prepared(settings: O2A, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where prior or weights do not fit the experiment."""
-    alone = climatology.prepared(settings, experiment, space)
+    climate = prior.read(settings.prior, experiment, space, settings.precision)
     sha256 = hashlib.sha256(experiment.file(settings.prior, experiment.start).read_bytes()).hexdigest()
     weights = experiment.file(settings.weights, experiment.start)
-    return Prepared(alone, *reading.read(weights, sha256, space, experiment))
+    about_forecasts = settings.background == "ensemble"
+    return Prepared(settings, climate, *reading.read(weights, sha256, space, experiment, about_forecasts))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """`alone` is the method without the network, `corrector` the network, `count` the draws that it is told by."""
+    """The method with its prior, the network, and the `count` of draws that it is told by."""
 
-    alone: climatology.Prepared
+    settings: O2A
+    prior: Climate
     corrector: Corrector
     count: int
 
     def memory(self, nobs: int) -> float:
-        """That of `alone`; a state and vectors of each draw; features of the network."""
+        """That of the members; a state and vectors of each draw; features of the network."""
         features = 4 * 12 * sum(self.corrector.shape.widths) * self.corrector.grid.size
-        return self.alone.memory(nobs) + self.count * 8.0 * (4 * self.alone.prior.scale.size + 8 * nobs) + features
+        return self.alone.memory(nobs) + self.count * 8.0 * (4 * self.prior.scale.size + 8 * nobs) + features
+
+    @property
+    def alone(self) -> climatology.Prepared:
+        """What it is about the climate, without the network."""
+        return climatology.Prepared(self.settings, self.prior)
 
     def analyse(self, problem: Problem, draws: Draws) -> Analysed:
-        """All members asked for; without observations draws from the climate."""
-        found = self.alone.analyse(problem, draws)
+        """All members asked for; without observations draws from the climate, or the backgrounds to the bit."""
+        about_climate = self.settings.background == "climate"
         if not problem.nobs:
-            return found
-        correction = by_itself(lambda: self.correction(problem, draws))
+            return (self.alone.analyse(problem, draws) if about_climate
+                    else Analysed(problem.background[problem.members], carried=dict(problem.carried)))
+        if about_climate:
+            found = self.alone.analyse(problem, draws)
+            about = About.climate(self.prior, problem)
+        else:
+            alpha_squared = by_itself(lambda: amplitude.smoothed(
+                problem, lambda: amplitude.of_the_day(problem, draws, Root(self.prior)), self.settings.smoothing))
+            about = About.members(self.prior, problem, alpha_squared)
+            found = Analysed(self.conditioned(about, problem, draws), carried={ALPHA_SQUARED: alpha_squared})
+        correction = by_itself(lambda: self.correction(problem, about, draws))
         return replace(found, members=found.members + correction)
 
-    def correction(self, problem: Problem, draws: Draws) -> np.ndarray:
+    def conditioned(self, about: "About", problem: Problem, draws: Draws) -> np.ndarray:
+        """float32 (m, channel, column): members about their own backgrounds, not corrected."""
+        (values,) = problem.perturbed(draws.observation_errors(problem.rows))
+
+        def group(i: np.ndarray) -> list[np.ndarray]:
+            x = problem.background[problem.members[i]].reshape(-1, *self.prior.space.shape).astype(np.float64)
+            d = torch.stack([about.observed.departure(one, torch.as_tensor(y))
+                             for one, y in zip(x, values[i], strict=True)])
+            return list((x + self.increments(about.observed, d)).reshape(len(i), *problem.background.shape[1:]))
+
+        return stacked(problem, in_groups(problem, group, self.settings.threads, AT_ONCE))
+
+    def correction(self, problem: Problem, about: "About", draws: Draws) -> np.ndarray:
         """s N float32 (channel, column), the same for all members."""
-        given = self.given(problem, draws)
+        given = self.given(problem, about, draws)
         with torch.no_grad():
             found = self.corrector(given)[0].numpy()
-        return (self.alone.prior.scale * found).astype(np.float32).reshape(len(found), -1)
+        return (self.prior.scale * found).astype(np.float32).reshape(len(found), -1)
 
-    def given(self, problem: Problem, draws: Draws) -> Given:
+    def given(self, problem: Problem, about: "About", draws: Draws) -> Given:
         """What the network is told of the distribution given the observations."""
-        (term,), prior = problem.terms, self.alone.prior
-        mean = prior.mean(problem.time)
-        observed = Observed.about(mean, prior, term)
+        (term,), observed, scale = problem.terms, about.observed, self.prior.scale
         states, seen = self.drawn(observed, draws)
-        increment, *of_draws = self.increments(observed, torch.stack([observed.departure(mean, term.value), *seen]))
-        analysis = mean + increment
-        A = gridding.in_scales(term.tangent(tensor(analysis), torch.float64).matrix(), prior.scale.ravel())
+        departure = observed.departure(about.mean, term.value)
+        increment, *of_draws = self.increments(observed, torch.stack([departure, *seen]))
+        analysis = about.mean + increment
+        A = gridding.in_scales(term.tangent(tensor(analysis), torch.float64).matrix(), scale.ravel())
         left = gridding.gridded(A, observed.departure(analysis, term.value).numpy())
-        scaled = [np.divide(each, prior.scale, out=np.zeros_like(each), where=prior.scale > 0)
-                  for each in (increment, *(state - found for state, found in zip(states, of_draws, strict=True)))]
-        return Given(torch.from_numpy(left).unflatten(-1, mean.shape)[None], _batch(scaled[0]),
+        away = about.mean - self.prior.mean(problem.time) + increment
+        scaled = [np.divide(each, scale, out=np.zeros_like(each), where=scale > 0)
+                  for each in (away, *(state - found for state, found in zip(states, of_draws, strict=True)))]
+        return Given(torch.from_numpy(left).unflatten(-1, about.mean.shape)[None], _batch(scaled[0]),
                      _batch(deviation.of(np.stack(scaled[1:]))), np.array([times.to_seconds(problem.time)]))
 
     def drawn(self, observed: Observed, draws: Draws) -> tuple[list[np.ndarray], list[torch.Tensor]]:
-        """Draws p (channel, lat, lon) of the climate about its mean, and of each what the observations see, H' p + e in
-        units of their errors."""
-        prior, n = self.alone.prior, len(observed.term)
+        """Draws p (channel, lat, lon) of background errors, and of each what the observations see, H' p + e in units of
+        their errors."""
+        prior, n = observed.prior, len(observed.term)
         states, seen = [], []
         for number in range(self.count):
             noise = draws.normal(DEVIATIONS, number, prior.scale.size + n)
@@ -97,9 +130,27 @@ class Prepared:
 
     def increments(self, observed: Observed, departures: torch.Tensor) -> np.ndarray:
         """(m, channel, lat, lon) of `departures` (m, n) in units of the errors."""
-        settings = self.alone.settings
-        found = observed.solved(departures, settings.tolerance, settings.iterations)
+        found = observed.solved(departures, self.settings.tolerance, self.settings.iterations)
         return observed.increments(torch.stack([one.x for one in found]))
+
+
+@dataclass(frozen=True)
+class About:
+    """What the prior lies about: `mean` (channel, lat, lon), and the observations and B, H made linear there."""
+
+    mean: np.ndarray
+    observed: Observed
+
+    @classmethod
+    def climate(cls, of: Climate, problem: Problem) -> "About":
+        mean = of.mean(problem.time)
+        return cls(mean, Observed.about(mean, of, problem.terms[0]))
+
+    @classmethod
+    def members(cls, of: Climate, problem: Problem, alpha_squared: float) -> "About":
+        mean = problem.background.mean(axis=0, dtype=np.float64).reshape(of.space.shape)
+        scaled = replace(of, scale=(alpha_squared**0.5 * of.scale).astype(of.scale.dtype))
+        return cls(mean, Observed.about(mean, scaled, problem.terms[0]))
 
 
 def _batch(x: np.ndarray) -> torch.Tensor:

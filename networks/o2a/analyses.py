@@ -1,11 +1,12 @@
 """Analyses to learn from, made once and kept: groups of states, each seen by stations of its own.
 
-    GROUP.h5   seconds (state,), used (obs,) which observations there are,
-               analysis float16 (state, channel, lat, lon)   z_a in scales s about the climate of the date
-               left float16 (state, used)                    departures from it, in errors of the observations
-               deviation float16 (channel, lat, lon)         as `deviation` has it, the same for all of the group
+    GROUP.h5   seconds (row,), used (obs,) which observations there are, cycle (row,) of how many before it
+               analysis float16 (row, channel, lat, lon)   z_a in scales s about the climate of the date
+               left float16 (row, used)                    departures from it, in errors of the observations
+               deviation float16 (cycle, channel, lat, lon)   as `deviation` has it, the same for all of the group
 
-Files appear by rename; one that is there is not made again, and one that was made from something else is refused.
+A row is a state; in a chain of analyses (`chains`) those after the first one are kept, each about a forecast. Files
+appear by rename; one that is there is not made again, and one that was made from something else is refused.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 
 from contracts import hdf5, paths, progress
@@ -24,19 +26,21 @@ from contracts.errors import UserError
 from networks import season
 from networks.climate.gaussian import Climate
 from networks.data.shards import Series
-from networks.o2a import deviation
-from networks.o2a.optimal import Optimal, seen_covariance
+from networks.emulator import Emulator
+from networks.o2a.chains import Chains
+from networks.o2a.optimal import seen_covariance
 from networks.o2l import gridding
 from networks.o2l.footprints import Footprints
 
 log = logging.getLogger("networks.train")
+PIECE = 16  # states at once in a forecast
 SEEN = "seen.npy"  # A C Aᵀ of all stations
 
 
 @dataclass(frozen=True)
 class Group:
-    """States `numbers` (m,) of a series, and the share of the stations that is left out; `name` tells its random
-    numbers and its file from those of others."""
+    """States `numbers` (m, time) of a series, one analysis after the other, and the share of the stations that is left
+    out; `name` tells its random numbers and its file from those of others."""
 
     name: str
     numbers: np.ndarray
@@ -45,18 +49,42 @@ class Group:
     def random(self, seed: int) -> np.random.Generator:
         return np.random.default_rng((seed, int.from_bytes(self.name.encode())))
 
+    @property
+    def kept(self) -> np.ndarray:
+        """(m, row) the numbers of the states whose analyses are kept."""
+        return self.numbers[:, 1:] if self.numbers.shape[1] > 1 else self.numbers
 
-def grouped(numbers: np.ndarray, size: int, dropped: float, seed: int) -> list[Group]:
-    """All of `numbers` (n,) in any order, at most `size` to a group; from 0 to `dropped` of the stations left out."""
-    random = np.random.default_rng((seed, len(numbers)))
-    shuffled = random.permutation(numbers)
-    return [Group(f"{first:06d}", np.sort(shuffled[first : first + size]), dropped * random.random())
-            for first in range(0, len(shuffled), size)]
+
+def chained(numbers: np.ndarray, cycles: int) -> list[np.ndarray]:
+    """Of the states `numbers` (n, 2), pairs one step apart, chains (chain, time) of `cycles` steps and of what is left
+    over at the ends of periods, so that each state but the first of a period is the second of one pair."""
+    if not cycles:
+        return [numbers[:, :1]]
+    ends = np.flatnonzero(numbers[1:, 0] != numbers[:-1, 1]) + 1
+    found: dict[int, list[np.ndarray]] = {}
+    for period in np.split(numbers, ends):
+        for first in range(0, len(period), cycles):
+            pairs = period[first : first + cycles]
+            found.setdefault(len(pairs), []).append(np.append(pairs[:, 0], pairs[-1, 1]))
+    return [np.stack(found[length]) for length in sorted(found)]
+
+
+def grouped(chains: list[np.ndarray], size: int, dropped: float, seed: int) -> list[Group]:
+    """All `chains`, arrays (n, time), in any order, at most `size` to a group; from 0 to `dropped` of the stations left
+    out."""
+    groups: list[Group] = []
+    for chain in chains:
+        random = np.random.default_rng((seed, len(chain), chain.shape[1]))
+        shuffled = random.permutation(chain)
+        pieces = [shuffled[first : first + size] for first in range(0, len(shuffled), size)]
+        groups += [Group(f"{len(groups) + number:06d}", piece[piece[:, 0].argsort()], dropped * random.random())
+                   for number, piece in enumerate(pieces)]
+    return groups
 
 
 @dataclass(frozen=True)
 class Making:
-    """What all groups are made from; `origin` says of which files and settings."""
+    """What all groups are made from; `origin` says of which files and settings, `emulator` carries chains on."""
 
     series: Series
     prior: Climate
@@ -65,6 +93,7 @@ class Making:
     seed: int
     folder: Path
     origin: str
+    emulator: Emulator | None = None
 
     @cached_property
     def A(self) -> csr_array:
@@ -88,26 +117,38 @@ class Making:
             with paths.writing(self.path(group)) as partial, h5py.File(partial, "w") as file:
                 self.fill(file, group)
 
-    def path(self, group: Group) -> Path:
-        return self.folder / f"{group.name}.h5"
-
     def fill(self, file: h5py.File, group: Group) -> None:
         random = group.random(self.seed)
         used = self.stations.some(random, group.dropped)
         kept = np.flatnonzero(used)
-        optimal = Optimal.of(self.prior.correlation, self.prior.space.shape, self.A[kept],
-                             self.seen[np.ix_(kept, kept)])
-        z = self.dimensionless(self.series.fields(group.numbers), self.series.seconds[group.numbers])
-        departure = observed(optimal.A, z, random)
-        analysis = optimal.analyses(departure)
-        white = random.standard_normal((self.draws, *z.shape[1:])).astype(z.dtype)
-        drawn = self.prior.correlation.apply(np.sqrt, white)
-        left = drawn - optimal.analyses(observed(optimal.A, drawn, random))
-        file["seconds"], file["used"] = self.series.seconds[group.numbers], used
-        file.create_dataset("analysis", data=analysis.astype(np.float16), chunks=(1, *z.shape[1:]), fletcher32=True)
-        file["left"] = (departure - seen_by(optimal.A, analysis)).astype(np.float16)
-        file["deviation"] = deviation.of(left).astype(np.float16)
+        chains = Chains(self.prior, self.A[kept], self.seen[np.ix_(kept, kept)], self.draws)
+        seconds = self.series.seconds[group.numbers.T]
+        truth = np.stack([self.dimensionless(self.series.fields(numbers), when)
+                          for numbers, when in zip(group.numbers.T, seconds, strict=True)])
+        found = list(chains.analysed(truth, seconds, self.forward, random))[-group.kept.shape[1] :]
+        file["seconds"], file["used"] = self.series.seconds[group.kept.T].ravel(), used
+        file["cycle"] = np.repeat(np.arange(len(found)), len(group.numbers))
+        analysis = np.concatenate([one.analysis for one in found]).astype(np.float16)
+        file.create_dataset("analysis", data=analysis, chunks=(1, *analysis.shape[1:]), fletcher32=True)
+        file["left"] = np.concatenate([one.left for one in found]).astype(np.float16)
+        file["deviation"] = np.stack([one.deviation for one in found]).astype(np.float16)
         file.attrs["key"] = self.key(group)
+
+    @torch.no_grad()
+    def forward(self, z: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        """z_b (m, channel, lat, lon) one step after z at `seconds` (m,)."""
+        assert self.emulator is not None
+        found = np.empty_like(z)
+        ahead = seconds + int(self.emulator.step.total_seconds())
+        for first in range(0, len(z), PIECE):
+            part = slice(first, first + PIECE)
+            fields = self.mean(seconds[part]) + self.prior.scale * z[part]
+            (after,) = self.emulator.advance((torch.from_numpy(fields.astype(np.float32)),), seconds[part])
+            found[part] = self.dimensionless(after.numpy(), ahead[part])
+        return found
+
+    def path(self, group: Group) -> Path:
+        return self.folder / f"{group.name}.h5"
 
     def dimensionless(self, fields: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         """z float32 of `fields` (state, channel, lat, lon) at the times `seconds` (state,)."""
@@ -119,7 +160,7 @@ class Making:
         return np.tensordot(season.basis(seconds, len(self.prior.seasons)), self.prior.seasons, axes=1)
 
     def key(self, group: Group) -> str:
-        said = f"{self.origin} {self.draws} {self.seed} {group.dropped!r}".encode()
+        said = f"{self.origin} {self.draws} {self.seed} {group.dropped!r} {group.numbers.shape}".encode()
         return hashlib.sha256(said + self.series.seconds[group.numbers].tobytes()).hexdigest()
 
     def read(self, groups: Sequence[Group]) -> "Analyses":
@@ -138,17 +179,6 @@ class Making:
             raise UserError(f"{path}: holds analyses of other states, stations, prior or settings than those asked "
                             "for; remove its folder, or give the experiment another name")
         return file
-
-
-def observed(A: csr_array, z: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """d = A z + e (m, n), in errors of the observations."""
-    seen = seen_by(A, z)
-    return seen + random.standard_normal(seen.shape)
-
-
-def seen_by(A: csr_array, z: np.ndarray) -> np.ndarray:
-    """A z (m, n), of `z` (m, channel, lat, lon)."""
-    return (A @ z.reshape(len(z), -1).T.astype(np.float64)).T
 
 
 @dataclass(frozen=True)
@@ -178,10 +208,10 @@ class Analyses:
             used = file["used"][:]
             left = np.zeros(used.size)
             left[used] = file["left"][row]
-            yield (file["analysis"][row].astype(np.float32), file["deviation"][:].astype(np.float32),
+            yield (file["analysis"][row].astype(np.float32), file["deviation"][file["cycle"][row]].astype(np.float32),
                    gridding.gridded(self.A, left, used))
 
     @property
     def variance(self) -> np.ndarray:
         """(channel, lat, lon): mean square of the deviations, over all groups."""
-        return np.mean([np.square(file["deviation"][:].astype(np.float64)) for file in self.files], axis=0)
+        return np.mean([np.square(file["deviation"][:].astype(np.float64)).mean(axis=0) for file in self.files], axis=0)

@@ -3,7 +3,7 @@ r"""Optimal interpolation of many states that the same stations see, with a Gaus
 In units of the climate's scale, z = (x - m) / s ~ N(0, C), and of the errors, d = A z + e, e ~ N(0, I), with the rows
 of A = R^-1/2 H' s,
 
-    z_a = C Aᵀ (A C Aᵀ + I)⁻¹ d
+    z_a = α² C Aᵀ (α² A C Aᵀ + I)⁻¹ d            α = 1, or what background errors are in units of the climate's
 
 which conjugate gradients give for one state (`neural_da.climatology`).  For many the matrix is worth factorising: of n
 observations it takes n² numbers and n³ / 3 products once, and n² for each state.  With the modes E_k and variances of
@@ -53,22 +53,25 @@ def _parts(G: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Optimal:
     """The analyses of states (channel, lat, lon) of `shape` that `A` (n, size) sees; `factor` is that of
-    A C Aᵀ + I."""
+    α² A C Aᵀ + I."""
 
     correlation: Correlation
     shape: tuple[int, int, int]
     A: csr_array
     factor: tuple[np.ndarray, bool]
+    alpha_squared: float = 1.0
 
     @classmethod
-    def of(cls, correlation: Correlation, shape: tuple[int, int, int], A: csr_array, seen: np.ndarray) -> "Optimal":
+    def of(cls, correlation: Correlation, shape: tuple[int, int, int], A: csr_array, seen: np.ndarray,
+           alpha_squared: float = 1.0) -> "Optimal":
         """`seen` (n, n) is A C Aᵀ."""
-        system = seen.astype(np.float64)
+        system = alpha_squared * seen.astype(np.float64)
         system[np.diag_indices_from(system)] += 1.0
-        return cls(correlation, shape, A, cho_factor(system, lower=True, overwrite_a=True, check_finite=False))
+        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        return cls(correlation, shape, A, factor, alpha_squared)
 
     def analyses(self, departure: np.ndarray) -> np.ndarray:
         """z_a (m, channel, lat, lon) of departures d (m, n), in the precision of the correlation."""
         w = cho_solve(self.factor, departure.T, check_finite=False)
-        told = (self.A.T @ w).T.reshape(-1, *self.shape)
+        told = self.alpha_squared * (self.A.T @ w).T.reshape(-1, *self.shape)
         return self.correlation.apply(identity, told.astype(self.correlation.variance.dtype))

@@ -16,11 +16,17 @@ from networks.o2a.network import Corrector
 from networks.o2l.estimate import refuse_seen
 
 
-def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experiment) -> tuple[Corrector, int]:
-    """The network of a checkpoint and the number of draws that tell it a deviation, for states of `space` and the
-    climate with those numbers; raises UserError where it does not fit, or has seen times of the `experiment`."""
+def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experiment,
+         about_forecasts: bool = False) -> tuple[Corrector, int]:
+    """The network of a checkpoint and the number of draws that tell it a deviation, for states of `space` and analyses
+    with the climate of those numbers, about its mean or `about_forecasts`; raises UserError where it does not fit, or
+    has seen times of the `experiment`."""
     found = checkpoints.read(path)
     _refuse_misfit(path, found, prior_sha256, space)
+    if bool(found.card.network.cycles) != about_forecasts:
+        learned, asked = ("forecasts", "climate") if found.card.network.cycles else ("the climate", "ensemble")
+        raise UserError(f"{path}: corrects analyses about {learned}, and [neural] background = \"{asked}\": make them "
+                        "agree, or train with other [network] cycles")
     refuse_seen(path, [(first, last) for first, last in found.card.seen], experiment)
     corrector = Corrector(network.shape_of(found.card), space.grid, planes.of(found.card, found.constant_inputs))
     expected = {name: tuple(array.shape) for name, array in corrector.state_dict().items()}

@@ -18,13 +18,16 @@ from torch import Tensor
 from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks import planes
+from networks import card as cards
+from networks import passes, planes, starter
+from networks import unseen as unseen_by
 from networks.card import Card, GridCard
-from networks.checkpoint import Checkpoint
+from networks.checkpoint import Checkpoint, card_path
 from networks.climate import file as climates
+from networks.emulator import Emulator
 from networks.normalization import CONSTANTS
 from networks.o2a import network
-from networks.o2a.analyses import Analyses, Group, Making, grouped
+from networks.o2a.analyses import Analyses, Group, Making, chained, grouped
 from networks.o2a.card import O2ACard, Settings
 from networks.o2a.network import Corrector, Given
 from networks.o2l import footprints
@@ -55,12 +58,11 @@ class Correcting:
     roles: Roles = Roles()
 
     def span(self, phase: Phase) -> int:
-        return 0
+        return span(self.card.network.cycles)
 
     def loss(self, batch: Batch, place: Place) -> Tensor:
-        seconds = batch.seconds[0]
-        given = self.given(self.trained, seconds)
-        return self.off(batch.fields[0], given, self.network(given))
+        given = self.given(self.trained, batch.seconds[-1])
+        return self.off(batch.fields[-1], given, self.network(given))
 
     def given(self, of: Analyses, seconds: np.ndarray) -> Given:
         analysis, deviations, left = (torch.from_numpy(array).to(self.data.device) for array in of.of(seconds))
@@ -104,18 +106,25 @@ class Correcting:
 def of(settings: config.Settings, sizes: Settings, data: Data) -> Correcting:
     """The task, its analyses made; raises UserError or ContractError where prior, footprints or data do not fit."""
     refuse_other_halves(settings, sizes.widths)
-    numbers = validation.spread(data.series.starts(*settings.validation, settings.experiment.step_hours * HOUR, 0),
-                                settings.training.validation_samples)[:, 0]
-    if not numbers.size:
+    step, cycles = settings.experiment.step_hours * HOUR, sizes.cycles
+    unseen = Group("unseen", validation.spread(data.series.starts(*settings.validation, step, cycles),
+                                               settings.training.validation_samples), 0.0)
+    if not unseen.numbers.size:
         raise UserError(f"{data.series.folder.folder}: holds no state for validation; it holds {data.series.span}")
     making, prior_sha256 = making_of(settings, sizes, data)
     seed = settings.experiment.seed
-    training = grouped(plan.windows_of(data.series, settings, 0)[:, 0], sizes.group, sizes.dropped, seed)
-    unseen = [Group("unseen", numbers, 0.0)]
-    making.write([*unseen, *training])
+    chains = chained(plan.windows_of(data.series, settings, span(cycles)), cycles)
+    training = grouped(chains, sizes.group, sizes.dropped, seed)
+    making.write([unseen, *training])
     trained, card = making.read(training), card_of(settings, sizes, data, prior_sha256)
-    return Correcting(settings, data, fresh(settings, card, data), card, making, trained, making.read(unseen), numbers,
+    return Correcting(settings, data, fresh(settings, card, data), card, making, trained, making.read([unseen]),
+                      unseen.numbers[:, -1],
                       weights_of(trained.variance, settings.space.grid.area_weights).to(data.device))
+
+
+def span(cycles: int) -> int:
+    """Steps of time that a sample reaches: where it is the end of a forecast, its first state begins that."""
+    return 1 if cycles else 0
 
 
 def making_of(settings: config.Settings, sizes: Settings, data: Data) -> tuple[Making, str]:
@@ -124,8 +133,24 @@ def making_of(settings: config.Settings, sizes: Settings, data: Data) -> tuple[M
     paths = experiment.in_work(sizes.prior), experiment.in_work(sizes.footprints)
     prior, stations = climates.read(paths[0], space), footprints.read(paths[1], space)
     prior_sha256, seen_sha256 = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    emulator, model_sha256 = emulator_of(settings, sizes) if sizes.cycles else (None, "")
     return Making(data.series, prior.astype(np.float32), stations, sizes.draws, experiment.seed,
-                  settings.folder / "analyses", f"{prior_sha256} {seen_sha256}"), prior_sha256
+                  settings.folder / "analyses", f"{prior_sha256} {seen_sha256} {model_sha256}",
+                  emulator), prior_sha256
+
+
+def emulator_of(settings: config.Settings, sizes: Settings) -> tuple[Emulator, str]:
+    """What makes forecasts of one step of the experiment, and the sha256 of its weights; raises UserError where it has
+    another step, or has seen times of training or validation, in which its errors are too small."""
+    weights = settings.experiment.in_work(str(starter.find(sizes.model, starter.WEIGHTS)))
+    card = cards.read(card_path(weights), weights)
+    for first, last in (*settings.periods, settings.validation):
+        unseen_by.refuse_seen(weights, card.seen, first, last)
+    emulator = passes.emulator_of(weights, settings.space)
+    if emulator.step != settings.experiment.step:
+        raise UserError(f"[network] model = {sizes.model!r}: steps by {emulator.step}, and [experiment] step_hours is "
+                        f"{settings.experiment.step_hours}; make them agree")
+    return emulator, card.sha256
 
 
 def weights_of(variance: np.ndarray, area: np.ndarray) -> Tensor:
@@ -141,7 +166,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, prior_sha256
     return Card(
         name=settings.experiment.name,
         network=O2ACard(widths=sizes.widths, blocks=sizes.blocks, prior_sha256=prior_sha256, draws=sizes.draws,
-                        footprints=sizes.footprints, dropped=sizes.dropped),
+                        cycles=sizes.cycles, footprints=sizes.footprints, dropped=sizes.dropped),
         grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
         inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "

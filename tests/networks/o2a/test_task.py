@@ -94,9 +94,9 @@ def test_analyses_of_other_settings_are_refused_and_damaged_ones_too(file):
 
 
 def test_groups_hold_each_state_once_and_are_drawn_from_the_seed():
-    groups = analyses.grouped(np.arange(10, 33), 10, 0.6, seed=1)
-    assert sorted(np.concatenate([group.numbers for group in groups])) == list(range(10, 33))
+    groups = analyses.grouped([np.arange(10, 33)[:, None]], 10, 0.6, seed=1)
+    assert sorted(np.concatenate([group.numbers[:, 0] for group in groups])) == list(range(10, 33))
     assert [len(group.numbers) for group in groups] == [10, 10, 3]
     assert all(0 <= group.dropped < 0.6 for group in groups)
-    again = analyses.grouped(np.arange(10, 33), 10, 0.6, seed=1)
+    again = analyses.grouped([np.arange(10, 33)[:, None]], 10, 0.6, seed=1)
     np.testing.assert_array_equal(groups[1].numbers, again[1].numbers)
