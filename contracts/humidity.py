@@ -1,8 +1,13 @@
-"""Humidity among the channels: below no negative one, aloft kept as in the background where the settings ask for it."""
+"""Humidity: among the channels no negative one, aloft kept as in the background where the settings ask for it; and how
+much of it air can hold.
+
+    e_s(t) = 611.2 Pa exp(17.62 t / (243.12 °C + t))   over water, t in °C: WMO-No. 8 (2018), Annex 4.B
+    q = ε e / (p − (1 − ε) e)
+"""
 
 import numpy as np
 
-from contracts.constants import HECTOPASCAL
+from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, ZERO_CELSIUS
 from contracts.state import StateSpace
 
 _VARIABLES = ("specific_humidity", "2m_specific_humidity")
@@ -22,3 +27,21 @@ def not_negative(X: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.nd
     """`X` (member, channel, column) with 0 for what is negative of `channels` (channel,) bool; how many (column,)."""
     negative = channels[:, None] & (X < 0)
     return np.where(negative, X.dtype.type(0), X), negative.sum(axis=(0, 1))
+
+
+def vapour_pressure_at_saturation(temperature: np.ndarray) -> np.ndarray:
+    """e_s (Pa) over water at T (K)."""
+    celsius = temperature - ZERO_CELSIUS
+    return 611.2 * np.exp(17.62 * celsius / (243.12 + celsius))
+
+
+def specific(vapour: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """q (kg/kg) of air with vapour pressure e at p (Pa); NaN where the vapour pressure would reach the pressure."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        humidity = MOLAR_MASS_RATIO * vapour / (pressure - (1.0 - MOLAR_MASS_RATIO) * vapour)
+    return np.where(pressure - vapour > 0, humidity, np.nan)
+
+
+def saturation(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
+    """q_s (kg/kg) over water at T (K) and p (Pa); NaN where the vapour pressure would reach the pressure."""
+    return specific(vapour_pressure_at_saturation(temperature), pressure)

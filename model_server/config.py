@@ -84,14 +84,27 @@ class Model(config.Section, frozen=True):
 
 
 class Initial(config.Section, frozen=True):
-    """[initial] Members are states of a nature run, `every_hours` apart from `first` on, re-dated to the start."""
+    """[initial] Members are states of a nature run, `every_hours` apart from `first` on, re-dated to the start; or,
+    with source = "states", states of the real atmosphere on the same days of other years (`beginnings`)."""
 
+    source: Literal["nature", "states"] = "nature"
     first: datetime | None = None  # default: the start of the nature run
-    every_hours: Positive = 12
+    every_hours: Positive = 12  # apart; of states around the date 24 keeps the hour of the day
     folder: str | None = None  # of the nature run; default: that of [nature]
+    states: tuple[str, ...] = ()  # files or stores of `networks.data.states`, by the time of the state
+    years: tuple[int, int] | None = None  # first and last from which states are taken; that of the start is left out
+    within_days: Annotated[int, msgspec.Meta(ge=0, le=183)] = 15  # of the date, in any year
+    centre: tuple[str, ...] = ()  # files of a state at the start; then only deviations come from the years
+    factor: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0  # of these deviations
+    static: str = ""  # a file with orography and land-sea mask, where those of the states have none
+    regrid: Literal["conservative", "bilinear"] = "conservative"  # from their grid to the experiment's
 
     def __post_init__(self):
         refuse_part_of_an_hour("first", self.first)
+        if self.source == "states" and not (self.states and self.years):
+            raise ValueError('source = "states" needs states, where the files are, and years, from which they are')
+        if self.years and not 1 <= self.years[0] <= self.years[1] <= 9999:
+            raise ValueError(f"years: expected the first and the last, got {list(self.years)}")
 
 
 class Settings(config.Section, frozen=True):

@@ -1,4 +1,5 @@
-"""The initial ensemble: states of a nature run at different times, all taken to be valid at the start.
+"""The initial ensemble: states of a nature run at different times, all taken to be valid at the start, or states of
+the real atmosphere (`beginnings`).
 
 States of the climate, 12 h apart, know nothing of the weather to be analysed and differ among themselves as
 weather does: the ensemble's mean is a climatology and its spread the climate's variance.  A model that keeps a
@@ -6,7 +7,7 @@ state of its own gets it from the nature run's restarts, at its own resolution.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from contracts import program, state, static, times
 from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
+from contracts.static import Static
 from model_server import config, ensemble, models, parameters, restart
 from model_server.chosen import dressed_as
 from model_server.models.base import Batch, ForecastModel, NatureModel
@@ -26,7 +28,7 @@ log = logging.getLogger("model_server.initial")
 def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m model_server initial",
-        "Make the first background ensemble and static.nc from the nature run that [initial] names.",
+        "Make the first background ensemble and static.nc from the nature run, or the states, that [initial] names.",
         "python -m model_server initial run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
@@ -41,20 +43,40 @@ def initial(settings: config.Settings) -> None:
     if target.is_complete(experiment.members) and experiment.folder.static.exists():
         log.info("%s: complete already", target.folder)
         return
-    nature = NatureFolder(settings.initial_folder)
     model = models.create(settings.model.name, settings.model.options, settings.space)
     carried = dressed_as(settings, model)
     parameters.write(target, parameters.first(settings), start, experiment.name)
-    sources = sources_of(settings, nature, experiment.members)
+    begins = _of_states if settings.initial.source == "states" else _of_nature
+    batch_of, own, told = begins(settings, model, start)
     for numbers in ensemble.chunks(todo, settings.batch):
-        batch = begin_as(nature, [sources[number - 1] for number in numbers], model, start)
-        ensemble.write(target, replace(batch, members=tuple(numbers)), carried, experiment.name)
-    own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
+        ensemble.write(target, replace(batch_of(numbers), members=tuple(numbers)), carried, experiment.name)
     static.write(experiment.folder.static, own, experiment.name)
     members = stored(target, experiment.members, settings.space, start)
     write_statistics(target, members, settings.space, start, experiment.name)
-    log.info("%s: %d members, nature run of %s to %s", target.folder, experiment.members,
-             times.name(sources[0]), times.name(sources[-1]))
+    log.info("%s: %d members, %s", target.folder, experiment.members, told)
+
+
+# What makes a batch of members by their numbers from 1, the static fields, and words for the log.
+Begun = tuple[Callable[[Sequence[int]], Batch], Static, str]
+
+
+def _of_nature(settings: config.Settings, model: ForecastModel, start: datetime) -> Begun:
+    nature = NatureFolder(settings.initial_folder)
+    sources = sources_of(settings, nature, settings.experiment.members)
+    own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
+    return (lambda numbers: begin_as(nature, [sources[number - 1] for number in numbers], model, start), own,
+            f"nature run of {times.name(sources[0])} to {times.name(sources[-1])}")
+
+
+def _of_states(settings: config.Settings, model: ForecastModel, start: datetime) -> Begun:
+    from model_server import beginnings  # here, because what reads files of others takes a while to load
+
+    if isinstance(model, NatureModel):
+        raise UserError(f'[initial] source = "states": {model.name} keeps a state of its own, which only its own '
+                        'nature run has; take source = "nature", or a model that begins from fields')
+    chosen = beginnings.of(settings, start)
+    return (lambda numbers: Batch(start, chosen.members(numbers), (None,) * len(numbers)), chosen.static(),
+            f"states of {times.name(min(chosen.dates))} to {times.name(max(chosen.dates))}")
 
 
 def sources_of(settings: config.Settings, nature: NatureFolder, members: int) -> list[datetime]:

@@ -43,8 +43,9 @@ def nature(settings: config.Settings) -> None:
 
         pack.unpack(settings)
         return
-    if settings.initial.folder and settings.nature == Nature():
-        log.info("no [nature] is asked for: members begin as states of %s", settings.initial_folder)
+    if (settings.initial.folder or settings.initial.source == "states") and settings.nature == Nature():
+        log.info("no [nature] is asked for: members begin as states of %s",
+                 settings.initial.states or settings.initial_folder)
         return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:

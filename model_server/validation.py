@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contracts.nature import Nature
-from model_server import models, parameters
+from model_server import beginnings, models, parameters
 from model_server.chosen import refuse_seen
 from model_server.config import Settings, load
 
@@ -14,6 +14,8 @@ def validate(path: Path) -> Settings:
     models.check(settings.model.name, settings.model.options, "model")
     refuse_seen(settings, settings.model.name, models.seen(settings.model.name, settings.model.options))
     parameters.chosen(settings.model.name, settings.model.parameters, "model")
+    if settings.initial.source == "states":
+        beginnings.of(settings, settings.experiment.times()[0])
     if settings.nature != Nature() and not settings.nature.packed:
         models.check(settings.nature.model, settings.nature.options, "nature")
         parameters.chosen(settings.nature.model, settings.nature.parameters, "nature")

@@ -18,7 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, VIRTUAL_FACTOR, ZERO_CELSIUS
+from contracts.constants import HECTOPASCAL, VIRTUAL_FACTOR, ZERO_CELSIUS
+from contracts.humidity import saturation as saturation_humidity
+from contracts.humidity import specific as specific_humidity
+from contracts.humidity import vapour_pressure_at_saturation as saturation_vapour_pressure
 
 MILLIGRAM_PER_KILOGRAM = 1e-6  # kg/kg
 TENTHS_OF_RELATIVE_HUMIDITY = 0.1  # NCEP counts humidity errors in "percent divided by 10": 1 stands for 10 %
@@ -68,24 +71,6 @@ def pascal(hectopascal: np.ndarray) -> np.ndarray:
 def sensible_temperature(virtual: np.ndarray, humidity: np.ndarray) -> np.ndarray:
     """T (K) from Tv (K) and specific humidity (kg/kg)."""
     return virtual / (1.0 + VIRTUAL_FACTOR * humidity)
-
-
-def saturation_vapour_pressure(temperature: np.ndarray) -> np.ndarray:
-    """e_s (Pa) over water at T (K)."""
-    celsius = temperature - ZERO_CELSIUS
-    return 611.2 * np.exp(17.62 * celsius / (243.12 + celsius))
-
-
-def specific_humidity(vapour: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """q (kg/kg) of air with vapour pressure e at p (Pa); NaN where the vapour pressure would reach the pressure."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        humidity = MOLAR_MASS_RATIO * vapour / (pressure - (1.0 - MOLAR_MASS_RATIO) * vapour)
-    return np.where(pressure - vapour > 0, humidity, np.nan)
-
-
-def saturation_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """q_s (kg/kg) over water at T (K) and p (Pa); NaN where the vapour pressure would reach the pressure."""
-    return specific_humidity(saturation_vapour_pressure(temperature), pressure)
 
 
 def most_humidity(temperature: np.ndarray, pressure: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def read(path: Path, names: Sequence[str], variable: str, when: Sequence[datetim
         if stored is None:
             raise UserError(f"{path}: has no variable {' or '.join(names)}; it has {', '.join(dataset.variables)}")
         axes = _axes_of(path, dataset, stored)
-        where = {"time": _numbers_of(path, _times(path, dataset[axes["time"]]), when),
+        where = {"time": _numbers_of(path, _times(path, _time_axis(path, dataset)), when),
                  "lat": row_order(str(path), dataset[axes["lat"]][:], grid)}
         if "level" in axes and VARIABLES[variable].on_levels:
             where["level"] = level_numbers(str(path), pressures(dataset[axes["level"]]), levels)
@@ -60,6 +60,28 @@ def read(path: Path, names: Sequence[str], variable: str, when: Sequence[datetim
         _refuse_missing(f"{path}: {stored.name}", field, when, grid)
         return in_si(f"{path}: {stored.name}", np.ma.filled(field, np.nan).astype(np.float32),
                      getattr(stored, "units", ""), variable)
+
+
+def inventory(path: Path) -> dict[str, tuple[Grid, np.ndarray]]:
+    """By the name of each field in a file its grid, and its levels in Pa, ascending (none at the surface); raises
+    UserError where one does not cover the globe."""
+    with _opened(path) as dataset:
+        found = {}
+        for name, stored in dataset.variables.items():
+            axes = {axis: each for axis, names in AXES.items() for each in names if each in stored.dimensions}
+            if {"lat", "lon"} <= set(axes):
+                levels = np.sort(pressures(dataset[axes["level"]])) if "level" in axes else np.empty(0)
+                found[name] = grid_of(str(path), dataset[axes["lat"]][:], dataset[axes["lon"]][:]), levels
+        return found
+
+
+def grid_of(where: str, lat: np.ndarray, lon: np.ndarray) -> Grid:
+    """The grid of two axes, in whatever order and from whatever longitude they run."""
+    try:
+        east = np.mod(np.asarray(lon, float) + SAME_DEGREES, 360.0) - SAME_DEGREES
+        return Grid(np.sort(np.asarray(lat, float)), np.sort(np.clip(east, 0.0, None)))
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; a state covers the globe") from None
 
 
 def hold(path: Path) -> list[datetime]:
@@ -83,7 +105,8 @@ def static(path: Path, grid: Grid) -> Static:
             values = values[row_order(str(path), lat, grid)]
             return stored.name, values[:, column_order(str(path), lon, grid)]
 
-        (name, height), (_, mask) = of("orography", "z", "geopotential"), of("lsm", "land_sea_mask")
+        name, height = of("orography", "z", "geopotential", "geopotential_at_surface")
+        _, mask = of("lsm", "land_sea_mask")
         return Static(grid, height if name == "orography" else height / GRAVITY, mask)
 
 
@@ -108,7 +131,7 @@ class _opened:  # noqa: N801  a block, as `netcdf.open_to_read` for files of our
 def _axes_of(path: Path, dataset: netCDF4.Dataset, stored: netCDF4.Variable) -> dict[str, str]:
     """The file's name of each axis that the variable has; others have length 1."""
     found = {axis: name for axis, names in AXES.items() for name in names if name in stored.dimensions}
-    if missing := [axis for axis in ("time", "lat", "lon") if axis not in found]:
+    if missing := [axis for axis in ("lat", "lon") if axis not in found]:
         raise UserError(f"{path}: {stored.name} has no axis {missing[0]} ({' or '.join(AXES[missing[0]])}); it has "
                         f"{', '.join(stored.dimensions)}")
     if long := [name for name in stored.dimensions if name not in found.values() and len(dataset.dimensions[name]) > 1]:
@@ -117,14 +140,24 @@ def _axes_of(path: Path, dataset: netCDF4.Dataset, stored: netCDF4.Variable) -> 
     return found
 
 
+def _time_axis(path: Path, dataset: netCDF4.Dataset) -> netCDF4.Variable:
+    """The times of a file; a single one may stand there without a dimension."""
+    name = next((name for name in AXES["time"] if name in dataset.variables), None)
+    if name is None:
+        raise UserError(f"{path}: has no axis time ({' or '.join(AXES['time'])})")
+    return dataset[name]
+
+
 def _field(stored: netCDF4.Variable, axes: dict[str, str], where: dict[str, Any]) -> np.ma.MaskedArray:
     """(time, level, lat, lon) masked where missing; latitudes ascend."""
-    index: list[Any] = [where["time"] if name == axes["time"] else slice(None) if name in axes.values() else 0
+    index: list[Any] = [where["time"] if name == axes.get("time") else slice(None) if name in axes.values() else 0
                         for name in stored.dimensions]
     field = np.ma.asarray(stored[tuple(index)])
     left = [name for name in stored.dimensions if name in axes.values()]
     wanted = [axes[axis] for axis in AXES if axis in axes]
     field = field.transpose([left.index(name) for name in wanted])
+    if "time" not in axes:
+        field = field[None]
     if "level" not in axes:
         field = field[:, None]
     elif "level" in where:

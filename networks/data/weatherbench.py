@@ -35,7 +35,7 @@ def of(data: str, space: StateSpace) -> "NetcdfSource | ZarrSource":
     """A zarr store or a folder of NetCDF files; raises UserError where neither is there."""
     name = os.path.expandvars(data)
     if name.rstrip("/").endswith(".zarr") or "://" in name:
-        return ZarrSource(space, _open_zarr(name))
+        return ZarrSource(space, opened_zarr(name))
     if not Path(name).is_dir():
         raise UserError(f"{name}: no such folder; expected WeatherBench's variables in folders, or a .zarr store")
     return NetcdfSource(space, Path(name))
@@ -133,7 +133,8 @@ class ZarrSource:
         return values[..., rows, :][..., era5.column_order("the zarr store", lon, self.space.grid)]
 
 
-def _open_zarr(name: str) -> Any:
+def opened_zarr(name: str) -> Any:
+    """A store as an xarray.Dataset; raises UserError where it is none."""
     try:
         import xarray
     except ModuleNotFoundError:
