@@ -16,16 +16,12 @@
 #define INSTRUCTIONS avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")))
 #define BYTES 64
-#define ROWS 4
-#define COLS 4
 #define PANEL 4
 #include "_lanes_instructions.h"
 
 #define INSTRUCTIONS avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define BYTES 32
-#define ROWS 4
-#define COLS 2
 #define PANEL 2
 #include "_lanes_instructions.h"
 #endif
@@ -33,16 +29,15 @@
 #define INSTRUCTIONS baseline
 #define TARGET
 #define BYTES 16
-#define ROWS 4
-#define COLS 2
 #define PANEL 2
 #include "_lanes_instructions.h"
 
 /* The kernel as compiled for an instruction set. */
 typedef struct {
     const char *name;
-    bool (*analyse)(const Shared *, const Options *, const Tile *);
-    bool (*weights)(const Shared *, const Options *, int64_t, const double *, const double *, double *, double *);
+    bool (*analyse)(const Shared *, const Options *, const Tile *, Room *);
+    bool (*weights)(const Shared *, const Options *, int64_t, const double *, const double *, double *, double *,
+                    Room *);
 } Variant;
 
 static const Variant variants[] = {
@@ -131,16 +126,35 @@ static int64_t length(const Held *held, Py_ssize_t size)
     return held->failed ? 0 : held->buffers[held->count - 1].len / size;
 }
 
-/* What tiles share, with the buffers it stands on. */
+/* What tiles share, with the buffers it stands on and working space that no thread uses just now; the interpreter lock
+   guards that. */
+#define MOST_ROOMS 64
 typedef struct {
     Held held;
     Shared shared;
+    Room room[MOST_ROOMS];
+    int rooms;
 } Prepared;
+
+static Room take_room(Prepared *prepared)
+{
+    return prepared->rooms ? prepared->room[--prepared->rooms] : (Room){NULL, 0};
+}
+
+static void keep_room(Prepared *prepared, Room room)
+{
+    if (prepared->rooms < MOST_ROOMS)
+        prepared->room[prepared->rooms++] = room;
+    else
+        free(room.memory);
+}
 
 static void forget(PyObject *capsule)
 {
     Prepared *prepared = PyCapsule_GetPointer(capsule, "letkf_mpi.Shared");
     let_go(&prepared->held);
+    while (prepared->rooms)
+        free(take_room(prepared).memory);
     PyMem_Free(prepared);
 }
 
@@ -341,9 +355,11 @@ static PyObject *analyse(PyObject *Py_UNUSED(self), PyObject *args)
     if (!held.failed && !within(tile.site, tile.sites, s->sites)) {
         PyErr_SetString(PyExc_ValueError, "analyse: a site lies outside the table");
     } else if (!held.failed) {
+        Room room = take_room(prepared);
         Py_BEGIN_ALLOW_THREADS
-        done = variant->analyse(s, &options, &tile);
+        done = variant->analyse(s, &options, &tile, &room);
         Py_END_ALLOW_THREADS
+        keep_room(prepared, room);
         if (!done)
             PyErr_NoMemory();
     }
@@ -374,9 +390,11 @@ static PyObject *weights(PyObject *Py_UNUSED(self), PyObject *args)
     double *mean = hold(&held, o[2], true, 8, width * k), *perturbations = hold(&held, o[3], true, 8, width * k * k);
     bool done = false;
     if (!held.failed) {
+        Room room = take_room(prepared);
         Py_BEGIN_ALLOW_THREADS
-        done = variant->weights(s, &options, width, taper, inflation, mean, perturbations);
+        done = variant->weights(s, &options, width, taper, inflation, mean, perturbations, &room);
         Py_END_ALLOW_THREADS
+        keep_room(prepared, room);
         if (!done)
             PyErr_NoMemory();
     }

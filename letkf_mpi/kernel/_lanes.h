@@ -12,8 +12,11 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define BATCH 16      /* columns of a batch; a vector holds so many of them as fit, the others follow */
-#define CHUNK 128     /* observations that are packed at once; those and a block of A stay in the nearest cache */
-#define PAD 8         /* rows of packed Y are filled up with zeros to a multiple of this */
+#define STEP 16       /* elements of A that are summed together, in registers */
+#define WIDEST 16     /* numbers in a vector at most */
+#define MOST_COLUMNS 8 /* of A that are summed together over the observations of a site */
+#define MOST_ROWS 32  /* observations of a site that are summed at once */
+#define MOST_SITES 64 /* sites whose sums are kept at once; fewer where they would not stay in the cache */
 #define MOST_POLES 96 /* of the rational square root, whatever the condition number */
 
 /* The table's observations and the quadrature of x^(-1/2): poles[b] serve condition numbers up to 2^b. */
@@ -31,10 +34,10 @@ typedef struct {
 } Poles;
 
 /* An observation that some column of the batch sees: its row in the table, its place in the order of sites, its taper
-   in the vertical and, of each column, in the horizontal. */
+   in the vertical and, of each column, in the horizontal. Those of a site share the latter, unless limits part them. */
 typedef struct {
     int64_t row, place;
-    double vertical;
+    double vertical, root; /* and its square root */
     const double *horizontal;
 } Seen;
 
@@ -52,16 +55,40 @@ typedef struct {
     double *condition; /* (BATCH) bound of the condition number */
 } Local;
 
-static inline int64_t padded(int64_t members)
+/* How many of the first observations of a list share their horizontal tapers, at most MOST_ROWS. */
+static inline int64_t of_one_site(const Seen *seen, int64_t count)
 {
-    return (members + PAD - 1) / PAD * PAD;
+    int64_t n = 1;
+    while (n < count && n < MOST_ROWS && seen[n].horizontal == seen[0].horizontal)
+        n++;
+    return n;
+}
+
+/* Elements of a packed A and the right-hand side that follows it, filled up to whole steps. */
+static inline int64_t system_size(int64_t members)
+{
+    return (members * (members + 3) / 2 + STEP - 1) / STEP * STEP;
+}
+
+/* Numbers of an observation's packed Y: zeros follow, as far as a vector of the last columns of A reaches. */
+static inline int64_t row_size(int64_t members)
+{
+    return members + MOST_COLUMNS + WIDEST;
+}
+
+/* Sites whose sums are kept at once. */
+static inline int64_t sites_at_once(int64_t members)
+{
+    int64_t fit = (1 << 16) / system_size(members);
+    return fit < 8 ? 8 : fit > MOST_SITES ? MOST_SITES : fit;
 }
 
 /* Bytes of working space of a solver, in any precision and vector length; its beginning is aligned to 64 bytes. */
 static inline size_t solver_bytes(int64_t members, int64_t n)
 {
-    int64_t k = members, vectors = k * (k + 1) / 2 + 16 * k + 2 * (n + 1) * k + 2 * CHUNK + 2 * MOST_POLES;
-    return 64 * (size_t)vectors + sizeof(double) * CHUNK * (size_t)padded(k);
+    int64_t k = members, vectors = 16 * k + 2 * (n + 1) * k + MOST_SITES + 2 * MOST_POLES;
+    int64_t sums = sites_at_once(k) * system_size(k) + WIDEST, rows = MOST_ROWS * (row_size(k) + 1);
+    return 64 * (size_t)vectors + sizeof(double) * (size_t)(BATCH * system_size(k) + sums + rows);
 }
 
 /* At most so many local observations of a kind. */
@@ -115,5 +142,23 @@ typedef struct {
     double *mean, *spread, *least, *most, *background_spread;          /* (channels, width) */
     int64_t *clipped;                                                  /* (width,) */
 } Tile;
+
+/* Working space that serves one tile after the other: fresh pages for each would cost a sixth of the analysis. */
+typedef struct {
+    char *memory;
+    size_t bytes;
+} Room;
+
+/* Its memory, aligned to 64 bytes, once that is at least so large; NULL where the system has no more. */
+static inline char *has_room(Room *room, size_t bytes)
+{
+    if (room->bytes < bytes) {
+        free(room->memory);
+        room->bytes = (bytes + bytes / 4 + 63) / 64 * 64;
+        room->memory = aligned_alloc(64, room->bytes);
+        room->bytes = room->memory == NULL ? 0 : room->bytes;
+    }
+    return room->memory;
+}
 
 #endif

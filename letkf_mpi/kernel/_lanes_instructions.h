@@ -1,6 +1,6 @@
 /* The kernel for one instruction set: the solver in both precisions, and the tile around it.
 
-   Wants INSTRUCTIONS (its name), TARGET, BYTES, ROWS, COLS, PANEL; see _lanes_solve.h. They end here. */
+   Wants INSTRUCTIONS (its name), TARGET, BYTES, PANEL; see _lanes_solve.h. They end here. */
 
 #define REAL float
 #define NAME(x) NAMED(NAMED(x, float), INSTRUCTIONS)
@@ -25,18 +25,12 @@
 #define NAME(x) NAMED(x, INSTRUCTIONS)
 #define SOLVE32 NAMED(NAMED(solve, float), INSTRUCTIONS)
 #define SOLVE64 NAMED(NAMED(solve, double), INSTRUCTIONS)
-#define LANES32 ((int)(BYTES / sizeof(float)))
-#define LANES64 ((int)(BYTES / sizeof(double)))
 #include "_lanes_tile.h"
 #undef NAME
 #undef SOLVE32
 #undef SOLVE64
-#undef LANES32
-#undef LANES64
 
 #undef INSTRUCTIONS
 #undef TARGET
 #undef BYTES
-#undef ROWS
-#undef COLS
 #undef PANEL

@@ -1,21 +1,29 @@
 /* The local solve in lanes: a template, included once for each precision and instruction set.
 
-   Wants REAL, BYTES (of a vector), TARGET (function attribute), NAME(x), ROWS and COLS (of a block of A in registers),
-   PANEL (columns of A that one pass takes together), TINY (square of what counts as zero beside 1), SQRT.
+   Wants REAL, BYTES (of a vector), TARGET (function attribute), NAME(x), PANEL (columns of A that one pass takes
+   together), TINY (square of what counts as zero beside 1), SQRT.
 
        A  = I + beta/(k-1) Y'T (rho/R) Y,   least eigenvalue 1 because Y has zero mean     (the reference's A, scaled)
        A  = Q T Q'T                         Householder, T tridiagonal
        x A^(-1/2) = x Q f(T) Q'T,  f(T) = sum of c_j (T + s_j)^(-1)        (Hale, Higham & Trefethen 2008)
        mean increment x A^(-1) r = (Q'T x) . T^(-1) (Q'T r)
 
-   A is packed by columns of its lower triangle; reflectors take the place of what they annihilate. No step branches on
-   data, none mixes lanes, and sums run in the order of the observations: a column's bits are its own. */
+   A is packed by columns of its lower triangle; reflectors take the place of what they annihilate. Observations of a
+   site share their horizontal taper h, so that they are summed once for all lanes, whose sums then run over sites:
+
+       A = I + sum of h beta/(k-1) G,   G = sum over the site's observations of (vertical taper / R) y y'
+
+   No step branches on data, none mixes lanes, and sums run in the order of the observations, which sites part always at
+   the same place: a column's bits are its own. */
 
 #define LANES ((int)(BYTES / sizeof(REAL)))
+#define AHEAD 16        /* observations between asking for one and packing it */
+#define COLUMNS (LANES < MOST_COLUMNS ? LANES : MOST_COLUMNS)
 #define MOST_TOGETHER 4 /* state rows that share each load of a reflector */
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES), may_alias));
 #define vector NAME(vector)
+typedef REAL NAME(anywhere) __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias)); /* in memory */
 
 /* Element r of column c stands at [r]. */
 static ALWAYS_INLINE TARGET vector *NAME(column)(vector *A, int64_t k, int64_t c)
@@ -43,89 +51,145 @@ static ALWAYS_INLINE TARGET vector NAME(dot)(const vector *a, const vector *b, i
     return (s0 + s1) + (s2 + s3);
 }
 
-/* Observations packed for a pass: Y / sigma, the columns' weights rho beta/(k-1), and those times d / sigma. */
+/* Working space for the sums over a site: of its rows Y / sigma, times the root of their vertical taper, and d / sigma
+   times the same; and those sums of some sites, each followed by its part of the right-hand side. */
 typedef struct {
-    REAL *Y;
-    vector *weight, *innovation;
-} NAME(Packed);
+    REAL *Y, *d, *sum;
+    vector *taper; /* of those sites in the lanes, times beta / (k - 1) */
+} NAME(Sites);
 
-static TARGET void NAME(pack)(const Local *p, int lane, int64_t first, int64_t count, NAME(Packed) to)
+/* The first `count` of those that are seen; Y keeps the zeros beyond its members. Rows of the table lie anywhere, so that
+   those of the next sites are asked for in time. */
+static TARGET void NAME(pack)(const Observations *table, const Seen *seen, int64_t count, int64_t left, NAME(Sites) to)
 {
-    const int64_t k = p->table->members, room = padded(k);
+    const int64_t k = table->members, room = row_size(k);
     for (int64_t i = 0; i < count; i++) {
-        const Seen *seen = &p->seen[first + i];
-        const double *Y = p->table->Y + seen->row * k, precision = p->table->precision[seen->row];
-        REAL *packed = to.Y + i * room, *weight = (REAL *)&to.weight[i];
+        const char *soon = (const char *)(table->Y + seen[i + AHEAD < left ? i + AHEAD : left - 1].row * k);
+        for (int64_t line = 0; line < k * (int64_t)sizeof(double); line += 64)
+            __builtin_prefetch(soon + line);
+        const double *restrict Y = table->Y + seen[i].row * k, scale = table->precision[seen[i].row] * seen[i].root;
+        REAL *restrict packed = to.Y + i * room;
         for (int64_t j = 0; j < k; j++)
-            packed[j] = (REAL)(Y[j] * precision);
-        for (int64_t j = k; j < room; j++)
-            packed[j] = 0;
-        for (int l = 0; l < LANES; l++)
-            weight[l] = (REAL)(seen->horizontal[lane + l] * seen->vertical * p->gain[lane + l]);
-        to.innovation[i] = to.weight[i] * (REAL)p->table->d[seen->row];
+            packed[j] = (REAL)(Y[j] * scale);
+        to.d[i] = (REAL)(table->d[seen[i].row] * seen[i].root);
     }
 }
 
-/* Add packed observations to a block of A from (row, col) on, kept in registers meanwhile. */
-static ALWAYS_INLINE TARGET void NAME(add_block)(vector *A, int64_t k, int64_t row, int64_t col, NAME(Packed) from,
-                                                 int64_t count)
+/* Lanes [first, first + LANES) of two vectors side by side. */
+static ALWAYS_INLINE TARGET vector NAME(shifted)(vector one, vector other, const int first)
 {
-    const int64_t room = padded(k);
-    vector sum[COLS][ROWS];
-    for (int c = 0; c < COLS; c++)
-        for (int r = 0; r < ROWS; r++) {
-            bool inside = col + c < k && row + r < k && row + r >= col + c;
-            sum[c][r] = inside ? NAME(column)(A, k, col + c)[row + r] : NAME(fill)(0);
-        }
-    for (int64_t i = 0; i < count; i++) {
-        const REAL *Yr = from.Y + i * room + row, *Yc = from.Y + i * room + col;
-        vector weighted[COLS];
-        for (int c = 0; c < COLS; c++)
-            weighted[c] = from.weight[i] * Yc[c];
-        for (int r = 0; r < ROWS; r++) {
-            REAL y = Yr[r];
-            for (int c = 0; c < COLS; c++)
-                sum[c][r] += weighted[c] * y;
-        }
-    }
-    for (int c = 0; c < COLS; c++)
-        for (int r = 0; r < ROWS; r++)
-            if (col + c < k && row + r < k && row + r >= col + c)
-                NAME(column)(A, k, col + c)[row + r] = sum[c][r];
+    __typeof__(one < one) from;
+    for (int l = 0; l < LANES; l++)
+        from[l] = first + l;
+    return __builtin_shuffle(one, other, from);
 }
 
-/* Add them to r = Y'T (rho/R) d, PAD elements at a time. */
-static TARGET void NAME(add_innovations)(vector *r, int64_t k, NAME(Packed) from, int64_t count)
+/* The sums of the columns from `col` on. A vector holds the same rows of each column, the lowest first; it is shifted to
+   begin at the diagonal, and what it writes beyond the end of a column is replaced by the columns that follow. */
+static ALWAYS_INLINE TARGET void NAME(sum_columns)(NAME(Sites) of, int64_t k, int64_t count, int64_t col)
 {
-    const int64_t room = padded(k);
-    for (int64_t row = 0; row < k; row += PAD) {
-        vector sum[PAD];
-        for (int j = 0; j < PAD; j++)
-            sum[j] = row + j < k ? r[row + j] : NAME(fill)(0);
+    const int64_t room = row_size(k);
+    vector below[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++)
+        below[c] = NAME(fill)(0);
+    for (int64_t row = (k - 1 - col) / LANES * LANES; row >= 0; row -= LANES) {
+        vector sum[COLUMNS];
+        for (int c = 0; c < COLUMNS; c++)
+            sum[c] = NAME(fill)(0);
+        for (int64_t i = 0; i < count; i++) {
+            const REAL *Y = of.Y + i * room + col;
+            vector rows = *(const NAME(anywhere) *)(Y + row);
+            for (int c = 0; c < COLUMNS; c++)
+                sum[c] += Y[c] * rows;
+        }
+#pragma GCC unroll 8
+        for (int c = 0; c < COLUMNS; c++) {
+            if (col + c + row < k)
+                *(NAME(anywhere) *)(of.sum + (col + c) * (2 * k - col - c + 1) / 2 + row) =
+                    NAME(shifted)(sum[c], below[c], c);
+            below[c] = sum[c];
+        }
+    }
+}
+
+/* Those of a single observation. */
+static ALWAYS_INLINE TARGET void NAME(square)(NAME(Sites) of, int64_t k)
+{
+    REAL *to = of.sum;
+    for (int64_t col = 0; col < k; to += k - col, col++)
+        for (int64_t row = 0; row < k - col; row += LANES)
+            *(NAME(anywhere) *)(to + row) = of.Y[col] * *(const NAME(anywhere) *)(of.Y + col + row);
+}
+
+/* The sums over the packed observations of a site. */
+static TARGET void NAME(sum_site)(NAME(Sites) of, int64_t k, int64_t count)
+{
+    const int64_t room = row_size(k);
+    if (count == 1)
+        NAME(square)(of, k);
+    for (int64_t col = 0; col < k && count > 1; col += COLUMNS)
+        NAME(sum_columns)(of, k, count, col);
+    for (int64_t row = 0; row < k; row += LANES) {
+        vector sum = {0};
         for (int64_t i = 0; i < count; i++)
-            for (int j = 0; j < PAD; j++)
-                sum[j] += from.innovation[i] * from.Y[i * room + row + j];
-        for (int j = 0; j < PAD && row + j < k; j++)
-            r[row + j] = sum[j];
+            sum += of.d[i] * *(const NAME(anywhere) *)(of.Y + i * room + row);
+        *(NAME(anywhere) *)(of.sum + k * (k + 1) / 2 + row) = sum;
     }
 }
 
-/* A and r of all lanes. */
-static TARGET void NAME(assemble)(const Local *p, int lane, vector *A, vector *r, NAME(Packed) packed)
+/* Add the sums of some sites to A and the right-hand side that follows it, STEP elements kept in registers meanwhile. */
+static TARGET void NAME(add_sites)(vector *A, int64_t size, NAME(Sites) of, int64_t sites)
 {
-    const int64_t k = p->table->members;
-    memset(A, 0, sizeof(vector) * (size_t)(k * (k + 1) / 2));
-    memset(r, 0, sizeof(vector) * (size_t)k);
-    for (int64_t first = 0; first < p->count; first += CHUNK) {
-        int64_t count = p->count - first < CHUNK ? p->count - first : CHUNK;
-        NAME(pack)(p, lane, first, count, packed);
-        for (int64_t col = 0; col < k; col += COLS)
-            for (int64_t row = col; row < k; row += ROWS)
-                NAME(add_block)(A, k, row, col, packed, count);
-        NAME(add_innovations)(r, k, packed, count);
+    for (int64_t first = 0; first < size; first += STEP) {
+        vector sum[STEP];
+        for (int e = 0; e < STEP; e++)
+            sum[e] = A[first + e];
+        for (int64_t s = 0; s < sites; s++) {
+            const REAL *G = of.sum + s * size + first;
+            vector taper = of.taper[s];
+            for (int e = 0; e < STEP; e++)
+                sum[e] += taper * G[e];
+        }
+        for (int e = 0; e < STEP; e++)
+            A[first + e] = sum[e];
     }
-    for (int64_t c = 0; c < k; c++)
-        NAME(column)(A, k, c)[c] += 1;
+}
+
+/* Whether some of the lanes from `lane` on is wanted. */
+static inline bool NAME(any)(const bool *wanted, int lane)
+{
+    bool any = false;
+    for (int l = 0; l < LANES; l++)
+        any |= wanted[lane + l];
+    return any;
+}
+
+/* A and r of the lanes that are wanted, one system after the other. */
+static TARGET void NAME(assemble)(const Local *p, const bool *wanted, vector *A, NAME(Sites) of)
+{
+    const int64_t k = p->table->members, size = system_size(k), most = sites_at_once(k);
+    memset(A, 0, sizeof(REAL) * (size_t)(BATCH * size));
+    for (int64_t first = 0; first < p->count;) {
+        const double *horizontal[MOST_SITES];
+        int64_t sites = 0;
+        for (; sites < most && first < p->count; sites++) {
+            int64_t left = p->count - first, rows = of_one_site(p->seen + first, left);
+            NAME(Sites) here = of;
+            here.sum += sites * size;
+            NAME(pack)(p->table, p->seen + first, rows, left, here);
+            NAME(sum_site)(here, k, rows);
+            horizontal[sites] = p->seen[first].horizontal;
+            first += rows;
+        }
+        for (int lane = 0; lane < BATCH; lane += LANES) {
+            if (!NAME(any)(wanted, lane))
+                continue;
+            for (int64_t s = 0; s < sites; s++)
+                for (int l = 0; l < LANES; l++)
+                    ((REAL *)of.taper)[s * LANES + l] = (REAL)(horizontal[s][lane + l] * p->gain[lane + l]);
+            NAME(add_sites)(A + lane / LANES * size, size, of, sites);
+        }
+    }
 }
 
 /* The reflector I - tau v v'T that takes x (n,) to (beta, 0, ...); v replaces x. A tail of zeros needs none. */
@@ -380,41 +444,64 @@ static ALWAYS_INLINE TARGET void NAME(store)(const vector *from, int64_t count, 
             to[i * BATCH + lane + l] = (double)((const REAL *)from)[i * LANES + l];
 }
 
-/* Solve the columns of a batch that lanes from `lane` on hold. `work`: solver_bytes, aligned to 64. */
-static TARGET void NAME(solve)(const Local *p, const Poles *poles, int lane, void *work)
+/* Working space of a solver beside the systems that it solves. */
+typedef struct {
+    vector *tau, *diagonal, *beside, *q, *y, *r, *x, *sum, *shift, *weight; /* x follows r */
+    NAME(Factors) factors;
+} NAME(Room);
+
+/* Solve a system, whose lanes are those of the batch from `lane` on. */
+static TARGET void NAME(solve_system)(const Local *p, const Poles *poles, int lane, vector *A, NAME(Room) w)
 {
     const int64_t k = p->table->members, n = p->n;
-    vector *next = work;
-    NAME(Tridiagonal) T = {next, next + k * (k + 1) / 2, 0, 0};
-    T.diagonal = T.tau + k, T.beside = T.diagonal + k;
-    vector *q = T.beside + k, *y = q + k, *r = y + k, *x = r + k, *sum = x + n * k; /* x follows r */
-    NAME(Factors) F = {sum + n * k, sum + n * k + k, sum + n * k + 2 * k};
-    vector *shift = F.z + MOST_TOGETHER * k, *weight = shift + MOST_POLES;
-    NAME(Packed) packed = {(REAL *)(weight + MOST_POLES + 2 * CHUNK), weight + MOST_POLES, weight + MOST_POLES + CHUNK};
-
-    NAME(assemble)(p, lane, T.A, r, packed);
-    NAME(tridiagonalise)(T, k, q, y);
+    const NAME(Factors) F = w.factors;
+    NAME(Tridiagonal) T = {A, w.tau, w.diagonal, w.beside};
+    memcpy(w.r, A + k * (k + 1) / 2, sizeof(vector) * (size_t)k);
+    for (int64_t c = 0; c < k; c++)
+        NAME(column)(A, k, c)[c] += 1;
+    NAME(tridiagonalise)(T, k, w.q, w.y);
     NAME(bound)(T, k, p->condition + lane);
-    NAME(load)(p->x, n * k, lane, x);
-    NAME(rotate)(T, k, r, n + 1, false);
+    NAME(load)(p->x, n * k, lane, w.x);
+    NAME(rotate)(T, k, w.r, n + 1, false);
 
     NAME(factorise)(T, k, NAME(fill)(0), F.below, F.inverse);
     NAME(signal)(T, k, F.inverse, p->signal + lane);
-    memset(q, 0, sizeof(vector) * (size_t)k);
-    NAME(add_solution)(F.below, F.inverse, k, NAME(fill)(1), r, q, F.z, 1);
+    memset(w.q, 0, sizeof(vector) * (size_t)k);
+    NAME(add_solution)(F.below, F.inverse, k, NAME(fill)(1), w.r, w.q, F.z, 1);
     for (int64_t i = 0; i < n; i++)
-        y[0] = NAME(dot)(q, x + i * k, k), NAME(store)(y, 1, lane, p->increment + i * BATCH);
+        w.y[0] = NAME(dot)(w.q, w.x + i * k, k), NAME(store)(w.y, 1, lane, p->increment + i * BATCH);
 
-    memset(sum, 0, sizeof(vector) * (size_t)(n * k));
-    int64_t count = NAME(choose_poles)(poles, p->condition + lane, shift, weight);
+    memset(w.sum, 0, sizeof(vector) * (size_t)(n * k));
+    int64_t count = NAME(choose_poles)(poles, p->condition + lane, w.shift, w.weight);
     for (int64_t j = 0; j < count; j++) {
-        NAME(factorise)(T, k, shift[j], F.below, F.inverse);
-        NAME(add_solutions)(F, k, weight[j], x, sum, n);
+        NAME(factorise)(T, k, w.shift[j], F.below, F.inverse);
+        NAME(add_solutions)(F, k, w.weight[j], w.x, w.sum, n);
     }
-    NAME(rotate)(T, k, sum, n, true);
-    NAME(store)(sum, n * k, lane, p->xa);
+    NAME(rotate)(T, k, w.sum, n, true);
+    NAME(store)(w.sum, n * k, lane, p->xa);
+}
+
+/* Solve the columns of a batch that are `wanted` (BATCH), and perhaps others. `work`: solver_bytes, aligned to 64. */
+static TARGET void NAME(solve)(const Local *p, const Poles *poles, const bool *wanted, void *work)
+{
+    const int64_t k = p->table->members, n = p->n, size = system_size(k);
+    vector *A = work, *next = A + BATCH / LANES * size;
+    NAME(Room) w = {next, next + k, next + 2 * k, next + 3 * k, next + 4 * k, next + 5 * k, next + 6 * k};
+    w.sum = w.x + n * k, next = w.sum + n * k;
+    w.factors = (NAME(Factors)){next, next + k, next + 2 * k};
+    w.shift = next + (2 + MOST_TOGETHER) * k, w.weight = w.shift + MOST_POLES, next = w.weight + MOST_POLES;
+    NAME(Sites) sites = {.taper = next, .Y = (REAL *)(next + MOST_SITES)};
+    sites.d = sites.Y + MOST_ROWS * row_size(k), sites.sum = sites.d + MOST_ROWS;
+    memset(sites.Y, 0, sizeof(REAL) * (size_t)(MOST_ROWS * row_size(k)));
+
+    NAME(assemble)(p, wanted, A, sites);
+    for (int lane = 0; lane < BATCH; lane += LANES)
+        if (NAME(any)(wanted, lane))
+            NAME(solve_system)(p, poles, lane, A + lane / LANES * size, w);
 }
 
 #undef LANES
+#undef COLUMNS
+#undef AHEAD
 #undef MOST_TOGETHER
 #undef vector

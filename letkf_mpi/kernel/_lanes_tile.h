@@ -1,12 +1,21 @@
 /* The analysis of a tile: a template, included once for each instruction set.
 
-   Wants TARGET, NAME(x), SOLVE32, SOLVE64 and LANES32, LANES64 (columns that each takes at once).
+   Wants TARGET, NAME(x), SOLVE32 and SOLVE64.
 
    Sixteen columns at a time share one list of observations; the horizontal tapers serve all levels. Sums, the split
    into mean and perturbations, relaxation and what is told are in double precision. Loops over lanes `l` have a fixed
    length so that the compiler makes vectors of them. */
 
 #define EACH_LANE for (int l = 0; l < BATCH; l++)
+
+/* `width` floats, of which nearly always there are BATCH: then without a call. */
+static ALWAYS_INLINE TARGET void NAME(copy)(void *to, const void *from, int64_t width)
+{
+    if (width == BATCH)
+        memcpy(to, from, sizeof(float) * BATCH);
+    else
+        memcpy(to, from, sizeof(float) * (size_t)width);
+}
 
 /* Working space of a batch of columns. */
 typedef struct {
@@ -46,23 +55,28 @@ static TARGET int64_t NAME(look)(const Shared *shared, int64_t level, const doub
     for (int64_t s = 0; s < sites; s++)
         for (int64_t i = shared->first_row[site[s]]; i < shared->first_row[site[s] + 1]; i++)
             if (vertical[i] > 0)
-                seen[count++] = (Seen){shared->rows[i], i, vertical[i], horizontal + s * BATCH};
+                seen[count++] = (Seen){shared->rows[i], i, vertical[i], sqrt(vertical[i]), horizontal + s * BATCH};
     return count;
 }
 
 static TARGET void NAME(add_up)(const Shared *shared, const Seen *seen, int64_t count, NAME(Sums) *sums)
 {
     *sums = (NAME(Sums)){{0}, {0}, {0}, {0}};
-    for (int64_t i = 0; i < count; i++) {
-        const double *here = seen[i].horizontal, v = seen[i].vertical;
-        const double square = shared->square[seen[i].place], power = shared->power[seen[i].place];
+    for (int64_t first = 0, rows; first < count; first += rows) {
+        double weight = 0, square = 0, power = 0;
+        const double *here = seen[first].horizontal;
+        rows = of_one_site(seen + first, count - first);
+        for (int64_t i = first; i < first + rows; i++) {
+            weight += seen[i].vertical;
+            square += seen[i].vertical * shared->square[seen[i].place];
+            power += seen[i].vertical * shared->power[seen[i].place];
+        }
         EACH_LANE
         {
-            double taper = here[l] * v;
-            sums->count[l] += taper > 0 ? 1.0 : 0.0;
-            sums->weight_sum[l] += taper;
-            sums->square[l] += taper * square;
-            sums->power[l] += taper * power;
+            sums->count[l] += here[l] > 0 ? (double)rows : 0.0;
+            sums->weight_sum[l] += here[l] * weight;
+            sums->square[l] += here[l] * square;
+            sums->power[l] += here[l] * power;
         }
     }
 }
@@ -74,7 +88,7 @@ static TARGET void NAME(split)(const Tile *tile, int64_t k, int64_t channel, int
     float row[BATCH] = {0};
     EACH_LANE mean[l] = 0;
     for (int64_t i = 0; i < k; i++) {
-        memcpy(row, tile->X + i * tile->member_stride + channel * tile->channel_stride + 4 * first, 4 * (size_t)width);
+        NAME(copy)(row, tile->X + i * tile->member_stride + channel * tile->channel_stride + 4 * first, width);
         EACH_LANE x[i * BATCH + l] = row[l];
         EACH_LANE mean[l] += row[l];
     }
@@ -83,16 +97,16 @@ static TARGET void NAME(split)(const Tile *tile, int64_t k, int64_t channel, int
         EACH_LANE x[i * BATCH + l] -= mean[l];
 }
 
-/* Lanes [lane, lane + LANES64) in double precision, those kept that single precision served well. */
-static TARGET void NAME(solve_again)(const Shared *shared, const Local *p, const bool *poor, int lane, NAME(Work) *w)
+/* The lanes that single precision served ill, in double precision. */
+static TARGET void NAME(solve_again)(const Shared *shared, const Local *p, const bool *poor, NAME(Work) *w)
 {
     const int64_t elements = p->n * p->table->members;
     double signal[BATCH], condition[BATCH];
     Local exact = *p;
     exact.xa = w->exact, exact.increment = w->exact + elements * BATCH;
     exact.signal = signal, exact.condition = condition;
-    SOLVE64(&exact, &shared->precise, lane, w->solver);
-    for (int l = lane; l < lane + LANES64; l++) {
+    SOLVE64(&exact, &shared->precise, poor, w->solver);
+    for (int l = 0; l < BATCH; l++) {
         if (!poor[l])
             continue;
         for (int64_t e = 0; e < elements; e++)
@@ -107,21 +121,16 @@ static TARGET void NAME(solve_again)(const Shared *shared, const Local *p, const
 static TARGET void NAME(solve_batch)(const Shared *shared, const Options *options, const Local *p, int64_t width,
                                      NAME(Work) *w)
 {
-    if (!options->single) {
-        for (int lane = 0; lane < width; lane += LANES64)
-            SOLVE64(p, &shared->precise, lane, w->solver);
-        return;
-    }
-    for (int lane = 0; lane < width; lane += LANES32)
-        SOLVE32(p, &shared->single, lane, w->solver);
-    bool poor[BATCH];
-    EACH_LANE poor[l] = l < width && !(p->condition[l] <= options->most_condition);
-    for (int lane = 0; lane < width; lane += LANES64) {
-        bool any = false;
-        for (int l = lane; l < lane + LANES64; l++)
-            any |= poor[l];
+    bool wanted[BATCH], any = false;
+    EACH_LANE wanted[l] = l < width;
+    if (options->single) {
+        SOLVE32(p, &shared->single, wanted, w->solver);
+        EACH_LANE wanted[l] = l < width && !(p->condition[l] <= options->most_condition);
+        EACH_LANE any |= wanted[l];
         if (any)
-            NAME(solve_again)(shared, p, poor, lane, w);
+            NAME(solve_again)(shared, p, wanted, w);
+    } else {
+        SOLVE64(p, &shared->precise, wanted, w->solver);
     }
 }
 
@@ -196,9 +205,9 @@ static TARGET void NAME(finish)(const Shared *shared, const Tile *tile, int64_t 
             EACH_LANE value[l] = value[l] < 0 ? 0 : value[l];
         } else if (humidity == KEPT) {
             const char *from = tile->X + i * tile->member_stride + channel * tile->channel_stride + 4 * first;
-            memcpy(value, from, 4 * (size_t)width);
+            NAME(copy)(value, from, width);
         }
-        memcpy(tile->analysis + (i * shared->channels + channel) * tile->width + first, value, 4 * (size_t)width);
+        NAME(copy)(tile->analysis + (i * shared->channels + channel) * tile->width + first, value, width);
         EACH_LANE x[i * BATCH + l] = value[l];
         EACH_LANE total[l] += value[l];
         EACH_LANE least[l] = value[l] < least[l] || value[l] != value[l] ? value[l] : least[l]; /* a NaN stays */
@@ -239,7 +248,7 @@ static TARGET void NAME(analyse_group)(const Shared *shared, const Options *opti
                 w->group_seen[kept++] = w->seen[i];
         seen = w->group_seen, count = kept;
     }
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i += of_one_site(seen + i, count - i))
         EACH_LANE counts[l] += seen[i].horizontal[l];
     for (int64_t i = 0; i < n; i++)
         NAME(split)(tile, k, channel[i], first, width, w->mean + i * BATCH, w->x + i * row);
@@ -290,7 +299,7 @@ static TARGET void NAME(analyse_batch)(const Shared *shared, const Options *opti
     }
 }
 
-static TARGET bool NAME(analyse)(const Shared *shared, const Options *options, const Tile *tile)
+static TARGET bool NAME(analyse)(const Shared *shared, const Options *options, const Tile *tile, Room *room)
 {
     const int64_t k = shared->table.members, sites = tile->sites;
     int64_t rows = 0, n = 0;
@@ -312,8 +321,8 @@ static TARGET bool NAME(analyse)(const Shared *shared, const Options *options, c
     size_t bytes = 0;
     for (int i = 0; i < PARTS; i++)
         bytes += sizes[i];
-    char *room = aligned_alloc(64, (bytes + 63) / 64 * 64), *part[PARTS] = {room};
-    if (room == NULL)
+    char *part[PARTS] = {has_room(room, bytes)};
+    if (part[0] == NULL)
         return false;
     for (int i = 1; i < PARTS; i++)
         part[i] = part[i - 1] + sizes[i - 1];
@@ -326,18 +335,17 @@ static TARGET bool NAME(analyse)(const Shared *shared, const Options *options, c
     memset(part[1], 0, (size_t)(part[6] - part[1])); /* lanes beyond the width stay finite */
     for (int64_t first = 0; first < tile->width; first += BATCH)
         NAME(analyse_batch)(shared, options, tile, first, (int64_t *)part[13], &w);
-    free(room);
     return true;
 }
 
 /* Weights of `width` columns that see the same observations with tapers (count, width): w (width, k), W (width, k, k). */
 static TARGET bool NAME(weights)(const Shared *shared, const Options *options, int64_t width, const double *taper,
-                                 const double *inflation, double *mean, double *perturbations)
+                                 const double *inflation, double *mean, double *perturbations, Room *given)
 {
     const int64_t k = shared->table.members, count = shared->nobs;
     const size_t lane = sizeof(double) * BATCH, state = lane * (size_t)(k * k);
     const size_t bytes = solver_bytes(k, k) + 3 * state + 2 * lane * (size_t)k + lane * (size_t)(count + 1);
-    char *room = aligned_alloc(64, bytes + (sizeof(Seen) * (size_t)(count + 1) + 63) / 64 * 64);
+    char *room = has_room(given, bytes + sizeof(Seen) * (size_t)(count + 1));
     if (room == NULL)
         return false;
     double *x = (double *)(room + solver_bytes(k, k)), *xa = x + k * k * BATCH, *exact = xa + k * k * BATCH;
@@ -349,7 +357,7 @@ static TARGET bool NAME(weights)(const Shared *shared, const Options *options, i
     for (int64_t i = 0; i < k; i++)
         EACH_LANE x[(i * k + i) * BATCH + l] = 1;
     for (int64_t i = 0; i < count; i++)
-        seen[i] = (Seen){i, i, 1.0, horizontal + i * BATCH};
+        seen[i] = (Seen){i, i, 1.0, 1.0, horizontal + i * BATCH};
     for (int64_t first = 0; first < width; first += BATCH) {
         int64_t some = width - first < BATCH ? width - first : BATCH;
         for (int64_t i = 0; i < count; i++)
@@ -365,7 +373,6 @@ static TARGET bool NAME(weights)(const Shared *shared, const Options *options, i
                     perturbations[((first + l) * k + i) * k + j] = sqrt(beta[l]) * xa[(i * k + j) * BATCH + l];
             }
     }
-    free(room);
     return true;
 }
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import UserError
 from letkf_mpi.kernel import lanes, quadrature
+from letkf_mpi.kernel.lanes import Channels, Lanes, Method, Observations, TileAnalysis
 from letkf_mpi.solvers import Letkf, LocalProblem
 
 pytestmark = pytest.mark.skipif(lanes.compiled() is None, reason="the compiled kernel could not be built")
@@ -113,6 +114,49 @@ def test_spread_in_some_members_only(precision, instructions):
         Y = np.zeros_like(case["Y"])
         Y[:, some] = case["Y"][:, :2] - case["Y"][:, :2].mean(axis=1, keepdims=True)
         assert errors(case | dict(Y=Y), precision)[1] < TOLERANCE[precision]
+
+
+def analysed(case: dict[str, np.ndarray], rows_of_sites: list[int], precision: str) -> TileAnalysis:
+    """Two levels of columns that see sites of so many rows, with the first of `taper` as their horizontal ones."""
+    (p, k), sites, columns = case["Y"].shape, len(rows_of_sites), case["inflation"].size
+    table = Observations(case["Y"], case["d"], case["variance"], np.arange(p), np.cumsum([0, *rows_of_sites]))
+    parts = Channels(np.arange(2), np.ones((2, p), bool), np.arange(3), np.arange(2), np.zeros(2, int))
+    X = np.random.default_rng(k).standard_normal((k, 2, columns)).astype(np.float32)
+    return Lanes(table, case["vertical"], parts, Method(precision)).analyse(
+        np.arange(sites), case["taper"][:sites], np.tile(case["inflation"], (2, 1)), X)
+
+
+def made_at_sites(k: int, rows_of_sites: list[int]) -> dict[str, np.ndarray]:
+    p = sum(rows_of_sites)
+    rng = np.random.default_rng(p)
+    return made(k, p) | dict(vertical=np.where(rng.uniform(size=(2, p)) < 0.2, 0.0, rng.uniform(0.1, 1.0, (2, p))))
+
+
+@pytest.mark.parametrize("k", [2, 3, 8, 17, 20, 40])
+def test_rows_of_a_site_summed_first_are_those_rows(k, instructions):
+    """Of one row, of some, of more than are summed at once: to rounding of the sums; what is counted is the same."""
+    rows_of_sites = [1, 2, 3, 26, 1, 70, 5]
+    case = made_at_sites(k, rows_of_sites)
+    apart = case | dict(taper=np.repeat(case["taper"][:7], rows_of_sites, axis=0))
+    for precision, tolerance in (("float32", 1e-5), ("float64", 3e-7)):  # of members, which are written in float32
+        summed, single = analysed(case, rows_of_sites, precision), analysed(apart, [1] * sum(rows_of_sites), precision)
+        np.testing.assert_allclose(summed.X, single.X, atol=tolerance)
+        np.testing.assert_allclose(summed.signal, single.signal, rtol=10 * tolerance)
+        for name in ("weight", "square", "power"):
+            np.testing.assert_allclose(getattr(summed, name), getattr(single, name), rtol=1e-12)
+        assert np.array_equal(summed.count, single.count) and summed.count.min() > 50
+
+
+def test_a_site_that_only_others_see_changes_no_bit_of_a_column(instructions):
+    case = made_at_sites(20, [3, 70, 2])
+    seen = np.r_[:3, 73:75]
+    case["taper"][1, 0] = 0.0
+    without = case | {name: case[name][seen] for name in ("Y", "d", "variance")} | dict(
+        vertical=case["vertical"][:, seen], taper=case["taper"][[0, 2]])
+    for precision in TOLERANCE:
+        among_others, alone = analysed(case, [3, 70, 2], precision), analysed(without, [3, 2], precision)
+        assert np.array_equal(among_others.X[..., 0], alone.X[..., 0])
+        assert not np.array_equal(among_others.X[..., 1], alone.X[..., 1])
 
 
 @settings(max_examples=20)
