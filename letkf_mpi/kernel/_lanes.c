@@ -88,7 +88,7 @@ static PyObject *instructions(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg
 }
 
 /* The buffers that a call holds. Once one cannot be had, `hold` returns NULL for all that follow. */
-#define MOST_HELD 28
+#define MOST_HELD 40
 typedef struct {
     Py_buffer buffers[MOST_HELD];
     int count;
@@ -226,17 +226,46 @@ static bool hold_limits(Held *held, PyObject *tuple, Shared *s)
     return !held->failed;
 }
 
+/* A taper: (cut, knot, slope, shift, coefficients). */
+static bool hold_taper(Held *held, PyObject *tuple, Taper *taper)
+{
+    PyObject *slope, *shift, *coefficient;
+    if (!PyArg_ParseTuple(tuple, "ddOOO", &taper->cut, &taper->knot, &slope, &shift, &coefficient))
+        return false;
+    const double *both[] = {hold(held, slope, false, 8, 2), hold(held, shift, false, 8, 2)};
+    taper->coefficient = hold(held, coefficient, false, 8, -1);
+    taper->order = length(held, 8) / 2;
+    if (held->failed)
+        return false;
+    memcpy(taper->slope, both[0], sizeof taper->slope);
+    memcpy(taper->shift, both[1], sizeof taper->shift);
+    return true;
+}
+
+/* Geometry: (points of the sites, taper), or () where tiles come with their tapers. */
+static bool hold_geometry(Held *held, PyObject *tuple, Shared *s)
+{
+    PyObject *point, *taper;
+    if (PyTuple_GET_SIZE(tuple) == 0)
+        return true;
+    if (!PyArg_ParseTuple(tuple, "OO!", &point, &PyTuple_Type, &taper))
+        return false;
+    s->point = hold(held, point, false, 8, 3 * s->sites);
+    return hold_taper(held, taper, &s->taper);
+}
+
 PyDoc_STRVAR(prepare_doc,
              "prepare(members, levels, (Y, precision, d, square, power), (rows, first_row), vertical, (sees, sees_all, level, "
-             "first_channel, channel),\n        humidity, ((kind, most), ...), single, precise)\n\nWhat all tiles share, checked; see _lanes.h.");
+             "first_channel, channel),\n        humidity, ((kind, most), ...), (points, taper) or (), single, precise)\n\n"
+             "What all tiles share, checked; see _lanes.h.");
 
 static PyObject *prepare(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    PyObject *o[14], *limits, *single, *precise;
+    PyObject *o[14], *limits, *geometry, *single, *precise;
     long long members, levels;
-    if (!PyArg_ParseTuple(args, "LL(OOOOO)(OO)O(OOOOO)OO!O!O!", &members, &levels, &o[0], &o[1], &o[2], &o[3], &o[4],
+    if (!PyArg_ParseTuple(args, "LL(OOOOO)(OO)O(OOOOO)OO!O!O!O!", &members, &levels, &o[0], &o[1], &o[2], &o[3], &o[4],
                           &o[5], &o[6], &o[7], &o[8], &o[9], &o[10], &o[11], &o[12], &o[13], &PyTuple_Type,
-                          &limits, &PyTuple_Type, &single, &PyTuple_Type, &precise))
+                          &limits, &PyTuple_Type, &geometry, &PyTuple_Type, &single, &PyTuple_Type, &precise))
         return NULL;
     Prepared *prepared = PyMem_Calloc(1, sizeof(Prepared));
     if (prepared == NULL)
@@ -262,7 +291,8 @@ static PyObject *prepare(PyObject *Py_UNUSED(self), PyObject *args)
     s->channels = length(held, 8);
     s->humidity = hold(held, o[13], false, 1, s->channels);
     s->sees_all = hold(held, o[9], false, 1, s->groups);
-    bool good = hold_limits(held, limits, s) && hold_poles(held, single, &s->single) && hold_poles(held, precise, &s->precise);
+    bool good = hold_limits(held, limits, s) && hold_geometry(held, geometry, s) &&
+                hold_poles(held, single, &s->single) && hold_poles(held, precise, &s->precise);
     if (good && !is_sound(s)) {
         PyErr_SetString(PyExc_ValueError, "prepare: an index lies outside its table");
         good = false;
@@ -327,8 +357,8 @@ static void hold_results(Held *held, PyObject *levels, PyObject *channels, PyObj
 }
 
 PyDoc_STRVAR(analyse_doc,
-             "analyse(instructions, shared, options, (site, horizontal, inflation, X), level results, channel results,\n"
-             "        (clipped, analysis))\n\nAnalyse a tile; see _lanes.h.");
+             "analyse(instructions, shared, options, (site, points or horizontal, inflation, X), level results, channel "
+             "results,\n        (clipped, analysis))\n\nAnalyse a tile; see _lanes.h.");
 
 static PyObject *analyse(PyObject *Py_UNUSED(self), PyObject *args)
 {
@@ -348,7 +378,10 @@ static PyObject *analyse(PyObject *Py_UNUSED(self), PyObject *args)
     hold_background(&held, o[3], s, &tile);
     tile.site = hold(&held, o[0], false, 8, -1);
     tile.sites = length(&held, 8);
-    tile.horizontal = hold(&held, o[1], false, 8, tile.sites * tile.width);
+    if (s->point != NULL)
+        tile.point = hold(&held, o[1], false, 8, 3 * tile.width);
+    else
+        tile.horizontal = hold(&held, o[1], false, 8, tile.sites * tile.width);
     tile.inflation = hold(&held, o[2], false, 8, s->levels * tile.width);
     hold_results(&held, o[4], o[5], o[6], s, &tile);
     bool done = false;

@@ -33,6 +33,15 @@ typedef struct {
     const double *shift, *weight; /* (buckets, width) */
 } Poles;
 
+/* A taper of the squared chord u by t = sqrt(u) / (2 + sqrt(4 - u)): on either side of a knot a polynomial of
+   slope t + shift; 0 from `cut` on. */
+typedef struct {
+    double cut, knot, slope[2], shift[2];
+    int64_t order;
+    const double *coefficient; /* (2, order) of ascending powers */
+} Taper;
+#define LEAST_TAPER 1e-30 /* within reach */
+
 /* An observation that some column of the batch sees: its row in the table, its place in the order of sites, its taper
    in the vertical and, of each column, in the horizontal. Those of a site share the latter, unless limits part them. */
 typedef struct {
@@ -115,6 +124,8 @@ typedef struct {
     const uint8_t *humidity;         /* (channels,) 0 is none, 1 never below zero, 2 as in the background */
     int64_t limits;
     Limit limit[MOST_LIMITS];        /* one after the other */
+    const double *point;             /* (sites, 3) on the unit sphere */
+    Taper taper;                     /* horizontal */
     Poles single, precise;           /* for float and double */
 } Shared;
 
@@ -133,7 +144,8 @@ typedef struct {
 typedef struct {
     int64_t width, sites;
     const int64_t *site;      /* (sites,) those near */
-    const double *horizontal; /* (sites, width) taper */
+    const double *horizontal; /* (sites, width) taper; NULL where it follows from the points */
+    const double *point;      /* (width, 3) of the columns on the unit sphere */
     const double *inflation;  /* (levels, width) */
     const char *X;            /* (k, channels, width) float */
     ptrdiff_t member_stride, channel_stride;

@@ -69,7 +69,11 @@ static TARGET void NAME(pack)(const Observations *table, const Seen *seen, int64
             __builtin_prefetch(soon + line);
         const double *restrict Y = table->Y + seen[i].row * k, scale = table->precision[seen[i].row] * seen[i].root;
         REAL *restrict packed = to.Y + i * room;
-        for (int64_t j = 0; j < k; j++)
+        int64_t j = 0;
+        for (; j + 4 <= k; j += 4)
+            for (int m = 0; m < 4; m++)
+                packed[j + m] = (REAL)(Y[j + m] * scale);
+        for (; j < k; j++)
             packed[j] = (REAL)(Y[j] * scale);
         to.d[i] = (REAL)(table->d[seen[i].row] * seen[i].root);
     }
@@ -112,23 +116,32 @@ static ALWAYS_INLINE TARGET void NAME(sum_columns)(NAME(Sites) of, int64_t k, in
     }
 }
 
-/* Those of a single observation. */
-static ALWAYS_INLINE TARGET void NAME(square)(NAME(Sites) of, int64_t k)
+/* Those of so few observations that shifting costs more than loading them anew for each column. */
+static ALWAYS_INLINE TARGET void NAME(sum_few)(NAME(Sites) of, int64_t k, const int count)
 {
+    const int64_t room = row_size(k);
     REAL *to = of.sum;
     for (int64_t col = 0; col < k; to += k - col, col++)
-        for (int64_t row = 0; row < k - col; row += LANES)
-            *(NAME(anywhere) *)(to + row) = of.Y[col] * *(const NAME(anywhere) *)(of.Y + col + row);
+        for (int64_t row = 0; row < k - col; row += LANES) {
+            vector sum = of.Y[col] * *(const NAME(anywhere) *)(of.Y + col + row);
+            for (int i = 1; i < count; i++)
+                sum += of.Y[i * room + col] * *(const NAME(anywhere) *)(of.Y + i * room + col + row);
+            *(NAME(anywhere) *)(to + row) = sum;
+        }
 }
 
 /* The sums over the packed observations of a site. */
 static TARGET void NAME(sum_site)(NAME(Sites) of, int64_t k, int64_t count)
 {
     const int64_t room = row_size(k);
-    if (count == 1)
-        NAME(square)(of, k);
-    for (int64_t col = 0; col < k && count > 1; col += COLUMNS)
-        NAME(sum_columns)(of, k, count, col);
+    switch (count) {
+    case 1: NAME(sum_few)(of, k, 1); break;
+    case 2: NAME(sum_few)(of, k, 2); break;
+    case 3: NAME(sum_few)(of, k, 3); break;
+    default:
+        for (int64_t col = 0; col < k; col += COLUMNS)
+            NAME(sum_columns)(of, k, count, col);
+    }
     for (int64_t row = 0; row < k; row += LANES) {
         vector sum = {0};
         for (int64_t i = 0; i < count; i++)

@@ -8,6 +8,8 @@
 
 #define EACH_LANE for (int l = 0; l < BATCH; l++)
 
+#include "_lanes_taper.h"
+
 /* `width` floats, of which nearly always there are BATCH: then without a call. */
 static ALWAYS_INLINE TARGET void NAME(copy)(void *to, const void *from, int64_t width)
 {
@@ -31,14 +33,21 @@ typedef struct {
 } NAME(Sums);
 
 /* The sites that some column sees, with the batch's tapers (site, BATCH). Returns their number; their `site` in which. */
-static TARGET int64_t NAME(near_sites)(const Tile *tile, int64_t first, int64_t width, double *horizontal,
-                                       int64_t *which)
+static TARGET int64_t NAME(near_sites)(const Shared *shared, const Tile *tile, int64_t first, int64_t width,
+                                       double *horizontal, int64_t *which)
 {
+    double column[3 * BATCH] = {0};
     int64_t count = 0;
+    for (int l = 0; l < width && tile->horizontal == NULL; l++)
+        for (int i = 0; i < 3; i++)
+            column[i * BATCH + l] = tile->point[(first + l) * 3 + i];
     for (int64_t s = 0; s < tile->sites; s++) {
         double *to = horizontal + count * BATCH, most = 0;
-        const double *from = tile->horizontal + s * tile->width + first;
-        EACH_LANE to[l] = l < width ? from[l] : 0;
+        if (tile->horizontal != NULL)
+            memcpy(to, tile->horizontal + s * tile->width + first, sizeof(double) * (size_t)width);
+        else
+            NAME(taper)(&shared->taper, shared->point + 3 * tile->site[s], column, to);
+        EACH_LANE to[l] = l < width ? to[l] : 0;
         EACH_LANE most = to[l] > most ? to[l] : most;
         which[count] = tile->site[s];
         count += most > 0;
@@ -210,10 +219,12 @@ static TARGET void NAME(finish)(const Shared *shared, const Tile *tile, int64_t 
         NAME(copy)(tile->analysis + (i * shared->channels + channel) * tile->width + first, value, width);
         EACH_LANE x[i * BATCH + l] = value[l];
         EACH_LANE total[l] += value[l];
-        EACH_LANE least[l] = value[l] < least[l] || value[l] != value[l] ? value[l] : least[l]; /* a NaN stays */
-        EACH_LANE most[l] = value[l] > most[l] || value[l] != value[l] ? value[l] : most[l];
+        EACH_LANE least[l] = value[l] < least[l] ? value[l] : least[l];
+        EACH_LANE most[l] = value[l] > most[l] ? value[l] : most[l];
     }
     EACH_LANE total[l] /= (double)k;
+    EACH_LANE least[l] = total[l] == total[l] ? least[l] : (float)total[l]; /* a NaN stays */
+    EACH_LANE most[l] = total[l] == total[l] ? most[l] : (float)total[l];
     for (int64_t i = 0; i < k; i++)
         EACH_LANE x[i * BATCH + l] -= total[l];
     NAME(spread)(k, x, spread);
@@ -273,7 +284,7 @@ static TARGET void NAME(analyse_batch)(const Shared *shared, const Options *opti
                                        int64_t *site, NAME(Work) *w)
 {
     const int64_t width = tile->width - first < BATCH ? tile->width - first : BATCH;
-    const int64_t sites = NAME(near_sites)(tile, first, width, w->horizontal, site);
+    const int64_t sites = NAME(near_sites)(shared, tile, first, width, w->horizontal, site);
     int64_t group = 0;
     for (int64_t j = 0; j < shared->levels; j++) {
         NAME(Sums) sums;

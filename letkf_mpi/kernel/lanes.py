@@ -30,6 +30,7 @@ import numpy as np
 
 from contracts.errors import UserError
 from letkf_mpi.kernel import quadrature
+from letkf_mpi.kernel.tapers import Fit
 from letkf_mpi.local.selection import Limit
 from letkf_mpi.solvers.base import Weights
 
@@ -118,6 +119,18 @@ class Channels:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """`points` (site, 3) of the sites on the unit sphere and their horizontal taper."""
+
+    points: np.ndarray
+    taper: Fit
+
+    @property
+    def packed(self) -> tuple[Any, ...]:
+        return np.ascontiguousarray(self.points, dtype=np.float64), self.taper.packed
+
+
+@dataclass(frozen=True)
 class Method:
     """How to solve and relax; see `letkf.Letkf` and `relaxation`."""
 
@@ -163,10 +176,13 @@ class TileAnalysis:
 
 
 class Lanes:
-    """The kernel with what all tiles share; `vertical` (level, n) taper.  Safe to use from several threads."""
+    """The kernel with what all tiles share; `vertical` (level, n) taper.  Safe to use from several threads.
+
+    Without a geometry tiles come with their horizontal tapers.
+    """
 
     def __init__(self, observations: Observations, vertical: np.ndarray, channels: Channels, method: Method,
-                 limits: Sequence[Limit] = ()):
+                 limits: Sequence[Limit] = (), geometry: Geometry | None = None):
         kernel = compiled()
         if kernel is None:
             raise RuntimeError("the compiled kernel is not there")
@@ -181,11 +197,13 @@ class Lanes:
              channels.sees.all(axis=1).astype(np.uint8), *_integers(channels.level, channels.first, channels.number)),
             channels.humidity.astype(np.uint8),
             tuple(_integers(limit.number[observations.rows], limit.most_of_each) for limit in limits),
+            geometry.packed if geometry else (),
             _poles(_SINGLE_ERROR), _poles(_DOUBLE_ERROR))
 
-    def analyse(self, site: np.ndarray, horizontal: np.ndarray, inflation: np.ndarray, X: np.ndarray) -> TileAnalysis:
-        """A tile that sees `site` (s,) with tapers `horizontal` (s, column); background `X` float32 (k, channel,
-        column), not copied if columns lie side by side; β (level, column)."""
+    def analyse(self, site: np.ndarray, where: np.ndarray, inflation: np.ndarray, X: np.ndarray) -> TileAnalysis:
+        """A tile of columns at the points `where` (column, 3), whose observations are among those of `site` (s,), or,
+        without a geometry, with horizontal tapers `where` (s, column); background `X` float32 (k, channel, column), not
+        copied if columns lie side by side; β (level, column)."""
         levels, channels = self._shape
         width = X.shape[-1]
         if X.dtype != np.float32 or X.strides[-1] != X.itemsize:
@@ -194,7 +212,7 @@ class Lanes:
         by_channel = {name: np.empty((channels, width)) for name in TileAnalysis.BY_CHANNEL}
         clipped, analysis = np.zeros(width, np.int64), np.empty((self._members, channels, width), np.float32)
         self._kernel.analyse(self._instructions, self._shared, self._method,
-                             (site, horizontal, np.ascontiguousarray(inflation, dtype=np.float64), X),
+                             (site, where, np.ascontiguousarray(inflation, dtype=np.float64), X),
                              tuple(by_level.values()), tuple(by_channel.values()), (clipped, analysis))
         return TileAnalysis(X=analysis, clipped=clipped, **by_level, **by_channel)
 

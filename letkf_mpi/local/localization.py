@@ -134,17 +134,13 @@ class Sites:
         position, site, count = np.unique(lat + 1j * lon, return_inverse=True, return_counts=True)
         self.rows = np.argsort(site.reshape(-1), kind="stable")  # of the table, site by site
         self.first_row = np.concatenate([[0], np.cumsum(count)])  # (site + 1,) where each site's begin in `rows`
-        self._points = unit_vectors(position.real, position.imag)
-        self._strips = Strips(self._points)
+        self.points = unit_vectors(position.real, position.imag)  # (site, 3)
+        self._strips = Strips(self.points)
 
-    def near(self, points: np.ndarray, reach_km: float) -> tuple[np.ndarray, np.ndarray]:
-        """Sites, ascending, nearer than `reach_km` to some of `points` (n, 3), and their distances (site, n) in km.
-
-        A few sites a little further away may be among them.
-        """
+    def near(self, points: np.ndarray, reach_km: float) -> np.ndarray:
+        """Sites, ascending, nearer than `reach_km` to some of `points` (n, 3), and some a little further away."""
         middle = points.mean(axis=0)
         length = float(np.sqrt(middle @ middle))
         centre = middle / length if length > 0.5 else points[0]  # points all round the globe have no middle
         radius = float(great_circle_km(centre, points).max())  # triangle inequality: none is missed
-        site = self._strips.near(centre, reach_km + radius)
-        return site, great_circle_km(self._points[site][:, None], points)
+        return self._strips.near(centre, reach_km + radius)

@@ -1,7 +1,7 @@
 """The way from grid, observations and settings to the compiled kernel, tile by tile.
 
-Neighbours are searched once for a tile, distances and horizontal tapers found once for each site and column; the
-kernel goes through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.
+Neighbours are searched once for a tile; the kernel finds the horizontal taper of each site and column once and goes
+through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,13 @@ import numpy as np
 
 from contracts.grid import Grid
 from contracts.sphere import unit_vectors
+from contracts.tapers import CUTOFF
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
-from letkf_mpi.kernel.lanes import Channels, Lanes, Method, Observations, TileAnalysis
+from letkf_mpi.kernel.lanes import Channels, Geometry, Lanes, Method, Observations, TileAnalysis
+from letkf_mpi.kernel.tapers import fit
 from letkf_mpi.local.inflation import Adaptive, Constant, Sums
-from letkf_mpi.local.localization import Localization, Sites
+from letkf_mpi.local.localization import TAPERS, Localization, Sites
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.selection import Limit
 from letkf_mpi.solvers import Letkf
@@ -72,15 +74,15 @@ class TileKernel:
         """For all tiles of `grid`; `vertical` (level, nobs) taper."""
         sites = Sites(used.lat, used.lon)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
-        return cls(Lanes(table, vertical, parts, method(settings), limits), sites,
-                   unit_vectors(grid.column_lat, grid.column_lon), settings.localization, settings.inflation,
-                   fraction)
+        scale = settings.localization
+        geometry = Geometry(sites.points, fit(TAPERS[scale.taper], scale.horizontal_km, CUTOFF))
+        return cls(Lanes(table, vertical, parts, method(settings), limits, geometry), sites,
+                   unit_vectors(grid.column_lat, grid.column_lon), scale, settings.inflation, fraction)
 
     def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
         """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and
         β at the next time."""
-        site, distance = self.sites.near(self.columns[columns], self.localization.reach_km)
-        horizontal = self.localization.horizontal(distance)
-        found = self.lanes.analyse(site, horizontal, inflation, X)
+        points = self.columns[columns]
+        found = self.lanes.analyse(self.sites.near(points, self.localization.reach_km), points, inflation, X)
         sums = Sums(found.square / self.fraction, found.power / self.fraction, found.weight)
         return found, self.inflation.learn(sums, inflation)

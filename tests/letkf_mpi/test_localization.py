@@ -53,15 +53,14 @@ def test_no_points_have_no_neighbours():
 
 @given(points, st.lists(st.tuples(latitudes, longitudes), min_size=1, max_size=16), st.floats(1, 25_000))
 def test_sites_near_a_tile_are_those_near_its_columns(where, columns, reach):
-    """Anywhere on the sphere: none that some column sees is missed, distances are those of brute force."""
+    """Anywhere on the sphere: none that some column sees is missed."""
     (lats, lons), (lat, lon) = np.array(where).T, np.array(columns).T
     sites = Sites(lats, lons)
-    site, distance = sites.near(unit_vectors(lat, lon), reach)
+    site = sites.near(unit_vectors(lat, lon), reach)
     row = sites.rows[sites.first_row[:-1]]  # the first of each site
     true = arc_km(lat, lon, lats[row][:, None], lons[row][:, None])
     assert set(np.flatnonzero((true < reach - 1e-3).any(axis=1))) <= set(site)
     assert (np.diff(site) > 0).all()
-    np.testing.assert_allclose(distance, true[site], atol=1e-3)
 
 
 def test_a_site_has_all_rows_of_its_position_in_order():

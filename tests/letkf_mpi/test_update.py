@@ -224,8 +224,9 @@ def test_a_tile_is_what_its_points_are(relaxation, localization, noobs_transform
     assert found.diagnostics.count.min() == 0 and np.array_equal(found.diagnostics.count, expected.diagnostics.count)
     assert np.array_equal(found.diagnostics.left_out, expected.diagnostics.left_out)
     assert (found.diagnostics.left_out.max() > 0) == localization.startswith("nearest")
-    for name in ("weight", "inflation"):
-        np.testing.assert_allclose(getattr(found.diagnostics, name), getattr(expected.diagnostics, name), rtol=1e-12)
+    for name in ("weight", "inflation"):  # a taper's own error is beside 1, so that it shows at the rim
+        np.testing.assert_allclose(getattr(found.diagnostics, name), getattr(expected.diagnostics, name), rtol=1e-12,
+                                   atol=1e-14)
     np.testing.assert_allclose(found.diagnostics.signal, expected.diagnostics.signal, atol=1e-10 + error)
     np.testing.assert_allclose(found.diagnostics.background_spread, expected.diagnostics.background_spread, rtol=1e-12)
     scale = ensemble().std(axis=(0, 2))[:, None]
