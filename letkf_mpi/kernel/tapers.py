@@ -62,11 +62,9 @@ def fit(taper: Callable[[np.ndarray], np.ndarray], scale_km: float, cutoff: floa
 
 def _side(taper: Callable[[np.ndarray], np.ndarray], scale_km: float, low: float, high: float) -> np.ndarray:
     """Coefficients of powers of z between two values of t."""
-
-    def h(z: np.ndarray) -> np.ndarray:
-        t = low + (high - low) * (z + 1.0) / 2.0
-        return taper(4.0 * np.arctan(t) * EARTH_RADIUS_KM / scale_km)
-
-    series = chebyshev.chebinterpolate(h, _MOST - 1)
+    z = chebyshev.chebpts1(_MOST)
+    distance = 4.0 * np.arctan(low + (high - low) * (z + 1.0) / 2.0) * EARTH_RADIUS_KM
+    series = 2.0 / _MOST * (taper(distance / scale_km)[:, None] * chebyshev.chebvander(z, _MOST - 1)).sum(axis=0)
+    series[0] /= 2.0
     needed = np.flatnonzero(np.abs(series) > _ERROR)
     return chebyshev.cheb2poly(series[: 1 + needed.max(initial=0)])
