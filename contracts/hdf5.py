@@ -3,8 +3,8 @@ fill the memory.
 
 HDF5 lets a file point elsewhere: by external links, datasets in external storage and virtual datasets. A file that
 someone sends could so make us read, and hand on, whatever file we can read. It lets a file of a few bytes say that it
-holds terabytes of a fill value, and a group contain itself. Every door through which such a file comes looks first:
-a third of a millisecond for the file of a member.
+holds terabytes of a fill value, and a group contain itself. Every door through which such a file comes looks first;
+files of ours are looked at as they are opened (`contracts.opened`).
 """
 
 from functools import lru_cache
@@ -24,24 +24,18 @@ class Unreadable(ContractError):
         return f"{self.path}: is no readable HDF5 file ({self.why})"
 
 
-def refuse_elsewhere(path: Path, plain: bool = False) -> dict[str, tuple[int, ...]]:
-    """The shapes of its arrays by their place, none of a file of another format.
-
-    Raises Unreadable where it is damaged, and ContractError where an HDF5 file points to other files, has a group in
-    itself, more objects than any table or arrays that are out of all proportion to its size.
-
-    With `plain` also where a variable is of a type that no contract has: NetCDF's library ends with a signal on some,
-    such as texts of fixed length where it expects a dimension.
-    """
+def refuse_elsewhere(path: Path) -> None:
+    """Raises Unreadable where it is damaged, and ContractError where an HDF5 file points to other files, has a group in
+    itself, more objects than any table or arrays that are out of all proportion to its size."""
     try:
         found = path.stat()
-        return _looked(path, plain, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+        _look_at(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise Unreadable(path, str(error)) from None
 
 
-@lru_cache(1000)  # programs read a member more than once, some channels at a time
-def _looked(path: Path, plain: bool, identity: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+@lru_cache(1000)  # shards and files of ERA5 are opened again and again
+def _look_at(path: Path, identity: tuple[int, ...]) -> None:
     from contracts import hdf5_objects  # here, because h5py takes time that a program saves which opens no file
 
-    return hdf5_objects.looked_at(path, identity[2], plain)
+    hdf5_objects.look_at(path, identity[2])

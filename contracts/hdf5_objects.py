@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -15,20 +16,27 @@ _CLOSES_ALL = h5p.create(h5p.FILE_ACCESS)  # a file, with all that is open of it
 _CLOSES_ALL.set_fclose_degree(h5f.CLOSE_STRONG)
 
 
-def looked_at(path: Path, size: int, plain: bool) -> dict[str, tuple[int, ...]]:
-    """The shapes of the arrays of a file of `size` bytes by their place; raises as `hdf5.refuse_elsewhere` does, and
-    what h5py raises."""
+def look_at(path: Path, size: int) -> None:
+    """Look at all objects of a file of `size` bytes, unless it is of another format; raises as
+    `hdf5.refuse_elsewhere` does, and what h5py raises."""
     if not h5py.is_hdf5(path):
-        return {}
-    file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _CLOSES_ALL)
+        return
+    file = opened(path)
     try:
-        return _look(path, h5g.open(file, b"/"), size, plain)
+        for _ in look(path, h5g.open(file, b"/"), size):
+            pass
     finally:
         file.close()
 
 
-def _look(path: Path, root: h5g.GroupID, size: int, plain: bool) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+def opened(path: Path) -> h5f.FileID:
+    """The file, to be read; to close it closes all that is open of it."""
+    return h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _CLOSES_ALL)
+
+
+def look(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Iterator[tuple[str, h5d.DatasetID]]:
+    """The arrays of a file with their places, each once it was looked at; with `plain` none may be of a type that no
+    contract has."""
     waiting, seen, room = [(root, "", frozenset[int]())], 0, FREE_BYTES + TIMES_LARGER * size
     while waiting:
         group, place, above = waiting.pop()
@@ -48,13 +56,12 @@ def _look(path: Path, root: h5g.GroupID, size: int, plain: bool) -> dict[str, tu
                 _refuse_data_elsewhere(f"{path}: {inside}", item)
                 if plain and not _is_plain(item.get_type()):
                     raise ContractError(f"{path}: {inside} holds neither numbers nor characters; make the file again")
-                shapes[inside] = item.shape
-                room -= math.prod(shapes[inside]) * item.dtype.itemsize
+                room -= math.prod(item.shape) * item.get_type().get_size()
                 if room < 0:
                     raise ContractError(f"{path}: {inside}: the arrays up to this one would fill more than "
                                         f"{(FREE_BYTES + TIMES_LARGER * size) / 2**20:.0f} MB, of a file of {size} "
                                         "bytes; it is damaged, or not what it should be")
-    return shapes
+                yield inside, item
 
 
 def _inside(where: str, group: h5g.GroupID, name: bytes) -> h5g.GroupID | h5d.DatasetID | None:

@@ -12,12 +12,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import netCDF4
 import numpy as np
 
-from contracts import hdf5, paths, times
+from contracts import paths, times
 from contracts.errors import ContractError, brief, shown
+
+if TYPE_CHECKING:
+    from contracts.opened import Dataset
 
 # What is raised where attributes, variables or their values are not there, of another type or beyond all bounds.
 WHAT_FILES_DO = (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError,
@@ -50,31 +54,29 @@ def create(path: Path, contract: str, attributes: Mapping[str, object],
 
 
 @contextmanager
-def open_to_read(path: Path, contract: str | None) -> Iterator[netCDF4.Dataset]:
+def open_to_read(path: Path, contract: str | None) -> Iterator["Dataset"]:
     """An existing dataset, complete and of the contract asked for, None for any; raises ContractError otherwise."""
+    from contracts.opened import Dataset  # here, because h5py takes time that a program saves which opens no file
+
     path = Path(path)
     again = paths.made_again_by(path)
     if not path.exists():
         raise ContractError(f"{path}: no such file; expected a {contract} file there{again}")
     try:
-        shapes = hdf5.refuse_elsewhere(path, plain=True)
-        dataset = netCDF4.Dataset(path, "r")
-    except (hdf5.Unreadable, *WHAT_FILES_DO) as error:
-        why = error.why if isinstance(error, hdf5.Unreadable) else brief(error)
-        raise ContractError(f"{path}: is no readable NetCDF file ({why}); remove it and make it again"
+        dataset = Dataset(path)
+    except WHAT_FILES_DO as error:
+        raise ContractError(f"{path}: is no readable NetCDF file ({brief(error)}); remove it and make it again"
                             f"{again}") from error
     with dataset:
         try:
-            dataset.set_auto_mask(False)
             _refuse_other(path, dataset, contract, again)
-            _refuse_misunderstood(dataset, shapes)
             yield dataset
         except WHAT_FILES_DO as error:
             raise ContractError(f"{path}: is damaged ({brief(error)}); remove it and make it again"
                                 f"{again}") from error
 
 
-def _refuse_other(path: Path, dataset: netCDF4.Dataset, contract: str | None, again: str) -> None:
+def _refuse_other(path: Path, dataset: "Dataset", contract: str | None, again: str) -> None:
     """Raises ContractError where the file is of another contract or was never finished."""
     said = [getattr(dataset, name, None) for name in ("contract", "complete")]
     found, complete = (text if isinstance(text, str) else None for text in said)
@@ -82,16 +84,6 @@ def _refuse_other(path: Path, dataset: netCDF4.Dataset, contract: str | None, ag
         raise ContractError(f"{path}: expected a file of contract {contract!r}, got {shown(said[0])}")
     if complete != "yes":
         raise ContractError(f"{path}: was never finished by its writer; remove it and make it again{again}")
-
-
-def _refuse_misunderstood(dataset: netCDF4.Dataset, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises ValueError where a dimension is gone or another than its variables': NetCDF's library, which makes some up
-    then, ends with a signal on the variables."""
-    if made_up := [name for name in dataset.dimensions if name.startswith("phony_dim")]:
-        raise ValueError(f"{len(made_up)} dimensions are missing")
-    for name, variable in dataset.variables.items():
-        if variable.shape != shapes.get(f"/{name}", variable.shape):
-            raise ValueError(f"the dimensions of {name} are not those of its numbers")
 
 
 def read_whole(path: Path) -> None:

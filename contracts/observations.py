@@ -15,15 +15,17 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 
-import netCDF4
 import numpy as np
 
 from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import ContractError, brief
 from contracts.variables import Flag, Quantity
+
+if TYPE_CHECKING:
+    from contracts.opened import Dataset
 
 CONTRACT = "observations/1"
 DEPARTURES_CONTRACT = "departures/1"
@@ -257,8 +259,8 @@ def _read(path: Path, contract: str, kind: type[Observations]) -> tuple[Observat
     return table, source
 
 
-def _source(dataset: netCDF4.Dataset) -> Source:
-    start, end = (times.from_seconds(dataset.getncattr(name)) for name in ("window_start", "window_end"))
+def _source(dataset: "Dataset") -> Source:
+    start, end = (times.from_seconds(getattr(dataset, name)) for name in ("window_start", "window_end"))
     files, sums, told = (tuple(filter(None, getattr(dataset, name, "").split("\n")))
                          for name in ("source_files", "source_sha256", "source_deliveries"))
     deliveries = [line.partition(" ") for line in told]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import netCDF4
 import numpy as np
 
 from contracts import netcdf, times
@@ -20,6 +20,9 @@ from contracts.errors import ContractError
 from contracts.grid import Grid
 from contracts.paths import Disk
 from contracts.variables import VARIABLES, Channel, Variable
+
+if TYPE_CHECKING:
+    from contracts.opened import Dataset
 
 CONTRACT = "state/1"
 NO_STATE = 100.0  # times the largest number of a variable's valid range
@@ -170,14 +173,14 @@ def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
             raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
 
 
-def _read_time(path: Path, dataset: netCDF4.Dataset) -> datetime:
+def _read_time(path: Path, dataset: "Dataset") -> datetime:
     seconds = dataset["time"][:]
     if seconds.size != 1:
         raise ContractError(f"{path}: expected one time, got {seconds.size}")
     return times.from_seconds(seconds[0])
 
 
-def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
+def _check_grid(path: Path, dataset: "Dataset", grid: Grid) -> None:
     lat, lon = dataset["lat"][:], dataset["lon"][:]
     if not grid.has_axes(lat, lon):
         raise ContractError(f"{path}: expected the {grid}, got {lat.size} x {lon.size}, "
@@ -185,7 +188,7 @@ def _check_grid(path: Path, dataset: netCDF4.Dataset, grid: Grid) -> None:
                             "check [grid] in the experiment file")
 
 
-def _read_variable(path: Path, dataset: netCDF4.Dataset, space: StateSpace, name: str,
+def _read_variable(path: Path, dataset: "Dataset", space: StateSpace, name: str,
                    levels: np.ndarray) -> np.ndarray:
     """(level, lat, lon), one level for a surface variable; `levels` are the file's."""
     if name not in dataset.variables:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import netCDF4
 import numpy as np
@@ -16,6 +17,9 @@ from contracts import netcdf, times
 from contracts.errors import ContractError
 from contracts.variables import VARIABLES, Flag, Quantity
 from verify.fit import Fit
+
+if TYPE_CHECKING:
+    from contracts.opened import Dataset
 
 CONTRACT = "scores/1"
 
@@ -104,6 +108,6 @@ def read(path: Path) -> Scores:
     return Scores(time, members, reference, regions, channels, fit, counts, against_truth)
 
 
-def _names(dataset: netCDF4.Dataset, name: str) -> tuple[str, ...]:
+def _names(dataset: "Dataset", name: str) -> tuple[str, ...]:
     characters = np.ascontiguousarray(dataset[name][:])
     return tuple(text.decode("ascii") for text in characters.view(f"S{characters.shape[1]}").reshape(-1))

@@ -9,6 +9,7 @@
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import netCDF4
 
@@ -18,6 +19,9 @@ from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import VARIABLES
 from networks.climate.gaussian import Climate, Correlation
+
+if TYPE_CHECKING:
+    from contracts.opened import Dataset
 
 CONTRACT = "climate/1"
 AGAIN = "or fit another by python -m networks climate"
@@ -61,7 +65,7 @@ def read(path: Path, space: StateSpace) -> Climate:
             raise ContractError(f"{path}: {error}") from error
 
 
-def _refuse_other(path: Path, dataset: netCDF4.Dataset, space: StateSpace) -> None:
+def _refuse_other(path: Path, dataset: "Dataset", space: StateSpace) -> None:
     found = Grid(dataset["lat"][:], dataset["lon"][:])
     if found != space.grid:
         raise ContractError(f"{path}: expected a climate on the {space.grid}, got the {found}; check [grid], {AGAIN}")

@@ -1,0 +1,114 @@
+"""A NetCDF file of ours, opened to be read: variables and attributes, by HDF5's own names for what its library does.
+
+To open a file and to look into it (`contracts.hdf5`) are one here, because each alone is most of what reading a member
+costs: a variable is reached only as the object that was looked at.  What NetCDF's library adds (masks, scales, parts of
+a variable, dimensions shared between files) no file of ours has.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5ds, h5g, h5i, h5s, h5t
+
+from contracts import hdf5_objects
+
+_DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."  # NetCDF's name of what has no values
+_HIDDEN = "_nc4_non_coord_"  # before the name of a variable that NetCDF could take for a coordinate
+
+
+class _Described:
+    """What has attributes: text as str, one number as a scalar of NumPy, more as an array; AttributeError for none."""
+
+    def __init__(self, item: h5g.GroupID | h5d.DatasetID):
+        self._item = item
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not h5a.exists(self._item, name.encode()):
+            raise AttributeError(f"has no attribute {name!r}")
+        return _attribute(h5a.open(self._item, name.encode()))
+
+
+class Variable(_Described):
+    """Of a shape and a type, with its values behind `[…]`, which are read whole."""
+
+    def __init__(self, item: h5d.DatasetID):
+        super().__init__(item)
+        self.shape: tuple[int, ...] = item.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """In the byte order of this computer, whatever the file's is."""
+        return self._item.dtype.newbyteorder("=")
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """Their names, empty for one that has none."""
+        found = [""] * len(self.shape)
+        for axis in range(len(found)):
+            if h5ds.get_num_scales(self._item, axis):
+                h5ds.iterate(self._item, axis, lambda scale, axis=axis: found.__setitem__(axis, _name(scale)))
+        if found == [""] and h5ds.is_scale(self._item):
+            return (_name(self._item),)
+        return tuple(found)
+
+    def __getitem__(self, where: Any) -> Any:
+        values = np.empty(self.shape, self.dtype)
+        self._item.read(h5s.ALL, h5s.ALL, values)
+        if h5py.check_string_dtype(values.dtype) and values.dtype.kind == "O":
+            values = np.array([_text(each) for each in values.flat], object).reshape(values.shape)
+        return values[where]
+
+
+class Dataset(_Described):
+    """A block around what is read; raises what h5py raises and as `hdf5.refuse_elsewhere` does."""
+
+    def __init__(self, path: Path):
+        self._file = hdf5_objects.opened(path)
+        try:
+            super().__init__(h5g.open(self._file, b"/"))
+            found = hdf5_objects.look(path, self._item, path.stat().st_size, plain=True)
+            self.variables = {place[1:].removeprefix(_HIDDEN): Variable(item) for place, item in found
+                              if "/" not in place[1:] and not _is_dimension_only(item)}
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __getitem__(self, name: str) -> Variable:
+        return self.variables[name]
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 where: TracebackType | None) -> None:
+        self._file.close()
+
+
+def _name(item: h5d.DatasetID) -> str:
+    return h5i.get_name(item).decode(errors="replace").rpartition("/")[2].removeprefix(_HIDDEN)
+
+
+def _is_dimension_only(item: h5d.DatasetID) -> bool:
+    if not h5a.exists(item, b"NAME"):
+        return False
+    name = _attribute(h5a.open(item, b"NAME"))
+    return isinstance(name, str) and name.startswith(_DIMENSION_ONLY)
+
+
+def _attribute(attribute: h5a.AttrID) -> Any:
+    if attribute.get_space().get_simple_extent_type() == h5s.NULL:
+        return "" if attribute.get_type().get_class() == h5t.STRING else np.empty(0)
+    values = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    if attribute.get_type().get_class() == h5t.STRING:
+        texts = [_text(each) for each in values.flat]
+        return texts[0] if len(texts) == 1 else texts
+    return values.reshape(-1)[0] if values.size == 1 else values
+
+
+def _text(found: bytes | None) -> str:
+    return bytes(found or b"").decode(errors="replace")

@@ -1,0 +1,54 @@
+"""A file of ours opened by HDF5's own names says what NetCDF's library says of it."""
+
+import netCDF4
+import numpy as np
+import pytest
+
+from contracts import netcdf, observations, state
+from contracts.errors import ContractError
+from tests import builders, doors
+
+
+@pytest.fixture(params=["state", "table", "texts"])
+def path(request, tmp_path):
+    path = tmp_path / "file.nc"
+    if request.param == "state":
+        state.write(path, builders.random_state(builders.space(7, 11)), 3, "an experiment", start=builders.TIME)
+    elif request.param == "table":
+        doors.made_table(path)
+    else:
+        attributes = {"many": np.arange(3), "one": 2.5, "none": "", "umlaut": "Lüftung"}
+        with netcdf.create(path, "texts/1", attributes) as file:
+            file.createDimension("name", 2)
+            file.createDimension("place", 2)
+            file.createVariable("name", str, ("name",))[:] = np.array(["Ä", "long text"], object)
+            netcdf.add(file, "place", ("name",), np.array([1, 2], "i4"))  # no coordinate, though of a dimension's name
+            netcdf.add(file, "alone", (), np.array(4.5))
+            netcdf.add(file, "table", ("name", "place"), np.arange(4.0).reshape(2, 2), units="m")
+    return path
+
+
+def test_variables_dimensions_attributes_and_values_are_those_of_netcdf(path):
+    with netCDF4.Dataset(path) as ours, netcdf.open_to_read(path, None) as found:
+        ours.set_auto_mask(False)
+        assert list(found.variables) == list(ours.variables)
+        for item, other in [(found, ours), *((found[name], ours[name]) for name in ours.variables)]:
+            for name in other.ncattrs():
+                expected = other.getncattr(name)
+                np.testing.assert_array_equal(getattr(item, name), expected)
+                assert type(getattr(item, name)) is type(expected)
+            with pytest.raises(AttributeError):
+                item.nothing_of_this_name  # noqa: B018
+        for name, other in ours.variables.items():
+            assert found[name].dimensions == other.dimensions and found[name].shape == other.shape
+            values = found[name][...]
+            np.testing.assert_array_equal(values, other[...])
+            assert values.dtype == other[...].dtype and values.dtype.isnative
+
+
+def test_a_file_of_another_format_is_told(tmp_path):
+    path = tmp_path / "m0001.nc"
+    with netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as file:
+        file.complete = "yes"
+    with pytest.raises(ContractError, match="m0001.nc: is no readable NetCDF file .*; remove it and make it again"):
+        observations.read(path)
