@@ -32,7 +32,7 @@ def _left(journal: Path) -> tuple[dict[Path, int], set[Path], list[tuple[Path, P
     for line in journal.read_text().splitlines():
         call, name, *more = line.split("\t")
         path = Path(name)
-        if more[0] == "failed":
+        if more[0] == "failed" or call == "refused":
             continue
         if call in ("write", "truncate") or call == "open" and more[0] == "emptied":
             dirty.add(path)

@@ -6,7 +6,8 @@
                   full: ENOSPC from this call on, for all that needs room; readonly: EROFS from this call on, for all;
                   cut: the process ends before it, by SIGKILL
    REFUSE_COUNT   a file that gets a line for each such call: its name and file, and "failed" where it was in vain;
-                  of a flush the file's length then, of a rename the new name and whether there was one already   */
+                  of a flush the file's length then, of a rename the new name and whether there was one already;
+                  and a line "refused" for each that was refused                                                   */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -42,23 +43,6 @@ static int is(const char *how) {
     return chosen && !strcmp(chosen, how);
 }
 
-/* Whether a call is refused; errno is set then.  `needs_room`: a full disk refuses it. */
-static int refused(int needs_room) {
-    const char *at = getenv("REFUSE_AT");
-    pthread_mutex_lock(&lock);
-    long number = ++calls;
-    pthread_mutex_unlock(&lock);
-    long k = at ? atol(at) : 0;
-    int from_here_on = is("full") || is("readonly");
-    if (!k || number < k || (number > k && !from_here_on) || (is("full") && !needs_room)) return 0;
-    if (is("cut")) kill(getpid(), SIGKILL);
-    errno = is("readonly") ? EROFS : is("full") || is("ENOSPC") ? ENOSPC : EIO;
-    return 1;
-}
-
-/* Only a write can end half done; other calls are not counted then. */
-static int is_refused(int needs_room) { return !is("short") && refused(needs_room); }
-
 /* Say in the journal that a call was made on one of our files; errno stays. */
 static void made(const char *name, int succeeded, const char *path, const char *more) {
     const char *kept = getenv("REFUSE_COUNT");
@@ -74,6 +58,24 @@ static void made(const char *name, int succeeded, const char *path, const char *
     }
     errno = saved;
 }
+
+/* Whether a call is refused; errno is set then.  `needs_room`: a full disk refuses it. */
+static int refused(int needs_room) {
+    const char *at = getenv("REFUSE_AT");
+    pthread_mutex_lock(&lock);
+    long number = ++calls;
+    pthread_mutex_unlock(&lock);
+    long k = at ? atol(at) : 0;
+    int from_here_on = is("full") || is("readonly");
+    if (!k || number < k || (number > k && !from_here_on) || (is("full") && !needs_room)) return 0;
+    if (is("cut")) kill(getpid(), SIGKILL);
+    made("refused", 1, "", "");
+    errno = is("readonly") ? EROFS : is("full") || is("ENOSPC") ? ENOSPC : EIO;
+    return 1;
+}
+
+/* Only a write can end half done; other calls are not counted then. */
+static int is_refused(int needs_room) { return !is("short") && refused(needs_room); }
 
 static int opened(int descriptor, const char *path, int flags) {
     int counts = below(path) && (flags & O_ACCMODE) != O_RDONLY;

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.campaign import fill, small_disk
+from tests.system.campaign import small_disk
 from tests.system.experiment import TIMES, copy, data, member, resumes_to_the_same, same, told, truncate, until
+from tests.system.faults import fill
 
 MODES = ["", "--services"]
 
