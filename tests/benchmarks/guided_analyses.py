@@ -5,12 +5,12 @@
 
 EXPERIMENT names truth ([synthetic]), members, and denoiser and prior ([neural] method = "guided"). Of each case and
 date the same members, with the same draws, go three ways: as they begin, draws from the exact Gaussian posterior, with
-its mean; through the sampler with the Wiener filter, which should change nothing; and through it with the network. A
-case is "stations", the network of the experiment, or a number: that per cent of as many stations as the grid has
-columns, placed anew each date, uniform on the sphere. Scores of each are kept in the experiment's folder, so that a
-killed command goes on; dates come in an order that leaves any beginning of them spread over the year. --table prints
-what is there: errors, and differences from the Wiener filter's in per cent, ± half a 95 per cent interval over the
-dates (Student's t).
+its mean; through the sampler with the Wiener filter, which should change nothing; and through it with the network.
+Negative humidities are zero, as the program has them. A case is "stations", the network of the experiment, or a number:
+that per cent of as many stations as the grid has columns, placed anew each date, uniform on the sphere. Scores of each
+are kept in the experiment's folder, so that a killed command goes on; dates come in an order that leaves any beginning
+of them spread over the year. --table prints what is there: errors, and differences from the Wiener filter's in per
+cent, ± half a 95 per cent interval over the dates (Student's t).
 """
 
 import logging
@@ -25,7 +25,7 @@ import numpy as np
 from msgspec import structs
 from scipy import stats
 
-from contracts import config, paths, program, state, static, times
+from contracts import config, humidity, paths, program, state, static, times
 from contracts.static import Static
 from networks.denoiser.denoiser import Denoiser
 from neural_da import observe
@@ -79,7 +79,7 @@ class Trial:
         found, seconds = {}, []
         for kind in KINDS:
             began = clock.process_time()
-            X = self.members(kind, problem, draws)
+            X, _ = humidity.not_negative(self.members(kind, problem, draws), humidity.humid(truth.space))
             seconds.append(clock.process_time() - began)
             by_name = scores.ensemble_scores(X.reshape(-1, *truth.space.shape), truth.data, weights)
             found[kind] = np.stack([by_name[name][0] for name in scores.NAMES])
@@ -94,7 +94,8 @@ class Trial:
         if kind != GAUSSIAN:
             return (self.method if kind == NETWORK else plain).analyse(problem, draws).members
         begun = plain.at(problem, draws)
-        return np.concatenate([begun.first(i) for i in np.array_split(problem.members, -(-draws.members // AT_ONCE))])
+        groups = np.array_split(problem.members, -(-draws.members // AT_ONCE))
+        return np.concatenate([begun.first(i) for i in groups]).reshape(problem.background.shape)
 
     def problem(self, case: str, truth: state.State) -> Problem:
         """Observations of the `truth` in a case; no background but the climate's mean, by which none is rejected."""
