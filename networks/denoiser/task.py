@@ -153,13 +153,13 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Denoising:
 
 def card_of(settings: config.Settings, sizes: Settings, data: Data, climate: Climate) -> Card[DenoiserCard]:
     """The card of the weights that this training makes."""
-    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
+    names = tuple(channel.name for channel in settings.space.channels)
     periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
     return Card(
         name=settings.experiment.name,
         network=DenoiserCard(widths=sizes.widths, blocks=sizes.blocks, noise=sizes.noise,
                              climate=denoiser.of_climate(climate)),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(settings.grid),
         inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
