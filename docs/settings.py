@@ -9,22 +9,15 @@ import textwrap
 import tokenize
 from collections.abc import Iterator
 from datetime import datetime
+from importlib import import_module
 from io import StringIO
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from contracts import __main__ as corridor
-from letkf_mpi.config import Settings as Letkf
-from model_server.catalogue import Settings as Catalogue
+from contracts import programs
 from networks import kinds
-from networks.climate.config import Settings as Climate
-from networks.latent.config import Settings as Latent
-from networks.look.config import Settings as Look
-from networks.training.config import Settings as Training
-from neural_da.config import Settings as Neural
-from obsproc.config import Settings as Obsproc
-from verify.config import Settings as Verify
 
 HEAD = """# Settings
 
@@ -35,14 +28,14 @@ may stand on another one: `base = "other.toml"`. Editors that know JSON Schema f
 COLUMNS = ["| setting | default | | |", "|---|---|---|---|"]
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 INDENT = 4  # of a field in its struct
-PROGRAMS = (corridor.Settings, Obsproc, Letkf, Neural, Catalogue, Training, Climate, Latent, Look, Verify)
 
 
 def sections() -> dict[str, Any]:
     """The type of each section by its name, in the order in which the programs read them."""
     found: dict[str, Any] = {}
-    for program in PROGRAMS:
-        for name, kind in get_type_hints(program, include_extras=True).items():
+    modules = (import_module(program.settings.partition(":")[0]) for program in programs.PROGRAMS.values())
+    for struct in (corridor.Settings, *(module.Settings for module in modules)):
+        for name, kind in get_type_hints(struct, include_extras=True).items():
             if list(structs(kind)):
                 found.setdefault(name, kind)
     return found

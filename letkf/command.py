@@ -41,6 +41,7 @@ COMMANDS = {
     "redo": Command("EXPERIMENT STAGE TIME: make a stage again, and all that depends on it", script="cycle.sh",
                     option="--redo"),
     "sweep": Command("several experiments, each prepared and cycled, side by side", script="sweep.sh"),
+    "league": Command("contestants of one task, ranked in a table and a page", script="league.sh"),
     "status": Command("what is done, what is at work, what is STALLED", program=("verify", "status")),
     "serve": Command("the status as a page, on this machine only", program=("verify", "serve")),
     "summary": Command("tables of scores", program=("verify", "summary")),

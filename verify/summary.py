@@ -6,11 +6,13 @@ import numpy as np
 
 from contracts import times
 from contracts.variables import Flag, Quantity
-from verify import scores
+from verify import scores, shown
 from verify.fit import Fit
-from verify.score_file import Scores, units
+from verify.score_file import Scores
 
-FITTED = ((Flag.assimilated, "assimilated"), (Flag.withheld, "withheld"))
+HYPHENS = {"assimilated": "assimi-\nlated", "monitored": "moni-\ntored", "difference": "differ-\nence",
+           "duplicate": "dupli-\ncate"}
+FITTED = ((Flag.withheld, "withheld"), (Flag.assimilated, "assimilated"))
 
 
 def text(cycles: Sequence[Scores], headline: Sequence[str]) -> str:
@@ -34,13 +36,13 @@ def skill_table(cycles: Sequence[Scores], headline: Sequence[str]) -> str:
         periods.append((f"mean of the last {len(half)} cycles", half))
     parts = []
     for title, chosen in periods:
-        rows = [[name, units(name), *map(number, _skill(chosen, name))] for name in channels]
+        rows = [[name, shown.units(name), *map(number, _skill(chosen, name))] for name in channels]
         parts.append(f"Against the truth {last.reference}, {last.regions[0]}, {title}\n" + table(header, rows))
     return "\n\n".join(parts)
 
 
 def _skill(cycles: Sequence[Scores], channel: str) -> list[float]:
-    """One row of the skill table, averaged over `cycles`; the ratio is the ratio of the averages."""
+    """One row of the skill table, averaged over `cycles`, in the units shown; the ratio is that of the averages."""
     def mean(name: str) -> float:
         return float(np.mean([cycle.score(name, channel) for cycle in cycles]))
 
@@ -48,30 +50,33 @@ def _skill(cycles: Sequence[Scores], channel: str) -> list[float]:
     spread = {name: mean(f"{name}_spread") for name in ("background", "analysis")}
     ratio = [scores.spread_error_ratio(spread[name], rmse[name], cycles[0].members) for name in spread]
     crps = [mean(f"{name}_crps") for name in ("background", "analysis")]
-    return [*rmse.values(), *spread.values(), *ratio, *crps]
+    amounts, factor = [*rmse.values(), *spread.values()], shown.factor(channel)
+    return [*(factor * value for value in amounts), *ratio, *(factor * value for value in crps)]
 
 
 def fit_table(cycles: Sequence[Scores]) -> str:
-    """RMS of O−B and O−A by quantity at the first, the last and all times, assimilated and withheld apart."""
-    periods = {times.name(cycle.time): cycle.fit for cycle in (cycles[0], cycles[-1])}
-    if len(cycles) > 1:
-        periods[f"all {len(cycles)} times"] = Fit.join([cycle.fit for cycle in cycles])
-    rows = []
+    """RMS of O−B and O−A by quantity at the first, the last and all times: those withheld, then the others."""
+    ends = {times.name(cycle.time): cycle.fit for cycle in (cycles[0], cycles[-1])}
+    whole = Fit.join([cycle.fit for cycle in cycles])
+    columns = [f"{period if i == 0 else ''}\n{name}" for period in ends for i, name in enumerate(("O-B", "O-A"))]
+    columns += [f"{'all times' if i == 0 else ''}\n{name}" for i, name in
+                enumerate(("number", "O-B", "O-A", "mean", "spread"))]
+    tables = []
     for fate, fate_name in FITTED:
-        for quantity in Quantity:
-            totals = [fit.select(fate, quantity).total() for fit in periods.values()]
-            if any(total["count"] for total in totals):
-                rows.append([fate_name, quantity.name, quantity.units, *sum(map(_fit_cells, totals), [])])
-    if not rows:
-        return ""
-    columns = [f"{period if i == 0 else ''}\n{name}" for period in periods
-               for i, name in enumerate(("number", "RMS O-B", "RMS O-A", "mean O-B", "spread"))]
-    return "Fit to observations\n" + table(["", "quantity", "units", *columns], rows)
+        rows = [[quantity.name, shown.units_of(quantity), *_fit_cells(quantity, fate, list(ends.values()), whole)]
+                for quantity in Quantity if whole.select(fate, quantity).total()["count"]]
+        if rows:
+            title = f"Fit to observations, {fate_name}: RMS of O-B and O-A, mean of O-B, spread of the background"
+            tables.append(f"{title}\n" + table(["", "units", *columns], rows))
+    return "\n\n".join(tables)
 
 
-def _fit_cells(total: dict[str, float]) -> list[str]:
-    shown = ("omb_rms", "oma_rms", "omb_mean", "background_spread")
-    return [str(total["count"]), *(number(total[name]) for name in shown)]
+def _fit_cells(quantity: Quantity, fate: Flag, ends: Sequence[Fit], whole: Fit) -> list[str]:
+    factor, total = shown.factor_of(quantity), whole.select(fate, quantity).total()
+    at_ends = [fit.select(fate, quantity).total()[name] for fit in ends for name in ("omb_rms", "oma_rms")]
+    of_all = [total[name] for name in ("omb_rms", "oma_rms", "omb_mean", "background_spread")]
+    numbers = [number(factor * value) for value in [*at_ends, *of_all]]
+    return [*numbers[: len(at_ends)], str(total["count"]), *numbers[len(at_ends) :]]
 
 
 def count_table(cycles: Sequence[Scores]) -> str:
@@ -79,7 +84,13 @@ def count_table(cycles: Sequence[Scores]) -> str:
     present = [flag for flag in Flag if any(flag in cycle.counts for cycle in cycles)]
     rows = [[times.name(cycle.time), *(str(cycle.counts.get(flag, 0)) for flag in present),
              str(sum(cycle.counts.values()))] for cycle in cycles]
-    return "Observations by fate\n" + table(["time", *(flag.name.replace("_", "\n") for flag in present), "all"], rows)
+    return "Observations by fate\n" + table(["time", *map(_narrow, present), "all"], rows)
+
+
+def _narrow(flag: Flag) -> str:
+    """The name of a fate as a narrow heading."""
+    words = flag.name.split("_")
+    return "\n".join(HYPHENS.get(word, word) for word in words)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from contracts import config, errors, estimated_errors, state, times
-from contracts.variables import Flag
+from contracts.variables import Flag, Quantity
 from tests import builders
 from tests.verify.case import MEMBERS, TIMES, departures, experiment, run
 from verify import __main__ as verify
 from verify import groups, score_file, scores, summary
 from verify.config import Settings
+from verify.summary import number
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, 1e-9])
@@ -89,7 +90,12 @@ def test_without_a_truth_there_are_observation_statistics_only(tmp_path, monkeyp
     assert len(found.fit) > 0
     text = summary.text([found], settings.verify.headline)
     assert "Against the truth" not in text
-    assert "Fit to observations" in text
+    withheld, assimilated = (text.index(f"Fit to observations, {fate}") for fate in ("withheld", "assimilated"))
+    assert withheld < assimilated
+    assert max(map(len, text.splitlines())) <= 120
+    pressure = found.fit.select(Flag.withheld, Quantity.surface_pressure).total()["omb_rms"]
+    row = next(line for line in text[withheld:].splitlines() if line.startswith("surface_pressure"))
+    assert row.split()[1:3] == ["hPa", number(pressure / 100)]
 
 
 def test_the_summary_prints_the_numbers_of_the_files(tmp_path, monkeypatch, capsys):
