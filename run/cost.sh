@@ -23,6 +23,7 @@ held_by() {
 write_cost() {
     (($1)) || return 0
     local file=$FOLDER/log/cost.csv milliseconds=0 time seconds
+    mkdir -p "$FOLDER/log"  # services have one already
     times >"$FOLDER/log/.times"  # a subshell would have its own
     for time in $(<"$FOLDER/log/.times"); do  # such as 1m2.345s
         time=${time%s}
