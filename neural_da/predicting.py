@@ -122,7 +122,7 @@ class Predictor:
                 carried = self.network(carried, seconds, seen[number] if number < len(seen) else None)
 
     def write(self, time: datetime) -> None:
-        """The states of all steps to [predict] hours, TIME/forecast/012h/mean.nc and so on."""
+        """The states of all steps to [predict] hours, TIME/forecast/012h/ensmean.nc and so on."""
         experiment, count = self.settings.experiment, timedelta(hours=self.settings.predict.hours) // self.step
         folder = experiment.folder.at(time)
         others = [channel.name for number, channel in enumerate(self.space.channels) if number not in self.known]

@@ -84,7 +84,7 @@ def read(path: Path, climate: Climate, precision: Precision = "float32") -> tupl
         raise UserError(f"{path}: expected a network of the kind denoiser, got one of the kind {card.kind}; name "
                         "others")
     names = tuple(channel.name for channel in climate.space.channels)
-    if card.outputs != names or card.horizontal != climate.space.grid:
+    if card.outputs != names or not climate.space.grid.is_same(card.horizontal):
         raise UserError(f"{path}: is a denoiser of states of other channels, or on another grid, than [state] and "
                         "[grid] name; name one of theirs")
     refuse_other(path, card.network.climate, climate)

@@ -40,7 +40,7 @@ def _refuse_misfit(path: Path, found: Checkpoint, prior_sha256: str, space: Stat
         raise UserError(f"{path}: expected weights of an o2a, which corrects optimal interpolation, got those of a "
                         f"{found.card.kind}")
     names = tuple(channel.name for channel in space.channels)
-    if found.card.outputs != names or found.card.horizontal != space.grid:
+    if found.card.outputs != names or not space.grid.is_same(found.card.horizontal):
         raise UserError(f"{path}: was trained for {', '.join(found.card.outputs)} on the {found.card.horizontal}, and "
                         f"this experiment has {', '.join(names)} on the {space.grid}; train one for it")
     if found.card.network.prior_sha256 != prior_sha256:

@@ -167,7 +167,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, prior_sha256
         name=settings.experiment.name,
         network=O2ACard(widths=sizes.widths, blocks=sizes.blocks, prior_sha256=prior_sha256, draws=sizes.draws,
                         cycles=sizes.cycles, footprints=sizes.footprints, dropped=sizes.dropped),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(grid),
         inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
         about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",

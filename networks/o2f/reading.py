@@ -24,7 +24,7 @@ def read(path: Path, space: StateSpace, used: Sequence[datetime]) -> tuple[Forec
     if not isinstance(card.network, O2FCard):
         raise UserError(f"{path}: expected weights of an o2f, which forecasts observations, got those of a {card.kind}")
     strange = [name for name in card.outputs if name not in names]
-    if strange or card.horizontal != space.grid:
+    if strange or not space.grid.is_same(card.horizontal):
         raise UserError(f"{path}: forecasts {', '.join(strange or card.outputs)} on the {card.horizontal}, and this "
                         f"experiment has {', '.join(names)} on the {space.grid}; train one for it")
     unseen.refuse_seen(path, card.seen, min(used), max(used))

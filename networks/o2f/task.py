@@ -205,7 +205,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, names: tuple
         network=O2FCard(step_hours=experiment.step_hours, times=sizes.times, memory=sizes.memory, widths=sizes.widths,
                         blocks=sizes.blocks, seasons=SEASONS, footprints=sizes.footprints, dropped=sizes.dropped,
                         withheld=sizes.withheld, seed=experiment.seed),
-        grid=GridCard(nlat=grid.nlat, nlon=grid.nlon, poles=grid.poles),
+        grid=GridCard.of(grid),
         inputs=(*names, *CONSTANTS), outputs=names,
         normalization=moments | {name: data.statistics.moments[name] for name in CONSTANTS},
         about=f"trained by python -m networks train, {netcdf.version()}, on observations of {settings.training.source} "

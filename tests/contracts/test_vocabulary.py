@@ -51,6 +51,12 @@ def test_a_quantity_is_of_the_surface_where_its_field_is_and_has_its_units_but_f
         assert (quantity.units == VARIABLES[quantity.variable].units) == (quantity != Quantity.geopotential_height)
 
 
+def test_geopotential_at_1_hpa_is_a_sane_one():
+    """4.65e5 m2 s-2, some 48 km high, is no forecast that has diverged."""
+    low, high = VARIABLES["geopotential"].valid_range
+    assert low < -1000 < 4.65e5 < high
+
+
 def test_valid_ranges_hold_the_climate_of_the_tests():
     for name, (mean, spread) in builders.CLIMATE.items():
         low, high = VARIABLES[name].valid_range

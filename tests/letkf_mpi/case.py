@@ -45,14 +45,15 @@ class Case:
 
 
 def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: int = 60, more: str = "",
-         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925)) -> Case:
-    """Write the experiment; `more` are further lines of the experiment file."""
+         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925), rows: str = "") -> Case:
+    """Write the experiment; `more` are further lines of the experiment file, `rows` of its section [grid]."""
     toml = folder / "experiment.toml"
     head = builders.experiment(end=TIME + timedelta(hours=12), members=members, work=str(folder), mode=mode)
     toml.write_text(f"""{head}
 [grid]
 nlat = {nlat}
 nlon = {nlon}
+{rows}
 [state]
 levels_hpa = {list(levels_hpa)}
 {more}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from contracts import config, field, observations, state
+from contracts.grid import Grid
 from contracts.variables import Flag, Quantity
 from letkf_mpi.config import Settings
 from tests import builders
@@ -44,6 +45,20 @@ def test_more_ranks_than_columns(tmp_path):
     made.files.departures.unlink()
     analyse(made, ranks=9)
     assert case.contents(made.files) == expected
+
+
+def test_rows_may_stand_at_gaussian_latitudes_or_where_they_are_named(tmp_path):
+    """Through every door of an analysis: background, H(x), local analyses, what is written."""
+    lat = Grid.gaussian(6, 12).lat.tolist()
+    found = []
+    for rows in ("gaussian = true", f"lat = {lat}", ""):
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        made = case.make(folder, rows=rows)
+        analyse(made)
+        found.append(case.contents(made.files))
+    assert found[0] == found[1]
+    assert found[0]["analysis/m0001.nc:temperature"] != found[2]["analysis/m0001.nc:temperature"]
 
 
 def test_errors_that_no_observation_has_are_flagged_named_and_change_nothing(tmp_path):

@@ -5,7 +5,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 from contracts import times
 from tests.system import experiment
 from tests.system.experiment import (
-    CHECKOUT,
     CYCLES,
     MEMBERS,
     RANKS,
@@ -288,10 +286,3 @@ def test_missing_and_corrupt_prepbufr_stop_research_and_not_realtime(fresh):
     files = data(fresh.folder)
     unchanged = (files[f"{TIMES[0]}/{kind}/m0001.nc"]["temperature"] for kind in ("background", "analysis"))
     np.testing.assert_array_equal(*unchanged)
-
-
-@pytest.mark.parametrize("script", ["cycle.sh", "early.sh", "prepare.sh", "demo.sh", "sweep.sh", "stage.sh", "cylc.sh"])
-def test_every_script_explains_itself(script):
-    done = subprocess.run([CHECKOUT / "run" / script, "--help"], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0
-    assert f"run/{script}" in done.stdout

@@ -21,12 +21,6 @@ def test_a_script_tells_how_it_is_used(script, asked, tmp_path):
     assert "#" not in done.stdout.replace("`#SBATCH --cpus-per-task=N`", "")
 
 
-@pytest.mark.parametrize("script", ["sbatch.sh", "qsub.sh"])
-def test_a_batch_script_outside_a_job_says_so_by_its_status(script, tmp_path):
-    done = subprocess.run([CHECKOUT / "run" / script], cwd=tmp_path, text=True, capture_output=True, timeout=60)
-    assert done.returncode == 2 and "run/" in done.stdout
-
-
 @pytest.mark.parametrize("command", ["", *verify.OWN_ARGUMENTS])
 def test_every_command_of_verify_ends_its_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:

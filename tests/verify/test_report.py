@@ -234,6 +234,14 @@ def test_before_any_scores_it_is_said(tmp_path, monkeypatch):
         verify.main(["report", str(experiment(tmp_path, monkeypatch))])
 
 
+def test_rows_of_a_map_have_equal_steps_whatever_the_grid():
+    regular, gaussian = Grid.regular(16, 32), Grid.gaussian(16, 32)
+    assert charts._even(regular) is regular
+    drawn = charts._even(gaussian)
+    assert np.ptp(np.diff(drawn.lat)) < 1e-9 and drawn.lat.size == 17 and drawn.lat[-1] == pytest.approx(90 - 90 / 17)
+    assert "<svg" in charts.field("a", "what is seen", gaussian, np.ones(gaussian.shape), None)
+
+
 def test_colours_of_a_chart_follow_the_page():
     svg = charts.chart("a", "what is seen", lambda axis: axis.plot([1, 2], color=charts.ANALYSIS))
     assert "stroke: var(--analysis)" in svg and "fill: var(--ink)" in svg and "#0" not in svg
