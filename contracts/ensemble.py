@@ -58,7 +58,7 @@ def moments(members: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def write_statistics(folder: EnsembleFolder, members: Iterable[np.ndarray], space: StateSpace, time: datetime,
                      experiment: str, start: datetime | None = None) -> None:
-    """Write mean.nc, then spread.nc, of `members`, each (channel, lat, lon); `start` as for `state.write`.
+    """Write ensmean.nc, then ensspread.nc, of `members`, each (channel, lat, lon); `start` as for `state.write`.
 
     Who waits for an ensemble waits for its spread, which appears last.
     """

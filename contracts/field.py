@@ -39,7 +39,8 @@ def write(path: Path, field: Field, experiment: str = "", disk: Disk | None = No
         netcdf.add_time(dataset, field.time)
         netcdf.add_levels(dataset, field.levels)
         netcdf.add_horizontal_axes(dataset, field.grid.lat, field.grid.lon)
-        netcdf.add(dataset, field.name, ("level", "lat", "lon"), field.data, units=field.units)
+        netcdf.add(dataset, field.name, ("level", "lat", "lon"), field.data, units=field.units,
+                   long_name=field.name.replace("_", " "), coordinates=netcdf.LEVEL_HPA)
 
 
 def read(path: Path, name: str, grid: Grid, levels: np.ndarray) -> Field:

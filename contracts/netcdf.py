@@ -1,6 +1,6 @@
 """Opening and closing NetCDF-4 files: the one place that knows how.
 
-Every file carries the global attributes `Conventions`, `contract` ("state/1", …), `source`, `history`, and
+Every file carries the global attributes `Conventions`, `title`, `contract` ("state/1", …), `source`, `history`, and
 `complete`, which is written last.  A file whose writer died opens without an error and holds fill values;
 the reader therefore refuses a file without `complete`.  Fletcher-32 checksums turn a flipped bit into an
 error.  Masked arrays are switched off: a missing value is NaN in floats and named in words elsewhere.
@@ -18,11 +18,13 @@ import netCDF4
 import numpy as np
 
 from contracts import paths, times
+from contracts.constants import HECTOPASCAL
 from contracts.errors import ContractError, brief, shown
 
 if TYPE_CHECKING:
     from contracts.opened import Dataset
 
+LEVEL_HPA = "level_hpa"
 # What is raised where attributes, variables or their values are not there, of another type or beyond all bounds.
 WHAT_FILES_DO = (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError,
                  MemoryError)
@@ -44,6 +46,7 @@ def create(path: Path, contract: str, attributes: Mapping[str, object],
     with paths.writing(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
         dataset.set_auto_mask(False)
         dataset.Conventions = "CF-1.10"
+        dataset.title = _title(contract, attributes)
         dataset.contract = contract
         dataset.source = version()
         dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
@@ -51,6 +54,12 @@ def create(path: Path, contract: str, attributes: Mapping[str, object],
         yield dataset
         dataset.sync()
         dataset.complete = "yes"
+
+
+def _title(contract: str, attributes: Mapping[str, object]) -> str:
+    """What a file is, in words: `departures of the experiment twin`."""
+    what, experiment = contract.partition("/")[0], attributes.get("experiment")
+    return f"{what} of the experiment {experiment}" if experiment else what
 
 
 @contextmanager
@@ -108,22 +117,29 @@ def add_horizontal_axes(dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarr
     """Dimensions and coordinates `lat`, `lon` in degrees."""
     dataset.createDimension("lat", lat.size)
     dataset.createDimension("lon", lon.size)
-    add(dataset, "lat", ("lat",), lat, units="degrees_north", standard_name="latitude")
-    add(dataset, "lon", ("lon",), lon, units="degrees_east", standard_name="longitude")
+    add(dataset, "lat", ("lat",), lat, units="degrees_north", standard_name="latitude", axis="Y")
+    add(dataset, "lon", ("lon",), lon, units="degrees_east", standard_name="longitude", axis="X")
 
 
 def add_levels(dataset: netCDF4.Dataset, pressure: np.ndarray) -> None:
-    """Dimension and coordinate `level`: pressure in Pa."""
+    """Dimension and coordinate `level`, pressure in Pa, and beside it `level_hpa`, by which people name levels."""
     dataset.createDimension("level", len(pressure))
     add(dataset, "level", ("level",), np.asarray(pressure, np.float64),
-        units="Pa", standard_name="air_pressure", positive="down")
+        units="Pa", standard_name="air_pressure", positive="down", axis="Z")
+    add(dataset, LEVEL_HPA, ("level",), np.asarray(pressure, np.float64) / HECTOPASCAL,
+        units="hPa", standard_name="air_pressure", positive="down")
 
 
 def add_time(dataset: netCDF4.Dataset, time: datetime) -> None:
     """Dimension and coordinate `time` of length 1."""
     dataset.createDimension("time", 1)
     add(dataset, "time", ("time",), np.array([times.to_seconds(time)], np.int64),
-        units=times.UNITS, calendar=times.CALENDAR, standard_name="time")
+        units=times.UNITS, calendar=times.CALENDAR, standard_name="time", axis="T")
+
+
+def add_scalar(dataset: netCDF4.Dataset, name: str, value: float | int, **attributes: object) -> None:
+    """A coordinate without a dimension, such as the height of a field; integers are int32."""
+    add(dataset, name, (), np.array(value, np.int32 if isinstance(value, int) else np.float64), **attributes)
 
 
 def add_forecast(dataset: netCDF4.Dataset, start: datetime, valid: datetime) -> None:

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 CONTRACT = "observations/1"
 DEPARTURES_CONTRACT = "departures/1"
-OWN_UNITS = "units of its quantity"
+# Of a column whose rows have units of their own: no unit that programs would read.
+_OF_QUANTITY = {"comment": "in the units of the row's quantity", "coordinates": "time lat lon"}
 _AT_SURFACE = np.isin(np.arange(128), [quantity for quantity in Quantity if quantity.at_surface])  # by code
 # Rows of these fates have a value, a place and a time; the others may be what was wrong with them.
 COMPARED = (Flag.passed, Flag.assimilated, Flag.monitored, Flag.withheld)
+ENCODING = "iso-8859-1"  # of text, for those who read it as text: whatever bytes stand in a message
 EARLIEST, LATEST = (times.to_seconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1800, 2200))
 HIGHEST_PRESSURE = 2e5  # Pa
 
@@ -65,8 +67,8 @@ class Observations:
     the analysis, and a file in which all are NaN does not have the column.
     """
 
-    value: np.ndarray = _column("f8", "observed value", OWN_UNITS)
-    error: np.ndarray = _column("f4", "standard deviation of the observation error", OWN_UNITS)
+    value: np.ndarray = _column("f8", "observed value", **_OF_QUANTITY)
+    error: np.ndarray = _column("f4", "standard deviation of the observation error", **_OF_QUANTITY)
     quantity: np.ndarray = _column("i1", "observed quantity", **_meanings(Quantity))
     flag: np.ndarray = _column("i1", "fate of the observation", **_meanings(Flag))
     quality: np.ndarray = _column("i1", "quality mark of the provider, -1 where there is none")
@@ -74,15 +76,18 @@ class Observations:
     message_type: np.ndarray = _column("S8", "PREPBUFR message type")
     station: np.ndarray = _column("S8", "station identifier")
     report: np.ndarray = _column("i4", "number of the report in the source")
-    lat: np.ndarray = _column("f8", "latitude", "degrees_north")
-    lon: np.ndarray = _column("f8", "longitude", "degrees_east")
-    pressure: np.ndarray = _column("f8", "pressure of the observation", "Pa")
-    elevation: np.ndarray = _column("f4", "height of the station", "m")
-    time: np.ndarray = _column("i8", "time of the observation", times.UNITS, calendar=times.CALENDAR)
-    file_background: np.ndarray = _column("f4", "background stored by the provider", OWN_UNITS)
+    lat: np.ndarray = _column("f8", "latitude", "degrees_north", standard_name="latitude")
+    lon: np.ndarray = _column("f8", "longitude", "degrees_east", standard_name="longitude")
+    pressure: np.ndarray = _column("f8", "pressure of the observation", "Pa", standard_name="air_pressure",
+                                   coordinates="time lat lon")
+    elevation: np.ndarray = _column("f4", "height of the station", "m", standard_name="surface_altitude",
+                                    coordinates="time lat lon")
+    time: np.ndarray = _column("i8", "time of the observation", times.UNITS, calendar=times.CALENDAR,
+                               standard_name="time")
+    file_background: np.ndarray = _column("f4", "background stored by the provider", **_OF_QUANTITY)
     count: np.ndarray = _column("i4", "number of observations that the row stands for", "1", default=1)
-    largest_departure: np.ndarray = _column("f4", "largest departure from the background that is believed", OWN_UNITS,
-                                            default=np.nan)
+    largest_departure: np.ndarray = _column("f4", "largest departure from the background that is believed",
+                                            default=np.nan, **_OF_QUANTITY)
 
     def __post_init__(self):
         length = np.shape(self.value)[0]
@@ -144,10 +149,10 @@ class Departures(Observations):
     observed value: 0 to k, and -1 where the row is not compared with the model.
     """
 
-    background_mean: np.ndarray = _column("f8", "mean of H(x) of the background", OWN_UNITS)
-    background_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the background", OWN_UNITS)
-    analysis_mean: np.ndarray = _column("f8", "mean of H(x) of the analysis", OWN_UNITS)
-    analysis_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the analysis", OWN_UNITS)
+    background_mean: np.ndarray = _column("f8", "mean of H(x) of the background", **_OF_QUANTITY)
+    background_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the background", **_OF_QUANTITY)
+    analysis_mean: np.ndarray = _column("f8", "mean of H(x) of the analysis", **_OF_QUANTITY)
+    analysis_spread: np.ndarray = _column("f8", "standard deviation of H(x) of the analysis", **_OF_QUANTITY)
     background_rank: np.ndarray = _column("i2", "members of the background below the observed value", "1", default=-1)
 
 
@@ -216,6 +221,7 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "")
             dimensions: tuple[str, ...] = ("obs",)
             if values.dtype.kind == "S":
                 values, dimensions = values.view("S1").reshape(-1, 8), ("obs", "text")
+                attributes["_Encoding"] = ENCODING
             netcdf.add(dataset, column.name, dimensions, values, **attributes)
 
 

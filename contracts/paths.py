@@ -7,8 +7,8 @@ One folder per valid time holds everything about that time:
                                    background/slots/-0200/m0001.nc …     two hours earlier (`slots`)
                                    background/parameters.nc              of the model, of each member (`parameters`)
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
-                                   forecast/024h/mean.nc  spread.nc     an extended forecast, by lead
-                        free/2016010106/mean.nc  spread.nc          the ensemble without any analysis
+                                   forecast/024h/ensmean.nc  ensspread.nc     an extended forecast, by lead
+                        free/2016010106/ensmean.nc  ensspread.nc          the ensemble without any analysis
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed:
 a file that exists under its name is complete, whatever was killed meanwhile.  Many files of one kind need not wait for
@@ -41,11 +41,17 @@ class EnsembleFolder:
 
     @property
     def mean(self) -> Path:
-        return self.folder / "mean.nc"
+        return self._statistic("mean.nc")
 
     @property
     def spread(self) -> Path:
-        return self.folder / "spread.nc"
+        return self._statistic("spread.nc")
+
+    def _statistic(self, before: str) -> Path:
+        """`ensmean.nc`, which no pattern such as m*.nc takes for a member, or the name of one version ago, where that
+        is there."""
+        now, old = self.folder / f"ens{before}", self.folder / before
+        return old if old.exists() and not now.exists() else now
 
     @property
     def parameters(self) -> Path:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contracts.opened import Dataset
 
 CONTRACT = "state/1"
+CELL_METHODS = {"mean": "mean", "spread": "standard_deviation"}  # of members, by what a file is of them
 NO_STATE = 100.0  # times the largest number of a variable's valid range
 
 
@@ -123,8 +124,9 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
           statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:
     """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread".
 
-    `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as `forecast_period`.
-    With `disk` it is there when the block of `paths.side_by_side` ends.
+    The number of the member is a scalar coordinate `realization` too, and what is a mean or spread of members says so
+    in `cell_methods`.  `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as
+    `forecast_period`.  With `disk` it is there when the block of `paths.side_by_side` ends.
     """
     attributes: dict[str, object] = {"experiment": experiment}
     if member is not None:
@@ -132,21 +134,36 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
     if statistic is not None:
         attributes["statistic"] = statistic
     space = state.space
-    forecast = {} if start is None else {"coordinates": "forecast_reference_time forecast_period"}
+    scalars = [] if start is None else ["forecast_reference_time", "forecast_period"]
+    scalars += [] if member is None else ["realization"]
+    of_members = {} if statistic is None else {"cell_methods": f"realization: {CELL_METHODS[statistic]}"}
     with netcdf.create(path, CONTRACT, attributes, disk) as dataset:
         netcdf.add_time(dataset, state.time)
         if start is not None:
             netcdf.add_forecast(dataset, start, state.time)
+        if member is not None:
+            netcdf.add_scalar(dataset, "realization", member, units="1", standard_name="realization")
         on_levels = [name for name in space.variables if VARIABLES[name].on_levels]
         if on_levels:
             netcdf.add_levels(dataset, _common_levels(space, on_levels))
         netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
+        heights = {height for name in space.variables if (height := VARIABLES[name].height) is not None}
+        for height in sorted(heights):
+            netcdf.add_scalar(dataset, height_name(height), height, units="m", standard_name="height", positive="up")
         for name in space.variables:
             variable = VARIABLES[name]
             dimensions = ("time", "level", "lat", "lon") if variable.on_levels else ("time", "lat", "lon")
             values = state.field(name)[None] if variable.on_levels else state.field(name)
+            coordinates = [*scalars, *([netcdf.LEVEL_HPA] if variable.on_levels else []),
+                           *([] if variable.height is None else [height_name(variable.height)])]
             netcdf.add(dataset, name, dimensions, values, units=variable.units, long_name=variable.long_name,
-                       standard_name=variable.standard_name, **forecast)
+                       standard_name=variable.standard_name, **of_members,
+                       **({"coordinates": " ".join(coordinates)} if coordinates else {}))
+
+
+def height_name(metres: float) -> str:
+    """Of the scalar coordinate: `height_2m`."""
+    return f"height_{metres:g}m"
 
 
 def _common_levels(space: StateSpace, names: list[str]) -> np.ndarray:

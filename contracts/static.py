@@ -33,9 +33,9 @@ def write(path: Path, static: Static, experiment: str = "") -> None:
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
         netcdf.add_horizontal_axes(dataset, static.grid.lat, static.grid.lon)
         netcdf.add(dataset, "orography", ("lat", "lon"), static.orography,
-                   units="m", standard_name="surface_altitude")
+                   units="m", standard_name="surface_altitude", long_name="height of the model's ground")
         netcdf.add(dataset, "land_sea_mask", ("lat", "lon"), static.land_sea_mask,
-                   units="1", standard_name="land_area_fraction")
+                   units="1", standard_name="land_area_fraction", long_name="share of land")
 
 
 def read(path: Path, grid: Grid) -> Static:

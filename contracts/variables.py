@@ -21,6 +21,7 @@ class Variable:
     on_levels: bool
     valid_range: tuple[float, float]
     standard_name: str
+    height: float | None = None  # m above the ground, of a field that stands at one
 
 
 _ROWS = [
@@ -29,13 +30,13 @@ _ROWS = [
     Variable("v_component_of_wind", "m s-1", "northward wind", True, (-250.0, 250.0), "northward_wind"),
     Variable("temperature", "K", "temperature", True, (120.0, 360.0), "air_temperature"),
     Variable("specific_humidity", "kg kg-1", "specific humidity", True, (-0.02, 0.08), "specific_humidity"),
-    Variable("2m_temperature", "K", "temperature at 2 m", False, (150.0, 360.0), "air_temperature"),
+    Variable("2m_temperature", "K", "temperature at 2 m", False, (150.0, 360.0), "air_temperature", 2.0),
     Variable("2m_specific_humidity", "kg kg-1", "specific humidity at 2 m", False, (-0.02, 0.08),
-             "specific_humidity"),
+             "specific_humidity", 2.0),
     Variable("10m_u_component_of_wind", "m s-1", "eastward wind at 10 m", False, (-150.0, 150.0),
-             "eastward_wind"),
+             "eastward_wind", 10.0),
     Variable("10m_v_component_of_wind", "m s-1", "northward wind at 10 m", False, (-150.0, 150.0),
-             "northward_wind"),
+             "northward_wind", 10.0),
     Variable("surface_pressure", "Pa", "pressure at the model's surface", False, (3.5e4, 1.15e5),
              "surface_air_pressure"),
 ]

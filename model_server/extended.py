@@ -1,10 +1,10 @@
 """Extended forecasts: from the analyses of one time as far as they are of use, ten days for instance.
 
-    TIME/forecast/006h/mean.nc  spread.nc       every model step, named by its lead
+    TIME/forecast/006h/ensmean.nc  ensspread.nc       every model step, named by its lead
                   012h/m0001.nc …               the members where they were asked for
 
 The files are states (`state/1`) with the coordinates `forecast_reference_time` and `forecast_period` of the CF
-conventions; spread.nc of a lead appears last.  The backgrounds of the cycle are not touched.  After a kill it starts
+conventions; ensspread.nc of a lead appears last.  The backgrounds of the cycle are not touched.  After a kill it starts
 again, leaves what is complete as it is, and the bits are the same.
 """
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def free(settings: config.Settings) -> None:
-    """Write free/<time>/mean.nc and spread.nc for every time of the experiment."""
+    """Write free/<time>/ensmean.nc and ensspread.nc for every time of the experiment."""
     experiment = settings.experiment
     todo = [time for time in experiment.times() if not experiment.folder.free(time).is_complete(0)]
     if not todo:

@@ -1,6 +1,6 @@
 """Forecasts from observations: what was observed at the last times in, the state to come out.
 
-    python -m neural_da.predict EXPERIMENT.toml 1992010100                     # writes TIME/forecast/012h/mean.nc, …
+    python -m neural_da.predict EXPERIMENT.toml 1992010100                     # writes TIME/forecast/012h/ensmean.nc, …
     python -m neural_da.predict EXPERIMENT.toml 1992010100 --at 52.5 13.4 30   # what it says of a place 30 h later
 
 The network of `[predict] weights` (`python -m networks train`, kind "o2f") begins with the climate that it knows, takes

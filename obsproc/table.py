@@ -107,6 +107,7 @@ def _from_netcdf(path: Path) -> dict[str, np.ndarray]:
     hdf5.refuse_elsewhere(path)
     try:
         with netCDF4.Dataset(path) as dataset:
+            dataset.set_auto_chartostring(False)  # texts are made below, of characters
             names = [name for name in dataset.variables if name not in IGNORED]
             _check_names(path, names)
             columns = {name: _variable(path, dataset[name]) for name in names}
@@ -136,7 +137,8 @@ def _variable(path: Path, variable: netCDF4.Variable) -> np.ndarray:
     if variable.dtype is str:
         return np.asarray(values, dtype=str)
     if variable.dtype.kind == "S":
-        return np.asarray(netCDF4.chartostring(np.ma.filled(values, b"")), dtype=str)
+        encoding = getattr(variable, "_Encoding", "utf-8")
+        return np.asarray(netCDF4.chartostring(np.ma.filled(values, b""), encoding), dtype=str)
     if name == "quantity":
         known = {code.value: code.name for code in Quantity}
         return np.array([known.get(int(code), f"code {code}") for code in np.ma.filled(values, 0)], dtype=str)

@@ -122,10 +122,16 @@ room_for() {
         "$((free / 1024)) free; make room, then the same command goes on"
 }
 
+# statistic FOLDER NAME: the file of the mean or the spread of an ensemble, by its name of one version ago where that is
+# there.
+statistic() {
+    if [[ -e $1/$2.nc && ! -e $1/ens$2.nc ]]; then echo "$1/$2.nc"; else echo "$1/ens$2.nc"; fi
+}
+
 # ensemble_complete FOLDER: mean and spread, and all members unless they are no longer kept.
 ensemble_complete() {
     local number name
-    [[ -e $1/mean.nc && -e $1/spread.nc ]] || return 1
+    [[ -e $(statistic "$1" mean) && -e $(statistic "$1" spread) ]] || return 1
     [[ -e $1/.tidied ]] && return
     for ((number = 1; number <= MEMBERS; number++)); do
         printf -v name 'm%04d.nc' "$number"

@@ -28,7 +28,7 @@ tidy() {
     local ensemble
     monthly "$1" && return
     for ensemble in "$FOLDER/$1"/{background,analysis}; do
-        [[ -e $ensemble/mean.nc && $ensemble != "$FOLDER/${TIMES%% *}/background" ]] || continue
+        [[ -e $(statistic "$ensemble" mean) && $ensemble != "$FOLDER/${TIMES%% *}/background" ]] || continue
         let_go "$ensemble"
     done
 }

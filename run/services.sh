@@ -82,8 +82,9 @@ milliseconds() {
 # by_stage TIME: seconds that each stage took, from the times at which its products appeared.
 by_stage() {
     local here=$FOLDER/$1 next=$FOLDER/${NEXT[$1]} before=$FOLDER/${all_times[number > 1 ? number - 2 : 0]}
-    milliseconds "$before/observations.nc" "$here"/{observations,background/mean,background/spread,departures}.nc \
-        "$next"/background/{mean,spread}.nc "$here/scores.nc"
+    milliseconds "$before/observations.nc" "$here/observations.nc" "$(statistic "$here/background" mean)" \
+        "$(statistic "$here/background" spread)" "$here/departures.nc" "$(statistic "$next/background" mean)" \
+        "$(statistic "$next/background" spread)" "$here/scores.nc"
     ((number > 1)) || WRITTEN[0]=$began  # the first observations stand on none before them
     local ready=${WRITTEN[1]} forecast=${WRITTEN[5]} time
     for time in "${WRITTEN[@]:2:2}"; do ready=$((time > ready ? time : ready)); done

@@ -59,9 +59,10 @@ def write(path: Path, scores: Scores, experiment: str = "") -> None:
         dataset.createDimension("fate", len(Flag))
         netcdf.add(dataset, "fate", ("fate",), np.array([flag.value for flag in Flag], np.int8),
                    flag_values=np.array([flag.value for flag in Flag], np.int8),
-                   flag_meanings=" ".join(flag.name for flag in Flag))
+                   flag_meanings=" ".join(flag.name for flag in Flag), long_name="fate of an observation")
         netcdf.add(dataset, "observation_count", ("fate",),
-                   np.array([scores.counts.get(flag, 0) for flag in Flag], np.int64))
+                   np.array([scores.counts.get(flag, 0) for flag in Flag], np.int64),
+                   long_name="number of observations")
 
 
 def units(channel: str) -> str:
@@ -77,7 +78,7 @@ def add_names(dataset: netCDF4.Dataset, name: str, texts: Sequence[str], dimensi
     if not dimension:
         dataset.createDimension(name, len(texts))
     characters = encoded.view("S1").reshape(-1, length)[: len(texts)]
-    netcdf.add(dataset, name, (dimension or name, f"{name}_text"), characters)
+    netcdf.add(dataset, name, (dimension or name, f"{name}_text"), characters, long_name=name, _Encoding="ascii")
 
 
 def _add_fit(dataset: netCDF4.Dataset, fit: Fit) -> None:
@@ -85,11 +86,13 @@ def _add_fit(dataset: netCDF4.Dataset, fit: Fit) -> None:
     units = {"layer_lower": "Pa", "layer_upper": "Pa"}
     codes = {"flag": Flag, "quantity": Quantity}
     for column in fields(fit):
+        values = np.asarray(getattr(fit, column.name))
         attributes: dict[str, object] = {"units": units[column.name]} if column.name in units else {}
         if column.name in codes:
-            attributes = {"flag_values": np.array([e.value for e in codes[column.name]], np.int8),
+            attributes = {"flag_values": np.array([e.value for e in codes[column.name]], values.dtype),
                           "flag_meanings": " ".join(e.name for e in codes[column.name])}
-        netcdf.add(dataset, f"group_{column.name}", ("group",), getattr(fit, column.name), **attributes)
+        netcdf.add(dataset, f"group_{column.name}", ("group",), values,
+                   long_name=f"{column.name.replace('_', ' ')} of the group", **attributes)
 
 
 def read(path: Path) -> Scores:

@@ -167,7 +167,7 @@ def test_a_flipped_bit_in_the_data_is_refused(tmp_path):
     ("1989010106/observations.nc", ": run/cycle.sh EXPERIMENT.toml"),
     ("1989010106/inflation.nc", ": run/cycle.sh EXPERIMENT.toml --redo analysis 1989010106"),
     ("truth/1989010106.nc", ""),
-    ("free/1989010106/mean.nc", ""),
+    ("free/1989010106/ensmean.nc", ""),
 ])
 def test_a_file_that_is_missing_or_damaged_is_told_with_what_makes_it_again(tmp_path, name, again):
     path = tmp_path / name

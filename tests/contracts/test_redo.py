@@ -14,7 +14,7 @@ from contracts.stages import STAGES
 
 START, STEP, MEMBERS = datetime(1990, 1, 31, tzinfo=UTC), timedelta(hours=6), 2
 TIMES = [START + n * STEP for n in range(4)]
-STATISTICS = ("mean.nc", "spread.nc")
+STATISTICS = ("ensmean.nc", "ensspread.nc")
 OF_AN_ENSEMBLE = ("m0001.nc", "m0002.nc", *STATISTICS)
 OF_AN_ANALYSIS = {"departures.nc", "inflation.nc", "relaxation_factor.nc", *(f"analysis/{n}" for n in OF_AN_ENSEMBLE)}
 
@@ -78,9 +78,9 @@ def test_what_depends_on_it_goes_and_nothing_else(experiment, stage, gone):
 
 def test_an_extended_forecast_goes_with_the_analysis_that_it_started_from(experiment):
     redo.redo(experiment, "forecast", TIMES[1])
-    assert at(1, ["forecast/012h/mean.nc"]) <= files(experiment)
+    assert at(1, ["forecast/012h/ensmean.nc"]) <= files(experiment)
     redo.redo(experiment, "analysis", TIMES[1])
-    assert not at(1, ["forecast/012h/mean.nc"]) & files(experiment)
+    assert not at(1, ["forecast/012h/ensmean.nc"]) & files(experiment)
 
 
 class Killed(BaseException):

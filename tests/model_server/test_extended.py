@@ -71,7 +71,7 @@ def test_statistics_alone_write_no_members(persistence):
     extend(persistence, 2)
     for lead in (6, 12):
         folder = source_of(persistence).forecast(lead * HOURS).folder
-        assert sorted(path.name for path in folder.iterdir()) == ["mean.nc", "spread.nc"]
+        assert sorted(path.name for path in folder.iterdir()) == ["ensmean.nc", "ensspread.nc"]
 
 
 def test_running_again_makes_only_what_is_missing_and_a_longer_one_goes_on(persistence):

@@ -73,7 +73,7 @@ def test_a_complete_analysis_is_left_alone_and_the_next_is_found(finished, caplo
         run(made)
 
 
-@pytest.mark.parametrize("last", ["analysis/m0001.nc", "analysis/m0004.nc", "mean.nc", "departures.nc"])
+@pytest.mark.parametrize("last", ["analysis/m0001.nc", "analysis/m0004.nc", "ensmean.nc", "departures.nc"])
 def test_a_kill_before_any_file_changes_no_bit_of_the_next_run(finished, fresh, monkeypatch, last):
     class Killed(BaseException):
         pass

@@ -104,7 +104,7 @@ def test_failed_observations_are_gone_round_and_a_failed_analysis_ends_it(fresh,
     files = data(fresh.folder)
     unchanged = (files[f"1989010100/{kind}/m0001.nc"]["temperature"] for kind in ("background", "analysis"))
     np.testing.assert_array_equal(*unchanged)
-    assert "1989010106/background/mean.nc" in files and "1989010106/departures.nc" not in files
+    assert "1989010106/background/ensmean.nc" in files and "1989010106/departures.nc" not in files
     assert told(fresh)[0] == "STALLED"
 
 

@@ -35,7 +35,7 @@ def test_with_the_same_observations_the_early_analysis_is_the_late_one(early):
         same(data(folder / time / "analysis"), data(main.folder / time / "analysis"))
         assert (folder / time / "scores.nc").exists()
         for lead in ("006h", "012h"):
-            assert (folder / time / "forecast" / lead / "spread.nc").exists()
+            assert (folder / time / "forecast" / lead / "ensspread.nc").exists()
     following = times.name(times.parse(TIMES[-1]) + main.settings.experiment.step)
     assert not (folder / following).exists()  # nothing is cycled
     again = run(early, main)

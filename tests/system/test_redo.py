@@ -65,12 +65,12 @@ def test_damage_of_what_was_used_already_is_found_by_reading_all(finished, tmp_p
     assert done.returncode == 0 and "all of them whole" in done.stdout
     truncate(member(made, kind="analysis"))
     member(made, 1).unlink()
-    member(made, 1).with_name("mean.nc").unlink()
+    member(made, 1).with_name("ensmean.nc").unlink()
     assert made.run().returncode == 0  # nothing reads them any more
     done = made.program("contracts", str(made.path), "--check")
     assert done.returncode == 1
     assert f"{member(made, kind='analysis')}: is no readable NetCDF file" in done.stderr
-    assert "background: m0001.nc, mean.nc missing; to make it run: run/prepare.sh" in done.stderr
+    assert "background: m0001.nc, ensmean.nc missing; to make it run: run/prepare.sh" in done.stderr
 
 
 @pytest.mark.parametrize("after", MODES)

@@ -36,7 +36,7 @@ def test_a_tidied_experiment_still_has_what_it_and_its_free_ensemble_begin_with(
     for command in ("initial", "free"):
         done = made.program("model_server", command, str(made.path))
         assert done.returncode == 0, done.stderr
-    assert (made.folder / "free" / TIMES[1] / "mean.nc").exists()
+    assert (made.folder / "free" / TIMES[1] / "ensmean.nc").exists()
     assert (made.work / first).stat().st_mtime_ns == (prepared / first).stat().st_mtime_ns  # a copy keeps it
 
 

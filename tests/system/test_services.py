@@ -125,7 +125,7 @@ for before, now in zip([None, *times], times):
         died.touch()
         sys.exit("dead")
     if not (folder / now / "departures.nc").exists():
-        while not (folder / now / "observations.nc").exists() or not (folder / now / "background/spread.nc").exists():
+        while not all((folder / now / name).exists() for name in ("observations.nc", "background/ensspread.nc")):
             time.sleep(0.05)
         sys.argv = ["analysis", sys.argv[1], now]
         runpy.run_module("letkf_mpi.analysis", run_name="__main__")
@@ -173,7 +173,7 @@ def test_a_background_that_is_removed_when_its_service_was_started_again_and_its
     bring(fresh, "holds", HOLDS_THE_SECOND)
     process = fresh.start(before=f'export RANKS=1 PYTHONPATH="{fresh.work}"', after=SERVICES)
     background, told_by = fresh.folder / TIMES[1] / "background", fresh.folder / "log" / "forecast.out"
-    until(lambda: process.poll() is not None or (background / "spread.nc").exists(), "the second background")
+    until(lambda: process.poll() is not None or (background / "ensspread.nc").exists(), "the second background")
     until(lambda: process.poll() is not None or (fresh.folder / TIMES[0] / "scores.nc").exists(), "the first cycle")
     os.kill(processes_of(fresh, "model_server")[-1], signal.SIGKILL)
     until(lambda: process.poll() is not None or "1 forecasts to make" in told_by.read_text(), "the forecast again")

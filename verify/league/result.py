@@ -127,7 +127,7 @@ def _forecasts(contestant: Contestant) -> dict[int, tuple[np.ndarray, int]]:
     space = settings.state.space(settings.grid.grid())
     weights = space.grid.area_weights / space.grid.area_weights.sum()
     for start in settings.experiment.times():
-        for path in sorted((settings.experiment.folder.at(start).folder / "forecast").glob("[0-9]*h/mean.nc")):
+        for path in sorted((settings.experiment.folder.at(start).folder / "forecast").glob("[0-9]*h/*mean.nc")):
             lead = int(path.parent.name[:-1])
             truth = settings.truth(start + timedelta(hours=lead))
             if truth is not None and truth.exists():
