@@ -9,12 +9,15 @@ consistency  errors given against errors estimated, ranks, spread and skill, ove
          estimated.toml, a table that [observations] errors of the next experiment can name
 compare  tables of several experiments in Markdown
 skill-spread  error, spread, CRPS and ranks of extended forecasts by lead -> skill_spread.nc
+dataset  all states in one NetCDF file or zarr store, lazily readable
+grib     the states of one time as GRIB2
+departures  the departures of all times as one Parquet table
 status   status.json and status.prom: what is done, what is at work, what is STALLED
 serve    the status as a page, on this machine only
 report   report.html: all of the above in one file
 league   contestants of one task side by side: a table, and league.html
 
-The last six have more options: `python -m verify compare --help`.
+The last nine have more options: `python -m verify compare --help`.
 """
 
 import logging
@@ -45,6 +48,7 @@ from verify import (
     watch,
 )
 from verify.config import Settings
+from verify.exports import dataset, departures, grib
 from verify.score_file import Scores
 
 log = logging.getLogger("verify")
@@ -251,8 +255,9 @@ def show_league(arguments: Sequence[str]) -> None:
 
 
 OWN_ARGUMENTS: dict[str, Callable[[Sequence[str]], None]] = {
-    "compare": compare_experiments, "skill-spread": skill_spread.main, "status": watch.main, "serve": serve.main,
-    "report": write_report, "league": show_league,
+    "compare": compare_experiments, "skill-spread": skill_spread.main, "dataset": dataset.main, "grib": grib.main,
+    "departures": departures.main, "status": watch.main, "serve": serve.main, "report": write_report,
+    "league": show_league,
 }
 
 
