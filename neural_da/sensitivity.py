@@ -9,10 +9,11 @@ The forecast of `neural_da.predict` is judged by what is observed at its end, in
 An observation i enters by its departure from what was forecast of it; with w_i times that departure, w = 1 the forecast
 and w = 0 one in which everything observed had been forecast,
 
-    impact_i = 1/2 (dJ/dw_i at w = 1 + dJ/dw_i at w = 0)            sum_i impact_i = J(1) - J(0) + terms of third order
+    impact_i = integral of dJ/dw_i from w = 0 to w = 1, all w alike            sum_i impact_i = J(1) - J(0)
 
-as Langland & Baker (2004, Tellus 56A, 189) with the trapezoidal rule of Errico (2007, Tellus 59A, 273), the adjoint of
-model and analysis being that of the network.  An impact below 0 is an observation that helped.
+as Langland & Baker (2004, Tellus 56A, 189), whose trapezoidal rule (Errico 2007, Tellus 59A, 273) is exact where the
+forecast is linear in what is observed; this network is not, so that the integral is taken at Gauss points.  The adjoint
+of model and analysis is that of the network.  An impact below 0 is an observation that helped.
 """
 
 import csv
@@ -35,14 +36,15 @@ if TYPE_CHECKING:
     from neural_da.predicting import Look, Predictor
 
 PROGRAM = "neural_da.sensitivity"
+POINTS = 8  # of the integral
 SHOWN = 10  # stations that helped most, and that harmed most
 log = logging.getLogger(PROGRAM)
 
 
 @dataclass(frozen=True)
 class Impacts:
-    """Of each observation that was taken in, a row of `table`, its `impact` (n,); J with all of them, `after`, and with
-    none of what they depart from the forecast, `before`."""
+    """Of each observation that was taken in, a row of `table`, its `impact` (n,); J with all of them, `after`, and
+    where none departs from the forecast, `before`."""
 
     table: Observations
     impact: np.ndarray
@@ -59,8 +61,11 @@ def of(predictor: "Predictor", time: datetime, hours: int) -> Impacts:
     if not len(judge.table):
         raise UserError(f"nothing is observed at {times.name(time + count * predictor.step)} that the network knows: "
                         "name other --hours")
-    (after, at_one), (before, at_zero) = (_slopes(predictor, time, looks, judge, count, share) for share in (1.0, 0.0))
-    return Impacts(concatenate([look.table for look in looks]), (at_one + at_zero) / 2, before, after)
+    points, weights = np.polynomial.legendre.leggauss(POINTS)
+    impact = sum(weight / 2 * _slopes(predictor, time, looks, judge, count, (1 + point) / 2)[1]
+                 for point, weight in zip(points, weights, strict=True))
+    before, after = (_slopes(predictor, time, looks, judge, count, share)[0] for share in (0.0, 1.0))
+    return Impacts(concatenate([look.table for look in looks]), np.asarray(impact), before, after)
 
 
 def _slopes(predictor: "Predictor", time: datetime, looks: Sequence["Look"], judge: "Look", count: int,
