@@ -19,18 +19,20 @@ held_by() {
     for child in $children; do held_by "$child"; done
 }
 
-# write_cost CYCLES: the processor time of this shell and of all that it has waited for, over so many cycles.
+# write_cost CYCLES: the processor time of this shell and of all that it has waited for, over so many cycles.  Where the
+# disk refuses it is not written, which ends no run.
 write_cost() {
     (($1)) || return 0
-    local file=$FOLDER/log/cost.csv milliseconds=0 time seconds
-    mkdir -p "$FOLDER/log"  # services have one already
-    times >"$FOLDER/log/.times"  # a subshell would have its own
-    for time in $(<"$FOLDER/log/.times"); do  # such as 1m2.345s
+    local file=$FOLDER/log/cost.csv milliseconds=0 time seconds found=()
+    mkdir -p "$FOLDER/log" && { times; } >"$FOLDER/log/.times" || return 0  # a subshell would have its own
+    read -rd '' -a found <"$FOLDER/log/.times" || true
+    for time in "${found[@]}"; do  # such as 1m2.345s
         time=${time%s}
         seconds=${time#*m}
         milliseconds=$((milliseconds + ${time%m*} * 60000 + 10#${seconds/./}))
     done
     rm -f "$FOLDER/log/.times"
+    ((milliseconds)) || return 0
     [[ -e $file ]] || say "cycles,cpu_seconds,peak_mib" >"$file"
     printf '%d,%d.%03d,%d\n' "$1" $((milliseconds / 1000)) $((milliseconds % 1000)) $((PEAK_KIB / 1024)) >>"$file"
 }
