@@ -38,7 +38,7 @@ def section(table: Table) -> list[str]:
             "by their number.", "note"),
         page.table(*standings(table), 2),
         page.figures([picture.differences("analysis RMSE, all fields", table.control.title, found)] if found else []),
-        "<h3>Not finished</h3>" + page.table(*waiting, 3) if waiting[1] else "",
+        "<h3>Not finished</h3>" + page.table(*waiting, 5) if waiting[1] else "",
     ]
 
 
