@@ -33,7 +33,7 @@ from letkf_mpi import memory
 from letkf_mpi.config import Settings
 from letkf_mpi.local import tiles
 from letkf_mpi.local.localization import Neighbours
-from letkf_mpi.local.update import LocalAnalysis
+from letkf_mpi.local.update import Diagnostics, LocalAnalysis
 from letkf_mpi.memory import Size
 from letkf_mpi.ranks.layouts import Layouts, Members
 from letkf_mpi.ranks.parallel import World, guarded
@@ -108,7 +108,7 @@ def measure(problem: Problem) -> Costs:
     sample = np.linspace(0, nobs - 1, min(nobs, SAMPLED_ROWS)).astype(int)
     scale = nobs / sample.size
     per_tile, tree, count = tile_seconds(problem)
-    used, table = problem.used(sample), problem.table.select(sample)
+    table = problem.table.select(sample)
     flat = Static(problem.space.grid, *(np.zeros(problem.space.grid.shape) for _ in range(2)))
     x = builders.random_state(problem.space)
     H = Forward.of(table, problem.space, flat, 300.0)
@@ -117,11 +117,23 @@ def measure(problem: Problem) -> Costs:
     read, write = file_seconds(x)
     return Costs(
         per_tile, tree, count,
-        prepare=seconds(lambda: LocalAnalysis(problem.space, used, problem.settings).kernel, 2) * scale,
+        prepare=prepare_seconds(problem, sample),
         set_up=seconds(lambda: Forward.of(table, problem.space, flat, 300.0)) * scale,
         apply=seconds(lambda: (H.apply(columns), H.ground_pressure(columns))) * scale,
         root=root * scale, table=writing * scale, read=read, write=write, exchange=exchange_seconds(),
     )
+
+
+def prepare_seconds(problem: Problem, sample: np.ndarray) -> float:
+    """What a rank does before its first tile, of all observations: a constant part and one that grows with them."""
+
+    def taken(rows: np.ndarray) -> float:
+        used = problem.used(rows)
+        return seconds(lambda: LocalAnalysis(problem.space, used, problem.settings).kernel, 2)
+
+    few = sample[: sample.size // 4]
+    least, most = taken(few), taken(sample)
+    return most + max(0.0, most - least) / (sample.size - few.size) * (len(problem.table) - sample.size)
 
 
 def tile_seconds(problem: Problem) -> tuple[np.ndarray, float, float]:
@@ -209,6 +221,7 @@ def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> di
     k = problem.members
     members, parts = -(-k // ranks), max(1, ranks // k)
     ensemble = 4.0 * k * len(problem.space.channels) * problem.space.grid.size
+    channels, levels = len(problem.space.channels), problem.space.analysis_levels.size
     shares = tiles.share(costs.tiles, ranks)
     return {
         "read": max(members * costs.read / parts, ensemble / filesystem),
@@ -216,7 +229,7 @@ def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> di
         "share": costs.tree + costs.count / ranks,
         "exchange": 2 * ensemble / ranks * costs.exchange,
         "local analyses": costs.prepare + max(costs.tiles[list(mine)].sum() for mine in shares),
-        "diagnostics": 5 * 2 * ensemble / k * costs.exchange,
+        "diagnostics": Diagnostics.bytes_of(channels, levels) * problem.space.grid.size * costs.exchange,
         "write": max((members + 2) * costs.write, ensemble / filesystem) + costs.table,
     }
 
