@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -211,7 +211,8 @@ def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
         with _refused(path, _FULL, partial):
             yield partial
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # such as of a disk that has become read-only: why it was to go is what is told
+            partial.unlink(missing_ok=True)
         raise
     if disk is not None:
         disk.settle(partial, path)
@@ -247,7 +248,8 @@ def _settle(partial: Path, path: Path) -> Path:
             _flush(partial)
             os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # such as of a disk that has become read-only: why it was to go is what is told
+            partial.unlink(missing_ok=True)
         raise
     return path.parent
 
