@@ -7,6 +7,7 @@
                                 follows from channels (`relative_humidity_850`, an input only)
     scores                      what to expect of them
     sha256, bytes, address      of the weights, and where they can be had, if anywhere
+    base, base_sha256           weights that come with the code and hold what these leave out, if any
     [grid]                      as in an experiment, and which way rows run inside the network
     [network]                   kind = "climax" and what that kind says of itself
     [normalization]             moments of each field
@@ -91,6 +92,8 @@ class Card(Section, Generic[Network], frozen=True):
     bytes: NotNegative = 0  # of the file of weights; 0 where the card does not say
     scores: dict[str, float] = {}  # what to expect of the weights: RMSE by `channel_lead`, SI units, and the like
     address: str = ""  # http(s) or file address of the weights, where they are not beside the card
+    base: str = ""  # name of weights that come with the code: parameters and fields that are not in the file are theirs
+    base_sha256: str = ""  # of those; empty only before they are written
 
     def __post_init__(self):
         refuse_names("inputs", self.inputs)

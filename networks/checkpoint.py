@@ -5,7 +5,8 @@
                          it was trained with
     climax.toml          the card (`networks.card`)
 
-Weights without a card, with another one's card, damaged, or with parameters that do not fit are refused.
+Weights without a card, with another one's card, damaged, or with parameters that do not fit are refused.  Weights that
+were trained on in part name those that they began with as their `base`, and hold what differs from them.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ import numpy as np
 from contracts import paths
 from contracts.errors import UserError
 from networks import card as cards
+from networks import starter
 from networks.card import Card, Network
 from networks.normalization import CONSTANTS, LATITUDE
 
@@ -70,6 +72,7 @@ def write(path: Path, checkpoint: Checkpoint, dtype: Literal["float16", "float32
     """Write weights, then the card with their checksum, each by rename; returns that card."""
     from safetensors.numpy import save
 
+    base = _of_base(checkpoint.card)
     tensors = {name: np.ascontiguousarray(array, dtype) for name, array in checkpoint.weights.items()}
     constants = {
         CONSTANT_PREFIX + name: np.ascontiguousarray(checkpoint.constants[name], np.float32)
@@ -77,8 +80,10 @@ def write(path: Path, checkpoint: Checkpoint, dtype: Literal["float16", "float32
     }
     if checkpoint.climatology is not None:
         constants[CLIMATOLOGY] = np.ascontiguousarray(checkpoint.climatology, np.float32)
-    content = save(tensors | constants)
-    card = msgspec.structs.replace(checkpoint.card, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    content = save({name: array for name, array in (tensors | constants).items()
+                    if not (name in base.tensors and np.array_equal(array, base.tensors[name]))})
+    card = msgspec.structs.replace(checkpoint.card, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
+                                   base_sha256=base.sha256)
     with paths.writing(path) as partial:
         partial.write_bytes(content)
     with paths.writing(card_path(path)) as partial:
@@ -107,6 +112,11 @@ def read(path: Path) -> Checkpoint:
         tensors = {name: array.astype(np.float32) for name, array in load(content).items()}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is no safetensors file ({error}); python -m networks convert makes one") from None
+    base = _of_base(card)
+    if base.sha256 != card.base_sha256:
+        raise UserError(f"{path}: needs {card.base} of sha256 {card.base_sha256[:12]}…, which comes with the code, got "
+                        f"{base.sha256[:12]}…{_remedy(card)}")
+    tensors = dict(base.tensors) | tensors
     constants = {
         name.removeprefix(CONSTANT_PREFIX): tensors.pop(name)
         for name in list(tensors) if name.startswith(CONSTANT_PREFIX)
@@ -116,6 +126,25 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(card, tensors, constants, climatology)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What weights may leave out, all float32, and of which file it is."""
+
+    tensors: Mapping[str, np.ndarray]
+    sha256: str
+
+
+def _of_base(card: Card) -> _Base:
+    """Raises UserError where the card names weights that do not come with the code."""
+    if not card.base:
+        return _Base({}, "")
+    found = read(starter.find(card.base, starter.WEIGHTS))
+    fields = {CONSTANT_PREFIX + name: array for name, array in found.constants.items()}
+    if found.climatology is not None:
+        fields[CLIMATOLOGY] = found.climatology
+    return _Base(dict(found.weights) | fields, found.card.sha256)
 
 
 def _remedy(card: Card) -> str:

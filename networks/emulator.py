@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from networks.noise import Noise
+
 State = tuple[Tensor, ...]  # fields (B, channel, lat, lon) of `history` times, one step apart, the present ones last
 Precision = Literal["float32", "tf32", "bfloat16"]  # of the products of a step
 Seconds = int | np.ndarray  # valid time of the present fields since 1970, one for all or (B,)
@@ -22,6 +24,7 @@ class Emulator(nn.Module):
     step: timedelta
     history: int = 1  # times that a state holds
     stochastic: bool = False  # whether a step takes random numbers
+    noise: Noise | None = None  # which ones, where they remain from step to step
     parameter_names: tuple[str, ...] = ()  # what may be told about the model itself
 
     def advance(self, state: State, time: Seconds, steps: int = 1, draws: Tensor | None = None,

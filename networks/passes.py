@@ -35,12 +35,15 @@ class Lane:
     at_once: int
 
     @torch.inference_mode()
-    def pass_through(self, members: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    def pass_through(self, members: np.ndarray, seconds: np.ndarray, draws: np.ndarray | None) -> np.ndarray:
         """At most `at_once` members (member, channel, lat, lon), in a pass of always the same shape."""
         rows = np.minimum(np.arange(self.at_once), len(members) - 1)
-        fields = torch.from_numpy(np.ascontiguousarray(members[rows], np.float32)).to(self.device)
-        (later,) = self.emulator.advance((fields,), seconds[rows])
+        drawn = None if draws is None else self._moved(draws[rows])[None]
+        (later,) = self.emulator.advance((self._moved(members[rows]),), seconds[rows], draws=drawn)
         return later[: len(members)].cpu().numpy()
+
+    def _moved(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,16 @@ class Passes:
         on_gpu = devices[0].type == "cuda"
         return cls(tuple(lanes), threads=1 if on_gpu else threads or control_groups.processors())
 
-    def step(self, members: np.ndarray, seconds: Seconds) -> np.ndarray:
+    def step(self, members: np.ndarray, seconds: Seconds, draws: np.ndarray | None = None) -> np.ndarray:
         """All members (member, channel, lat, lon), valid at `seconds` since 1970, one step later.
 
-        The groups go round the devices in fixed turn.
+        `draws` (member, …) float32 are the random numbers of a stochastic network.  The groups go round the devices in
+        fixed turn.
         """
         size = self.lanes[0].at_once
         when = np.broadcast_to(seconds, len(members))
-        groups = [(members[i : i + size], when[i : i + size]) for i in range(0, len(members), size)]
+        groups = [(members[i : i + size], when[i : i + size], None if draws is None else draws[i : i + size])
+                  for i in range(0, len(members), size)]
         with ExitStack() as stack:
             pools = [stack.enter_context(_pool(self.threads)) for _ in self.lanes]
             work = zip(cycle(zip(pools, self.lanes, strict=True)), groups, strict=False)
@@ -74,12 +79,19 @@ class Passes:
 
 
 def emulator_of(weights: Path, space: StateSpace) -> Emulator:
-    """The emulator of trained weights of any kind, for states of `space`; raises UserError where they do not fit."""
+    """The emulator of trained weights of any kind, for states of `space`.
+
+    Raises UserError where they do not fit, make no forecasts, or several of one state.
+    """
     card = cards.read(card_path(weights), weights)
     make = getattr(kinds.module(card.kind), "make_emulator", None)
     if make is None:
         raise UserError(f"{weights}: a network of the kind {card.kind} makes no forecasts; name others")
-    return make(weights, space)
+    emulator: Emulator = make(weights, space)
+    if emulator.stochastic:
+        raise UserError(f"{weights}: draws random numbers at each step, and one forecast of a state is asked for; name "
+                        "weights without noise")
+    return emulator
 
 
 def steps_of(emulator: Emulator) -> Steps:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from contracts.config import PositiveFloat
 from networks.card import Card, Damping, NetworkCard, refuse_names
-from networks.climax.sizes import DecoderDepth, Depth, Ratio, Width
+from networks.climax.sizes import DecoderDepth, Depth, NoiseSizes, Ratio, Width
 
 
 class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
@@ -22,6 +22,7 @@ class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
     decoder_depth: DecoderDepth = 2
     mlp_ratio: Ratio = 4.0
     damping: Damping | None = None  # where the network predicts tendencies
+    noise: NoiseSizes | None = None  # of a network that forecasts ensembles
 
     @property
     def needs_climatology(self) -> bool:

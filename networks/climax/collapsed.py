@@ -79,15 +79,16 @@ def aggregation(network: ClimaX, lead: Tensor, variables: Sequence[int] | None =
     )
 
 
-def forward(network: ClimaX, x: Tensor, lead: Tensor, variables: Sequence[int] | None = None) -> Tensor:
-    """The same as `network(x, lead, variables)`, differentiable, without forming tokens."""
-    return network.decode(network.trunk(aggregation(network, lead, variables).pooled(x)))
+def forward(network: ClimaX, x: Tensor, lead: Tensor, variables: Sequence[int] | None = None,
+            noise: Tensor | None = None) -> Tensor:
+    """The same as `network(x, lead, variables, noise)`, differentiable, without forming tokens."""
+    return network.decode(network.trunk(aggregation(network, lead, variables).pooled(x), noise))
 
 
 class Settled(nn.Module):
     """`network` with weights that stay, for one lead time, with chosen inputs and outputs.
 
-    (B, inputs, lat, lon) -> (B, outputs, lat, lon), differentiable in x.
+    (B, inputs, lat, lon), and noise (B, L, numbers) where the network has it -> (B, outputs, lat, lon), differentiable.
     """
 
     weight: Tensor  # (p² outputs, D), of the head's last layer
@@ -105,7 +106,7 @@ class Settled(nn.Module):
         self.register_buffer("weight", last.weight[rows].contiguous(), persistent=False)
         self.register_buffer("bias", last.bias[rows].contiguous(), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         formed = Aggregation(self.network.size, *(getattr(self, field.name) for field in fields(Aggregation)[1:]))
-        hidden = self.network.head[:-1](self.network.trunk(formed.pooled(x)))
+        hidden = self.network.head[:-1](self.network.trunk(formed.pooled(x), noise))
         return unpatched(functional.linear(hidden, self.weight, self.bias), self.network.size)

@@ -18,6 +18,7 @@ from networks.climax.collapsed import Settled
 from networks.climax.network import ClimaX
 from networks.climax.stepping import Stepping
 from networks.emulator import Emulator, Precision, Seconds, State
+from networks.noise import Noise
 
 log = logging.getLogger(__name__)
 CPU = torch.device("cpu")
@@ -35,6 +36,8 @@ class ClimaXEmulator(Emulator):
         super().__init__()
         self.network, self.stepping, self.precision = network, steps, precision
         self.channels, self.step = steps.channels, timedelta(hours=steps.card.network.lead_hours)
+        self.noise = noise_of(network)
+        self.stochastic = self.noise is not None
         self.settled_network: Settled | None = None
         self.register_buffer("lead", torch.tensor([steps.lead]), persistent=False)
 
@@ -57,17 +60,24 @@ class ClimaXEmulator(Emulator):
     def next(self, state: State, time: Seconds, draw: Tensor | None, parameters: Tensor | None) -> Tensor:
         (fields,) = state
         with torch.autocast(fields.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self._output(self.stepping.inputs(fields))
+            output = self._output(self.stepping.inputs(fields), draw)
         return self.stepping.next(fields, output.to(fields.dtype))
 
-    def _output(self, inputs: Tensor) -> Tensor:
+    def _output(self, inputs: Tensor, noise: Tensor | None) -> Tensor:
         """(B, input, lat, lon) -> (B, channel, lat, lon)"""
         if self.settled_network is not None:
-            return self.settled_network(inputs)
+            return self.settled_network(inputs, noise)
         tokens, fields = self.stepping.token, self.stepping.output
         size = self.network.size
-        output = collapsed.forward(self.network, inputs, self.lead, None if _all(tokens, size.variables) else tokens)
+        chosen = None if _all(tokens, size.variables) else tokens
+        output = collapsed.forward(self.network, inputs, self.lead, chosen, noise)
         return output if _all(fields, size.outputs) else output[:, list(fields)]
+
+
+def noise_of(network: ClimaX) -> Noise | None:
+    """What drives the network, if anything: numbers (place, number) of its patches."""
+    size, noise = network.size, network.size.noise
+    return None if noise is None else Noise((size.tokens, noise.numbers), noise.memory, noise.common)
 
 
 def _all(numbers: Sequence[int], count: int) -> bool:

@@ -7,6 +7,13 @@
       h       = blocks(h): h + attention(norm1 h), then h + mlp(norm2 h)      pre-norm ViT, exact GELU
       y       = head(norm h), (B, L, p p V_out) folded back to (B, V_out, lat, lon)
 
+A network with noise z (B, L, numbers) has in its last blocks, for each norm and for the one before the head,
+
+      norm h + (A z) * norm h + B z
+
+with A and B zero at first (conditional layer norms: Perez et al. 2018, arXiv 1709.07871; for ensembles Lang et al.
+2024, arXiv 2412.15832, and Alet et al. 2025, arXiv 2506.10772).
+
 Nguyen et al. (2023), ClimaX, arXiv 2301.10343.  Names of parameters are those of the public code, v0.3.1, in both of
 its layouts of the patch embedding, so that its weights load strictly.  The forward pass here forms all V L tokens;
 `collapsed` gives the same numbers without them.
@@ -20,7 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from networks.climax.sizes import NoiseSizes
+
 Layout = Literal["parallel", "serial"]
+Condition = tuple[Tensor, Tensor] | None  # scale and shift (B, L, D) of a norm
 NORM_EPS = 1e-5
 
 
@@ -38,12 +48,15 @@ class Architecture:
     heads: int = 16
     decoder_depth: int = 2
     mlp_ratio: float = 4.0
+    noise: NoiseSizes | None = None
 
     def __post_init__(self):
         if self.nlat % self.patch or self.nlon % self.patch:
             raise ValueError(f"patch {self.patch} does not divide the {self.nlat} x {self.nlon} grid")
         if self.embed_dim % self.heads or self.embed_dim % 4:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of 4 and of heads = {self.heads}")
+        if self.noise is not None and self.noise.blocks > self.depth:
+            raise ValueError(f"noise in {self.noise.blocks} blocks, but there are {self.depth}")
 
     @property
     def tokens(self) -> int:
@@ -134,9 +147,30 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(size.embed_dim, eps=NORM_EPS)
         self.mlp = Mlp(size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+    def forward(self, x: Tensor, first: Condition = None, second: Condition = None) -> Tensor:
+        x = x + self.attn(conditioned(self.norm1(x), first))
+        return x + self.mlp(conditioned(self.norm2(x), second))
+
+
+def conditioned(normed: Tensor, condition: Condition) -> Tensor:
+    """What noise makes of a norm (B, L, D); zeros leave it as it is to the last bit."""
+    if condition is None:
+        return normed
+    scale, shift = condition
+    return normed + (scale * normed + shift)
+
+
+class Conditions(nn.Module):
+    """From noise (B, L, numbers) to the conditions of the norms that see it, in their order; none of the others."""
+
+    def __init__(self, size: Architecture, noise: NoiseSizes):
+        super().__init__()
+        self.blind = 2 * (size.depth - noise.blocks)
+        self.maps = nn.ModuleList(nn.Linear(noise.numbers, 2 * size.embed_dim, bias=False)
+                                  for _ in range(2 * noise.blocks + 1))
+
+    def forward(self, noise: Tensor) -> list[Condition]:
+        return [None] * self.blind + [tuple(one(noise).chunk(2, dim=-1)) for one in self.maps]
 
 
 class ClimaX(nn.Module):
@@ -156,6 +190,8 @@ class ClimaX(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         decoder = [layer for _ in range(size.decoder_depth) for layer in (nn.Linear(width, width), nn.GELU())]
         self.head = nn.Sequential(*decoder, nn.Linear(width, size.outputs * size.patch**2))
+        if size.noise is not None:
+            self.conditions = Conditions(size, size.noise)
 
     @property
     def last(self) -> nn.Linear:
@@ -164,10 +200,10 @@ class ClimaX(nn.Module):
         assert isinstance(layer, nn.Linear)
         return layer
 
-    def forward(self, x: Tensor, lead: Tensor, variables: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lead: Tensor, variables: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """x (B, V, lat, lon), lead (B,) -> (B, V_out, lat, lon); `variables` numbers the fields of x if not all."""
         pooled = self.pooled(self.tokens(x, variables))
-        return self.decode(self.trunk(pooled + self.pos_embed + self.lead_time_embed(lead[:, None])[:, None]))
+        return self.decode(self.trunk(pooled + self.pos_embed + self.lead_time_embed(lead[:, None])[:, None], noise))
 
     def tokens(self, x: Tensor, variables: Tensor | None = None) -> Tensor:
         """(B, V, lat, lon) -> (B, V, L, D)"""
@@ -187,11 +223,12 @@ class ClimaX(nn.Module):
         mixed, _ = self.var_agg(query, each, each, need_weights=False)
         return mixed.view(batch, places, -1)
 
-    def trunk(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D)"""
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+    def trunk(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, L, D), and noise (B, L, numbers) where the network has it -> (B, L, D)"""
+        of_norms = [None] * (2 * len(self.blocks) + 1) if noise is None else self.conditions(noise)
+        for number, block in enumerate(self.blocks):
+            x = block(x, *of_norms[2 * number : 2 * number + 2])
+        return conditioned(self.norm(x), of_norms[-1])
 
     def decode(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, V_out, lat, lon)"""
@@ -225,7 +262,7 @@ def initialise(network: ClimaX, generator: torch.Generator) -> None:
     for name, parameter in network.named_parameters():
         if name.endswith("norm.weight") or "norm1.weight" in name or "norm2.weight" in name:
             parameter.fill_(1.0)
-        elif parameter.dim() < 2 or "proj_biases" in name or name == "var_query":
+        elif parameter.dim() < 2 or "proj_biases" in name or name == "var_query" or name.startswith("conditions."):
             parameter.zero_()
         else:
             nn.init.trunc_normal_(parameter, std=0.02, generator=generator)

@@ -142,7 +142,7 @@ def architecture(card: Card[ClimaXCard]) -> Architecture:
     network = card.network
     return Architecture(
         card.grid.nlat, card.grid.nlon, len(network.tokens), len(network.head), network.patch, network.embed_dim,
-        network.depth, network.heads, network.decoder_depth, network.mlp_ratio,
+        network.depth, network.heads, network.decoder_depth, network.mlp_ratio, network.noise,
     )
 
 

@@ -1,5 +1,7 @@
 """ClimaX as a task of forecasting: fresh or given weights, the card that they will have, and what Muon is for."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import torch
 from contracts import netcdf, times
 from contracts.errors import UserError
 from networks import card as cards
+from networks import starter
 from networks.card import Card, GridCard
 from networks.checkpoint import card_path
 from networks.climax import emulator, stepping
@@ -16,27 +19,52 @@ from networks.climax.emulator import ClimaXEmulator
 from networks.climax.network import ClimaX, initialise
 from networks.climax.sizes import Sizes
 from networks.climax.stepping import Stepping
-from networks.normalization import CONSTANTS
+from networks.normalization import CONSTANTS, Moments
 from networks.training import statistics
 from networks.training.config import Settings
-from networks.training.forecasting import Forecasting, mean_of
-from networks.training.statistics import Statistics
+from networks.training.ensembles import Ensembles
+from networks.training.forecasting import Forecasting, Still, mean_of
 from networks.training.task import Data, Roles
 
 LEAD_SCALE = 100.0  # the network is given hours / 100, as upstream trains
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the network knows of its fields: of the data that it is trained on, or as the weights have it that stay."""
+
+    moments: Mapping[str, Moments]
+    still: Still
+
+
 def of(settings: Settings, sizes: Sizes, data: Data) -> Forecasting:
-    """The task; raises UserError where the weights to begin with or the data do not fit."""
-    card = card_of(settings, sizes, data.statistics)
+    """The task; raises UserError where the weights to begin with, the data or the loss do not fit."""
+    ensembles = settings.training.loss == "afcrps"
+    if ensembles != (sizes.noise is not None):
+        raise UserError('[training] loss = "afcrps" and [network.noise] belong together: give both or neither')
+    known = known_of(settings, data)
+    card = card_of(settings, sizes, known.moments)
     channels = [channel.name for channel in settings.space.channels]
-    climatology = mean_of(data) if card.network.needs_climatology else None
-    steps, network = Stepping(card, statistics.constants(data.series), channels, climatology), fresh(settings, card)
-    stepped = ClimaXEmulator(network, steps, data.precision)
-    return Forecasting.of(settings, data, network, stepped, card, steps.scale, roles(network))
+    steps = Stepping(card, dict(known.still.constants), channels, known.still.climatology)
+    network = fresh(settings, card)
+    freeze(network, settings.training.trained)
+    stepped, kind = ClimaXEmulator(network, steps, data.precision), Ensembles if ensembles else Forecasting
+    return kind.of(settings, data, network, stepped, card, steps.scale, roles(network), known.still)
 
 
-def card_of(settings: Settings, sizes: Sizes, known: Statistics) -> Card[ClimaXCard]:
+def known_of(settings: Settings, data: Data) -> Known:
+    """Raises UserError where weights that stay were trained with another damping, or with none."""
+    if settings.training.trained and settings.begin is not None:
+        found = emulator.load(settings.begin)
+        if found.card.network.damping != settings.training.damping:
+            raise UserError(f"[training] trained: {settings.training.begin} steps with damping = "
+                            f"{found.card.network.damping}, and so must what is trained on in part")
+        return Known(found.card.normalization, Still(found.constant_inputs, found.climatology))
+    climatology = mean_of(data) if settings.training.damping is not None else None
+    return Known(data.statistics.moments, Still(statistics.constants(data.series), climatology))
+
+
+def card_of(settings: Settings, sizes: Sizes, moments: Mapping[str, Moments]) -> Card[ClimaXCard]:
     """The card of the weights that this training makes: all channels and the constants in, all channels out."""
     channels = tuple(channel.name for channel in settings.space.channels)
     grid, training = settings.grid, settings.training
@@ -49,11 +77,12 @@ def card_of(settings: Settings, sizes: Sizes, known: Statistics) -> Card[ClimaXC
             **{name: getattr(sizes, name) for name in sizes.__struct_fields__},
         ),
         grid=GridCard.of(grid),
-        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=known.moments,
+        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=dict(moments),
         about=f"trained by python -m networks train, {netcdf.version()}, on {training.source} "
         f"{' and '.join(periods)}, seed {settings.experiment.seed}",
         command=f"python -m networks train {settings.experiment.name}.toml",
         seen=tuple(dict.fromkeys((*seen_before(settings), *settings.periods, settings.validation))),
+        base=training.begin if training.trained and starter.is_name(training.begin) else "",
     )
 
 
@@ -73,15 +102,40 @@ def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:
 
 
 def begin_with(path: Path, network: ClimaX, card: Card[ClimaXCard]) -> None:
-    """Take the weights at `path`; raises UserError where they are of other fields or another network."""
+    """Take the weights at `path`; where they have no noise the network's own stays, which is zero.
+
+    Raises UserError where they are of other fields or another network.
+    """
     found = emulator.load(path)
-    if stepping.architecture(found.card) != stepping.architecture(card) or _fields(found.card) != _fields(card):
+    size, given = stepping.architecture(card), stepping.architecture(found.card)
+    if given not in (size, replace(size, noise=None)) or _fields(found.card) != _fields(card):
         raise UserError(f"[training] begin = {str(path)!r}: is no network of [network] and [state]; make them agree")
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
+    weights = {name: torch.from_numpy(array) for name, array in found.weights.items()}
+    network.load_state_dict(network.state_dict() | weights)
 
 
 def _fields(card: Card[ClimaXCard]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return card.network.tokens, card.network.head
+
+
+def freeze(network: ClimaX, trained: tuple[str, ...]) -> None:
+    """Let no gradient reach parameters whose names do not begin with one of `trained`, where any is named.
+
+    Raises UserError on one that no name begins with.
+    """
+    if not trained:
+        return
+    named = dict(network.named_parameters())
+    for part in trained:
+        if not any(_is_of(name, part) for name in named):
+            raise UserError(f"[training] trained: no parameter's name begins with {part!r}; they begin with "
+                            f"{', '.join(dict.fromkeys(name.split('.')[0] for name in named))}")
+    for name, parameter in named.items():
+        parameter.requires_grad_(any(_is_of(name, part) for part in trained))
+
+
+def _is_of(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
 
 
 def roles(network: ClimaX) -> Roles:

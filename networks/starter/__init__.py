@@ -16,14 +16,19 @@ FOLDER = Path(__file__).parent
 WEIGHTS = ".safetensors"
 
 
+def is_name(name: str) -> bool:
+    """Whether it is one of what comes with the code, and no path."""
+    path = Path(os.path.expandvars(name))
+    return not path.suffix and len(path.parts) <= 1
+
+
 def find(name: str, suffix: str) -> Path:
     """The file that `name` means; $NAMEs of the environment are filled in. Raises UserError on an unknown bare name.
 
     Weights of which only the card comes with the code are looked for beside it.
     """
-    path = Path(os.path.expandvars(name)).expanduser()
-    if path.suffix or len(path.parts) > 1:
-        return path
+    if not is_name(name):
+        return Path(os.path.expandvars(name)).expanduser()
     shipped = FOLDER / f"{name}{suffix}"
     if not shipped.exists() and not (suffix == WEIGHTS and shipped.with_suffix(".toml").exists()):
         known = ", ".join(sorted(path.stem for path in FOLDER.glob(f"*{suffix}"))) or "none"

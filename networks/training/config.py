@@ -66,8 +66,14 @@ class Training(config.Section, frozen=True):
     damping: Damping | None = None  # of what the step carries on by itself, where the network predicts the tendency
     unobserved: dict[str, PositiveFloat] = {}  # channel: RMS, in tendency std, of errors of first states
     begin: str = ""  # weights to begin with: a name that comes with the code, or a path; default: drawn from the seed
+    trained: tuple[str, ...] = ()  # beginnings of the names of the parameters that are trained, such as "blocks.5"; the
+    # rest, and what the network knows of its fields, stay as `begin` has them; default: all
     batch: Positive = 16
     phases: tuple[Phase, ...] = PHASES
+    loss: Literal["square", "afcrps"] = "square"  # afcrps: of ensembles, of a network with noise
+    members: Annotated[int, msgspec.Meta(ge=2, le=4)] = 2  # of these
+    alpha: Fraction = 0.95  # 1: the fair CRPS
+
     optimiser: Literal["adamw", "muon"] = "adamw"
     weight_decay: NotNegativeFloat = 1e-5
     gradient_norm: PositiveFloat = 1.0  # longer gradients are shortened to it
@@ -90,6 +96,8 @@ class Training(config.Section, frozen=True):
             _utc(test_start=self.test_start, test_end=self.test_end)
         if not self.phases:
             raise ValueError("at least one phase is needed")
+        if self.trained and not self.begin:
+            raise ValueError("trained leaves the rest of the parameters as they were, but begin names no weights")
         if self.batch < FOR_MIXING and any(phase.mixing for phase in self.phases):
             raise ValueError(f"mixing takes other states from the batch: batch must be {FOR_MIXING} or more, "
                              f"got {self.batch}")

@@ -6,6 +6,7 @@ observation sees (`samples`), so that the network learns from states such as ana
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,11 +16,19 @@ from contracts.errors import UserError
 from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.emulator import Emulator
-from networks.training import samples, statistics, validation
+from networks.training import samples, validation
 from networks.training.config import Phase, Settings
 from networks.training.loss import weighted_square
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
 from networks.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class Still:
+    """Fields that go with the weights: `constants` (lat, lon) by name, `climatology` (channel, lat, lon) or none."""
+
+    constants: Mapping[str, np.ndarray]
+    climatology: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,12 @@ class Forecasting:
     roles: Roles
     weights: Tensor  # of area, (lat, lon)
     tendency: Tensor  # its standard deviations, (channel, 1, 1)
+    still: Still
     validation: Validation
 
     @classmethod
     def of(cls, settings: Settings, data: Data, network: nn.Module, emulator: Emulator, card: Card, scale: Tensor,
-           roles: Roles) -> "Forecasting":
+           roles: Roles, still: Still) -> Self:
         """Raises UserError where the emulator needs more than one past state or nothing is left to validate with."""
         if emulator.history != 1:
             raise UserError(f"[network]: a training of networks with {emulator.history} past states is not there yet")
@@ -52,7 +62,7 @@ class Forecasting:
             settings, data, network, emulator.to(device), card, scale.to(device), roles,
             weights=torch.tensor(settings.space.grid.area_weights, dtype=torch.float32, device=device),
             tendency=torch.tensor([[[data.statistics.moments[name].tendency_std]] for name in names], device=device),
-            validation=unseen,
+            still=still, validation=unseen,
         )
 
     def span(self, phase: Phase) -> int:
@@ -82,8 +92,7 @@ class Forecasting:
 
     def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
         arrays = {name: tensor.numpy() for name, tensor in best.items()}
-        climatology = mean_of(self.data) if self.card.network.needs_climatology else None
-        return Checkpoint(self.card, arrays, statistics.constants(self.data.series), climatology)
+        return Checkpoint(self.card, arrays, self.still.constants, self.still.climatology)
 
     def disturbed(self, first: Tensor, place: Place) -> Tensor:
         """The first states of a batch as the phase shows them to the network."""

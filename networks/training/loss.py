@@ -5,7 +5,13 @@
     RMSE  = √(mean over times and places of w (forecast - truth)²)                        per channel, SI units
     ACC   = mean over times of Σ w f' o' / √(Σ w f'² Σ w o'²),  f', o' anomalies from the climatology
 
-RMSE and ACC as in WeatherBench 2 (Rasp et al. 2024, JAMES 16, e2023MS004019).
+RMSE and ACC as in WeatherBench 2 (Rasp et al. 2024, JAMES 16, e2023MS004019).  Of ensembles x_1 … x_M the loss is
+
+    afCRPS = 1/M Σ_m |x_m - y| - (1 - (1 - α)/M) / (2 M (M - 1)) Σ_m Σ_n |x_m - x_n|
+
+the almost fair continuous ranked probability score α fCRPS + (1 - α) CRPS of Lang et al. (2024, arXiv 2412.15832): with
+α = 1 its expectation does not depend on M and is least where members and truth are of one distribution; a little less
+keeps a network from a degenerate best, where all members but one may be anything.
 """
 
 from dataclasses import dataclass
@@ -17,6 +23,14 @@ from torch import Tensor
 def weighted_square(forecast: Tensor, truth: Tensor, scale: Tensor, weights: Tensor) -> Tensor:
     """The loss of one step, a scalar; fields (B, channel, lat, lon), scale (channel, 1, 1), weights (lat, lon)."""
     return (weights * ((forecast - truth) / scale) ** 2).mean()
+
+
+def afcrps(members: Tensor, truth: Tensor, alpha: float) -> Tensor:
+    """The almost fair CRPS of each number: members (M, …) with M of at least two, truth (…) -> (…)."""
+    count = len(members)
+    error = (members - truth).abs().mean(dim=0)
+    apart = sum((members[number] - members[number + 1 :]).abs().sum(dim=0) for number in range(count - 1))
+    return error - (1 - (1 - alpha) / count) / (count * (count - 1)) * apart
 
 
 @dataclass

@@ -21,11 +21,11 @@ class Optimiser:
     """One or two of torch's optimisers, used as one."""
 
     def __init__(self, network: nn.Module, name: Name, weight_decay: float, roles: Roles = PLAIN):
-        named = dict(network.named_parameters())
-        muon = roles.hidden if name == "muon" else frozenset()
+        named = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
+        muon = roles.hidden & named.keys() if name == "muon" else frozenset()
         still = roles.still | {key for key, parameter in named.items() if parameter.dim() < 2}
         groups = [{"params": _chosen(named, named.keys() - muon - still), "weight_decay": weight_decay},
-                  {"params": _chosen(named, still - muon), "weight_decay": 0.0}]
+                  {"params": _chosen(named, (still & named.keys()) - muon), "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)]
         if muon:
             matrices = _chosen(named, muon)

@@ -41,7 +41,7 @@ def settings_of(settings: Settings) -> dict:
         "seed": settings.experiment.seed, "step_hours": settings.experiment.step_hours, "state": space,
         "periods": [f"{start} to {end}" for start, end in settings.periods],
         "training": _fixed(settings.training),
-        "network": {"kind": settings.kind} | msgspec.json.decode(msgspec.json.encode(settings.sizes)),  # lists, as kept
+        "network": _network(settings.network),
     }
 
 
@@ -89,11 +89,17 @@ def resume(path: Path, training: Training, settings: Settings) -> bool:
     return True
 
 
+def _network(network: dict) -> dict:
+    """[network] as it would be kept today, lists as lists."""
+    kind = network.get("kind", kinds.DEFAULT)
+    return {"kind": kind} | msgspec.json.decode(msgspec.json.encode(kinds.settings(network)))
+
+
 def _refuse_other(path: Path, found: dict, settings: Settings) -> None:
     """Phases may be added behind those that were there; settings that were not known then count as their defaults."""
     asked = settings_of(settings)
     found["training"] = training = _fixed(msgspec.convert(found["training"], config.Training))
-    found["network"] = {"kind": kinds.DEFAULT} | found["network"]
+    found["network"] = _network(found["network"])
     training["phases"] += asked["training"]["phases"][len(training["phases"]) :]
     for section, value in asked.items():
         if found.get(section) == value:

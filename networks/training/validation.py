@@ -48,7 +48,7 @@ class Validation:
              device: torch.device) -> float:
         """The loss of forecasts of `rollout` steps from the same times."""
         total = 0.0
-        for window in self._pieces():
+        for window in self.pieces():
             fields = torch.from_numpy(self.series.fields(window[:, 0])).to(device)
             for number in range(1, rollout + 1):
                 fields = step(fields, self.series.seconds[window[:, number - 1]])
@@ -58,7 +58,7 @@ class Validation:
 
     def _scored(self, kind: str, forecast: Callable) -> list[Score]:
         sums = {lead: Scores(self.series.space.grid.area_weights) for lead in self.leads}
-        for window in self._pieces():
+        for window in self.pieces():
             expected = {lead: self.climatology.at(self.series.seconds[window[:, lead]]) for lead in self.leads}
             ahead = forecast(self.series.fields(window[:, 0]), expected, window)
             for lead in self.leads:
@@ -79,7 +79,8 @@ class Validation:
                 ahead[number] = state.cpu().numpy()
         return ahead
 
-    def _pieces(self) -> list[np.ndarray]:
+    def pieces(self) -> list[np.ndarray]:
+        """`windows` in pieces of forecasts to be made at once."""
         return [self.windows[i : i + PIECE] for i in range(0, len(self.windows), PIECE)]
 
 

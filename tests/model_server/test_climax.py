@@ -16,6 +16,7 @@ from model_server.forecast import forecast, model_of
 from model_server.models import climax
 from model_server.models.base import Batch, identity_of, seen_by
 from model_server.models.climax import memory
+from model_server.models.stepped import Stepped
 from model_server.validation import validate
 from networks import checkpoint as checkpoints
 from networks.climax import collapsed, stepping
@@ -31,12 +32,12 @@ def members(where: StateSpace, count: int) -> np.ndarray:
     return np.stack([builders.random_state(where, seed=number).data for number in range(count)])
 
 
-def model(card, **options) -> climax.ClimaXModel:
+def model(card, **options) -> Stepped:
     settings = climax.Options(checkpoint="", **options)
     return climax.model_of(made.checkpoint(card), made.small_space(), [CPU], "weights", settings)
 
 
-def stepped(a_model: climax.ClimaXModel, data: np.ndarray) -> np.ndarray:
+def stepped(a_model: Stepped, data: np.ndarray) -> np.ndarray:
     return a_model.step(Batch(builders.TIME, data, (None,) * len(data))).data
 
 

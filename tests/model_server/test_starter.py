@@ -11,7 +11,7 @@ import pytest
 
 from contracts import times
 from model_server import config, models
-from model_server.models.climax import ClimaXModel
+from model_server.models.stepped import Stepped
 from networks import card as cards
 from networks import starter
 from networks.climax import emulator
@@ -30,7 +30,7 @@ def ours(names: Callable[[config.Settings], object]) -> list:
 @pytest.mark.parametrize("settings", ours(lambda settings: settings.model.options.get("checkpoint")))
 def test_the_weights_that_an_experiment_names_make_its_model(settings):
     model = models.create(settings.model.name, settings.model.options, settings.space)
-    assert isinstance(model, ClimaXModel)
+    assert isinstance(model, Stepped)
     assert model.space == settings.space and not settings.experiment.step % model.time_step
 
 

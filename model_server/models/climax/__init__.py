@@ -8,21 +8,21 @@ The state's channels must be fields that the card says the network predicts; wha
 the constant fields that come with the weights.  How members go through the network stands in `networks.passes`;
 on GPUs a pass carries as many as the card's memory allows, up to 20, and `at_once` pins the number where bits must be
 those of another machine, or where others fill the card.
+
+Whether members of the same state differ, by noise of the network's own, its card says.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import torch
 
-from contracts import times
-from contracts.config import Positive, Section
+from contracts.config import NotNegativeFloat, Positive, Section
 from contracts.errors import UserError
 from contracts.state import StateSpace
-from model_server.models.base import Batch
 from model_server.models.climax import memory
+from model_server.models.stepped import Stepped
 from networks import card as cards
 from networks import starter
 from networks.checkpoint import Checkpoint, card_path
@@ -42,28 +42,10 @@ class Options(Section, frozen=True):
     precision: Precision = "float32"  # bfloat16 errs by about 0.1 K
     at_once: Positive | None = None  # members in one pass: default 1 on a CPU, up to 20 on a GPU
     threads: Positive | None = None  # of a CPU: default all cores
+    noise_factor: NotNegativeFloat = 1.0  # of the random numbers that a network with noise is given
 
 
-@dataclass(frozen=True)
-class ClimaXModel:
-    """The network behind the protocol of forecast models."""
-
-    space: StateSpace
-    name: str
-    time_step: timedelta
-    passes: Passes
-    seen: tuple[tuple[datetime, datetime], ...] = ()  # as the card says
-    identity: Mapping[str, str] | None = None  # the weights and what they are multiplied in
-    history: int = 1
-    keeps_restart: bool = False
-
-    def step(self, batch: Batch) -> Batch:
-        """All members one `time_step` later."""
-        data = self.passes.step(batch.data, times.to_seconds(batch.time))
-        return Batch(batch.time + self.time_step, data, (None,) * len(data))
-
-
-def create(space: StateSpace, options: Options) -> ClimaXModel:
+def create(space: StateSpace, options: Options) -> Stepped:
     """Load the weights; raises UserError where they, their card, the device or the space do not fit."""
     path = starter.find(options.checkpoint, ".safetensors")
     devices = _devices(options.device)
@@ -79,20 +61,24 @@ def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:
 
 
 def model_of(checkpoint: Checkpoint[ClimaXCard], space: StateSpace, devices: Sequence[torch.device], whose: str,
-             options: Options) -> ClimaXModel:
+             options: Options) -> Stepped:
     """The model of a checkpoint in `space` on devices of one kind; raises UserError where they do not fit."""
     card = checkpoint.card
     on_gpu = devices[0].type == "cuda"
     at_once = options.at_once or (memory.members_of_a_pass(stepping.architecture(card), devices) if on_gpu else 1)
+    if options.noise_factor != 1 and card.network.noise is None:
+        raise UserError(f"[model.options] noise_factor says nothing to {whose}, a network without noise; leave it out")
     emulators = [emulator.emulator(checkpoint, space, whose, options.precision, device) for device in devices]
     log.info("%s: members to a pass: %d, on %s", card.name, at_once, ", ".join(map(str, devices)))
-    return ClimaXModel(
+    return Stepped(
         space=space,
         name=f"climax-{card.name}",
         time_step=timedelta(hours=card.network.lead_hours),
         passes=Passes.of(emulators, devices, at_once, options.threads),
         seen=card.seen,
-        identity={"weights": card.sha256, "precision": options.precision},
+        identity={"weights": card.sha256, "precision": options.precision} | (
+            {} if card.network.noise is None else {"noise_factor": str(options.noise_factor)}),
+        noise=emulators[0].noise, noise_factor=options.noise_factor,
     )
 
 
