@@ -143,6 +143,27 @@ class Latent4DVar(OfThisRoom, frozen=True, tag="latent_4d_var"):
         return Needs(slots=True, model=True)
 
 
+class FlowFilter(OfThisRoom, frozen=True, tag="flow_filter"):
+    """[neural] method = "flow_filter"; the members' forecasts are those of the same flow."""
+
+    weights: str = "flow_t31/training/flow_t31.safetensors"  # in the work folder; python -m networks train makes them
+    schedule: tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...] = (0.2, 0.8)  # shares of the observations'
+    # information at the last angles of the flow, the last of them that of the error itself; their sum is 1
+    localization_km: PositiveFloat = 800.0  # L_h, as the LETKF's
+    localization_ln_p: PositiveFloat = 1.0  # L_v
+    inflation: PositiveFloat = 1.0  # β of the members' covariance, at each angle
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0  # of a relaxation to the background's spread
+
+    def __post_init__(self):
+        if abs(sum(self.schedule) - 1) > 1e-9 or not self.schedule:
+            raise ValueError(f"schedule must have a sum of 1, the information of one observation, got "
+                             f"{sum(self.schedule):g}")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(earlier_analyses=1)
+
+
 class FromClimate(OfThisRoom, frozen=True):
     """What the analyses from observations alone share."""
 
@@ -212,7 +233,7 @@ class Hloba(OfThisRoom, frozen=True, tag="hloba"):
 
 def every() -> tuple[type[MethodSettings], ...]:
     """Settings of all methods: ours and those of installed packages."""
-    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, Climatology, O2A, Guided
+    ours = ThreeDVar, Latent3DVar, Latent4DVar, LatentEnkf, FourDEnVar, Hloba, FlowFilter, Climatology, O2A, Guided
     return (*ours, *(_loaded(point) for point in entry_points(group=GROUP)))
 
 

@@ -28,6 +28,7 @@ from model_server.models.base import ForecastModel, NatureModel
 GROUP = "model_server.models"
 MODELS = {
     "climax": "model_server.models.climax",
+    "flow": "model_server.models.flow",
     "gap": "model_server.models.gap",
     "persistence": "model_server.models.persistence",
     "speedy": "model_server.models.speedy",

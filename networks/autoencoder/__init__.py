@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 from networks.autoencoder.card import AutoencoderCard as NetworkCard
 from networks.autoencoder.card import Settings
+from networks.kinds import ENSEMBLES
 
 if TYPE_CHECKING:
     from networks.training import config
     from networks.training.task import Data, Task
 
 __all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
-IGNORES = ("predicts", "damping", "unobserved", "phases.noise", "phases.mixing")
+IGNORES = ("predicts", "damping", "unobserved", "phases.noise", "phases.mixing", *ENSEMBLES)
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from networks.denoiser.card import DenoiserCard as NetworkCard
 from networks.denoiser.card import Settings
+from networks.kinds import ENSEMBLES
 
 if TYPE_CHECKING:
     from networks.training import config
     from networks.training.task import Data, Task
 
 __all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
-IGNORES = ("predicts", "damping", "unobserved")
+IGNORES = ("predicts", "damping", "unobserved", *ENSEMBLES)
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":

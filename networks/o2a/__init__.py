@@ -3,6 +3,7 @@
 
 from typing import TYPE_CHECKING
 
+from networks.kinds import ENSEMBLES
 from networks.o2a.card import O2ACard as NetworkCard
 from networks.o2a.card import Settings
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from networks.training.task import Data, Task
 
 __all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
-IGNORES = ("predicts", "damping", "unobserved", "begin", "phases.rollout", "phases.noise", "phases.mixing")
+IGNORES = ("predicts", "damping", "unobserved", "begin", "phases.rollout", "phases.noise", "phases.mixing", *ENSEMBLES)
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from networks.kinds import ENSEMBLES
 from networks.o2l.card import O2LCard as NetworkCard
 from networks.o2l.card import Settings
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from networks.training.task import Data, Task
 
 __all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
-IGNORES = ("predicts", "damping", "unobserved")
+IGNORES = ("predicts", "damping", "unobserved", *ENSEMBLES)
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":
