@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from contracts import balance, config, program, state, times
 from contracts.balance import U, V
 from contracts.grid import Grid
 from contracts.nature import beside
+from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from model_server import config as served
 from model_server import models, restart
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     else:
         errors = verified.experiment.in_work(chosen.errors)
         of = growth if chosen.what == "growth" else restoring
-        print(of(verified, settings, errors, chosen.starts, round(chosen.days * 4)))
+        print(of(verified, settings, ExperimentFolder(errors), chosen.starts, round(chosen.days * 4)))
 
 
 def stepper(settings: served.Settings, verified: Settings, time: datetime) -> Step:
@@ -137,7 +139,8 @@ def amplitudes(difference: np.ndarray, space: StateSpace) -> np.ndarray:
     return np.sqrt(np.stack([*bands, energy.sum(axis=1)], axis=1))
 
 
-def growth(verified: Settings, settings: served.Settings, errors: Path, starts: Sequence[datetime], steps: int) -> str:
+def growth(verified: Settings, settings: served.Settings, errors: ExperimentFolder, starts: Sequence[datetime],
+           steps: int) -> str:
     """Doubling times in days by fraction and band, with intervals over the starts."""
     found = []
     for start in starts:
@@ -154,31 +157,24 @@ def growth(verified: Settings, settings: served.Settings, errors: Path, starts: 
     return table(["of an analysis error, doubling days", *BANDS, "all"], rows)
 
 
-def _error(verified: Settings, space: StateSpace, errors: Path, time: datetime) -> np.ndarray:
+def _error(verified: Settings, space: StateSpace, errors: ExperimentFolder, time: datetime) -> np.ndarray:
     """(channel, lat, lon) error of the analysis of an experiment, zero in channels that it does not have."""
-    return _of(errors / times.name(time) / "analysis" / "mean.nc", space, time) - _masked(
-        truth_at(verified, space, time), space, errors, time)
+    mean = errors.at(time).analysis.mean
+    known = [channel in _known(mean, space).channels for channel in space.channels]
+    return _of(mean, space, time) - truth_at(verified, space, time) * np.array(known)[:, None, None]
 
 
-def _channels(errors: Path, space: StateSpace, time: datetime) -> StateSpace:
-    """Those of `space` that the states of an experiment have."""
-    import netCDF4
-
-    with netCDF4.Dataset(errors / times.name(time) / "analysis" / "mean.nc") as dataset:
-        kept = tuple(channel for channel in space.channels if channel.variable in dataset.variables)
-    return StateSpace(space.grid, kept)
+def _known(path: Path, space: StateSpace) -> StateSpace:
+    """The channels of `space` that a file has."""
+    with netCDF4.Dataset(path) as dataset:
+        return StateSpace(space.grid, tuple(each for each in space.channels if each.variable in dataset.variables))
 
 
 def _of(path: Path, space: StateSpace, time: datetime) -> np.ndarray:
-    known = _channels(path.parents[2], space, time)
-    whole = np.zeros((len(space.channels), *space.grid.shape))
+    """(channel, lat, lon) of a file, zero in channels that it does not have."""
+    known, whole = _known(path, space), np.zeros((len(space.channels), *space.grid.shape))
     whole[[space.channels.index(channel) for channel in known.channels]] = state.read(path, known, time).data
     return whole
-
-
-def _masked(fields: np.ndarray, space: StateSpace, errors: Path, time: datetime) -> np.ndarray:
-    known = _channels(errors, space, time).channels
-    return fields * np.array([channel in known for channel in space.channels])[:, None, None]
 
 
 def leading_exponent(step: Callable[[Tensor], Tensor], x: Tensor, v: Tensor, steps: int,
@@ -214,7 +210,7 @@ def exponents(verified: Settings, settings: served.Settings, starts: Sequence[da
     return table(["start", "exponent, 1/day", "doubling days", "halves"], rows)
 
 
-def restoring(verified: Settings, settings: served.Settings, errors: Path, starts: Sequence[datetime],
+def restoring(verified: Settings, settings: served.Settings, errors: ExperimentFolder, starts: Sequence[datetime],
               steps: int) -> str:
     """What is left of perturbations of one energy; `steps` are for the bred ones to grow in."""
     space, rows = settings.space, []
@@ -233,15 +229,14 @@ def restoring(verified: Settings, settings: served.Settings, errors: Path, start
     return table(["share", *(f"{hours} h" for hours in FOLLOWED_HOURS)], rows)
 
 
-def _perturbations(verified: Settings, settings: served.Settings, errors: Path, start: datetime,
+def _perturbations(verified: Settings, settings: served.Settings, errors: ExperimentFolder, start: datetime,
                    steps: int) -> dict[str, np.ndarray]:
     """By kind (member, channel, lat, lon), each member with the energy that the analysis' members have on average."""
     space, count = settings.space, 4
-    found = {}
-    for name, where in (("as RTPP (background)", "background"), ("as RTPS (analysis)", "analysis")):
-        folder = errors / times.name(start) / where
-        X = np.stack([_of(folder / f"m{number:04d}.nc", space, start) for number in range(1, count + 1)])
-        found[name] = X - _of(folder / "mean.nc", space, start)
+    found, here = {}, errors.at(start)
+    for name, ensemble in (("as RTPP (background)", here.background), ("as RTPS (analysis)", here.analysis)):
+        X = np.stack([_of(path, space, start) for path in ensemble.members(count)])
+        found[name] = X - _of(ensemble.mean, space, start)
     spread = np.sqrt((found["as RTPS (analysis)"] ** 2).mean(axis=(0, 2, 3), keepdims=True))
     found["white"] = spread * np.random.default_rng(1).standard_normal((count, *spread.shape[1:2], *space.grid.shape))
     ago = start - timedelta(hours=steps * verified.experiment.step_hours)
