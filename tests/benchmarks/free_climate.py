@@ -14,6 +14,8 @@ SHOWN channels:
     trend       of annual means, a decade, ± half a 95 per cent interval (least squares, Student's t)
     waves       power of the zonal waves 1-5, 6-15 and the rest over that of the climate, mean over latitudes by area;
                 and least and most of any one wave
+
+and last the same of the nature run itself, in the days that follow [initial] first: what a season, or a year, is worth.
 """
 
 import logging
@@ -37,6 +39,8 @@ from networks import season
 
 log = logging.getLogger("free_climate")
 SHOWN = ("temperature_500", "geopotential_500", "u_component_of_wind_500", "specific_humidity_700")
+HEAD = ("| | days | inside, % | first day out | season, % | trend | waves | any wave |\n"
+        "|---|---|---|---|---|---|---|---|")
 DAY = timedelta(days=1)
 EVERY = 50  # days between what is kept of the run
 BANDS = ((1, 6), (6, 16), (16, None))  # zonal wavenumbers
@@ -116,13 +120,19 @@ def kept_at(settings: config.Settings) -> Path:
     return settings.experiment.folder.folder / "free_climate.npz"
 
 
+def read(settings: config.Settings) -> Kept:
+    """What is there of a run."""
+    with np.load(kept_at(settings)) as found:
+        return Kept(found["seconds"], found["means"], found["power"])
+
+
 def reference(settings: config.Settings, natures: Sequence[str], start: datetime, end: datetime) -> Kept:
-    """Of the climate's states once a day, kept in the work folder."""
+    """Of the nature runs' states once a day, as far as they go, kept in the work folder."""
     path = settings.experiment.in_work(f"free_climate_{times.name(start)}_{times.name(end)}.npz")
     if not path.exists():
         folders = [NatureFolder(settings.experiment.in_work(name)) for name in natures]
-        wanted = [(time, next(folder.state(time) for folder in folders if folder.state(time).exists()))
-                  for time in times.every(start, end, DAY)]
+        wanted = [(time, folder.state(time)) for time in times.every(start, end, DAY) for folder in folders
+                  if folder.state(time).exists()]
         pieces = [wanted[i:i + EVERY] for i in range(0, len(wanted), EVERY)]
         found = [Kept.of(settings.space, [(time, state.read(one, settings.space, time).data) for time, one in piece])
                  for piece in progress.reported(pieces, "states of the climate, pieces", log)]
@@ -177,12 +187,16 @@ def main(arguments: Sequence[str]) -> None:
     climate = reference(every[0], chosen.natures, *chosen.reference)
     names = [channel.name for channel in every[0].space.channels]
     for settings in every:
-        with np.load(kept_at(settings)) as found:
-            of = Kept(found["seconds"], found["means"], found["power"])
-        print(f"\n{settings.experiment.name}\n\n| | days | inside, % | first day out | season, % | trend | waves | "
-              "any wave |\n|---|---|---|---|---|---|---|---|")
+        of = read(settings)
+        print(f"\n{settings.experiment.name}\n\n{HEAD}")
         for name in SHOWN:
             print(line(name, names.index(name), of, climate))
+    longest = max(len(read(settings).seconds) for settings in every) - 1
+    first = every[0].initial.first.astimezone(UTC)
+    truth = reference(every[0], chosen.natures, first, first + longest * DAY)
+    print(f"\nthe nature run itself, the same days of it\n\n{HEAD}")
+    for name in SHOWN:
+        print(line(name, names.index(name), truth, climate))
 
 
 if __name__ == "__main__":
