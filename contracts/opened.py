@@ -1,8 +1,8 @@
 """A NetCDF file of ours, opened to be read: variables and attributes, by HDF5's own names for what its library does.
 
 To open a file and to look into it (`contracts.hdf5`) are one here, because each alone is most of what reading a member
-costs: a variable is reached only as the object that was looked at.  What NetCDF's library adds (masks, scales, texts made
-of characters, parts of a variable, dimensions shared between files) no file of ours has.
+costs: a variable is reached only as the object that was looked at.  What NetCDF's library adds (masks, scales, parts of
+a variable) no file of ours has or its reader wants; characters stay characters.
 """
 
 from functools import cached_property
