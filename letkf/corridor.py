@@ -16,23 +16,19 @@ def folder(places: Sequence[Path] = PLACES) -> Path:
     raise FileNotFoundError(f"cycle.sh: expected in {looked}, it is not there: install letkf-mpi anew")
 
 
-LEAGUE = "[[contestant]]"  # stands in a file that is a list of experiments, for `run/league.sh`
-
-
 def experiments(corridor: Path) -> dict[str, Path]:
     """The experiments that come with the code, by name: `twin_climax`, `year/climax_600km`."""
-    return {name: path for name, path in files(corridor).items() if LEAGUE not in path.read_text(encoding="utf-8")}
+    return _files(corridor / "experiments")
 
 
-def files(corridor: Path) -> dict[str, Path]:
-    """The same with the leagues, which are lists of experiments."""
-    root = corridor / "experiments"
+def _files(root: Path) -> dict[str, Path]:
     return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.toml"))}
 
 
 def experiment(word: str, corridor: Path) -> str:
-    """The file that `word` means: a file of its own, or else an experiment that comes with the code."""
-    return word if Path(word).exists() else str(files(corridor).get(word, word))
+    """The file that `word` means: a file of its own, or else an experiment or a league that comes with the code."""
+    known = experiments(corridor) | _files(corridor / "leagues")
+    return word if Path(word).exists() else str(known.get(word, word))
 
 
 def title(path: Path) -> str:

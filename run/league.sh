@@ -5,7 +5,7 @@
 #     run/league.sh --page  LEAGUE.toml [EXPERIMENT.toml…]        only the table and the page, of what there is
 #     run/league.sh --check LEAGUE.toml [EXPERIMENT.toml…]        only whether all have the same task and valid settings
 #
-#     run/league.sh --cores 8 run/experiments/league/january_february_1992.toml my_method.toml
+#     run/league.sh --cores 8 run/leagues/january_february_1992.toml my_method.toml
 #
 # Each contestant is prepared, then cycled with services on one rank, N at a time (default: the processors there are); one
 # that fails stops none of the others.  How many run at once changes no bit of any.  The same command goes on after a kill.

@@ -23,7 +23,7 @@ from verify.league.table import Table
 def main(arguments: Sequence[str]) -> None:
     """Write the page, print the table of standings and where the page is; raises UserError."""
     parser = program.parser("python -m verify league", __doc__ or "",
-                            "python -m verify league run/experiments/league/january_february_1992.toml")
+                            "python -m verify league run/leagues/january_february_1992.toml")
     parser.add_argument("league", type=Path, metavar="LEAGUE.toml")
     parser.add_argument("experiments", type=Path, nargs="*", metavar="EXPERIMENT.toml", help="further contestants")
     instead = parser.add_mutually_exclusive_group()

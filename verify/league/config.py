@@ -98,7 +98,7 @@ def _text(path: Path) -> str:
         return texts.read(path)
     except OSError as error:
         raise UserError(f"{path}: no league file can be read there ({error.strerror}); name one, such as "
-                        "run/experiments/league/january_february_1992.toml") from None
+                        "run/leagues/january_february_1992.toml") from None
 
 
 def _refuse_twice(path: Path, contestants: Sequence[Contestant]) -> None:
