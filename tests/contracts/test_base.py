@@ -1,15 +1,14 @@
 """An experiment file on another: the settings of both, those above first."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from contracts import base, config, frozen, validation
 from contracts.__main__ import Settings
 from contracts.errors import UserError
+from tests.ours import EXPERIMENTS
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
 BELOW = """
 [experiment]
 name = "below"
@@ -64,7 +63,7 @@ def test_what_is_frozen_is_the_whole_and_a_changed_base_is_noticed(above, monkey
         frozen.refuse_other(above, settings.experiment)
 
 
-@pytest.mark.parametrize("path", sorted((CHECKOUT / "run" / "experiments").rglob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
 def test_every_experiment_of_ours_is_valid(path):
     whole = tomllib.loads(base.complete(path))
     settings = config.load(path, Settings)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +16,22 @@ from networks import starter
 from networks.climax import emulator
 from networks.data import shards
 from networks.passes import Passes
-
-FOLDER = Path(__file__).resolve().parents[2] / "run" / "experiments"
+from tests.ours import EXPERIMENTS, FOLDER
 
 
 def ours(names: Callable[[config.Settings], object]) -> list:
     """Those of our experiment files that name something."""
-    return [pytest.param(settings, id=path.stem) for path in sorted(FOLDER.rglob("*.toml"))
+    return [pytest.param(settings, id=path.stem) for path in EXPERIMENTS
             if names(settings := config.load(path))]
 
 
-@pytest.mark.parametrize("settings", ours(lambda settings: settings.model.options.get("checkpoint")))
+def comes_with_the_code(settings: config.Settings) -> bool:
+    """Whether its model is of weights by name, and of nothing else."""
+    chosen = settings.model.options
+    return "checkpoint" in chosen and "/" not in chosen["checkpoint"] and "prior" not in chosen
+
+
+@pytest.mark.parametrize("settings", ours(comes_with_the_code))
 def test_the_weights_that_an_experiment_names_make_its_model(settings):
     model = models.create(settings.model.name, settings.model.options, settings.space)
     assert isinstance(model, Stepped)

@@ -10,11 +10,9 @@ import pytest
 from contracts import base, config
 from contracts.errors import UserError
 from networks import card, starter, unseen
-from tests.networks.conftest import CHECKOUT
+from tests.ours import EXPERIMENTS, FOLDER
 
-EXPERIMENTS = CHECKOUT / "run" / "experiments"
-FILES = {path.relative_to(EXPERIMENTS).as_posix(): tomllib.loads(base.complete(path))
-         for path in sorted(EXPERIMENTS.rglob("*.toml")) if "contestant" not in tomllib.loads(path.read_text())}
+FILES = {path.relative_to(FOLDER).as_posix(): tomllib.loads(base.complete(path)) for path in EXPERIMENTS}
 CYCLED = [name for name, document in FILES.items() if document.get("model", {}).get("name") == "climax"
           and document["model"].get("seen") != "another_world"
           and "/" not in document["model"]["options"]["checkpoint"]]  # whose card comes with the code
