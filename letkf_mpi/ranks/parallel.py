@@ -5,7 +5,6 @@ status 1.  An exception that one rank has alone, Ctrl-C too, is printed with the
 other ranks would wait for ever.
 """
 
-import atexit
 import fcntl
 import logging
 import os
@@ -18,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from mpi4py import MPI
 
@@ -169,7 +168,7 @@ def _library() -> str:
 
 def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
     """Run `main(world, arguments)` on all ranks and end the process with its exit status."""
-    world, status = World(), 0
+    world = World()
     program.log_to_terminal(logging.INFO if world.is_root else logging.ERROR)
     try:
         world.together(check_launcher, world.size)
@@ -179,24 +178,12 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
     except Agreed as error:
         if world.is_root:
             logging.getLogger(name).error("%s", error)
-        status = program.FAILED
+        sys.exit(program.FAILED)
     except KeyboardInterrupt:
         _abort(world, name, "interrupted; run the same command again to resume", program.INTERRUPTED)
     except Exception as error:
         story = str(error) if isinstance(error, UserError) else "\n" + traceback.format_exc()
         _abort(world, name, story, program.FAILED)
-    _leave(status)
-
-
-def _leave(status: int) -> NoReturn:
-    """End the process without taking the interpreter apart, which would take a sixth of the processor time of an empty
-    run: whatever is to be done at the end is done here."""
-    atexit._run_exitfuncs()
-    MPI.Finalize()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or it was closed
-            stream.flush()
-    os._exit(status)
 
 
 def _abort(world: World, name: str, story: str, status: int) -> None:
