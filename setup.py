@@ -8,7 +8,8 @@ from setuptools import Extension, find_packages, setup
 
 ROOMS = ("contracts", "obsoperator", "networks", "obsproc", "model_server", "letkf_mpi", "neural_da", "verify", "letkf")
 
-_LANES = [f"letkf_mpi/kernel/_lanes{part}.h" for part in ("", "_instructions", "_nearest", "_solve", "_taper", "_tile")]
+_LANES = [f"letkf_mpi/kernel/_lanes{part}.h"
+          for part in ("", "_assemble", "_instructions", "_nearest", "_solve", "_taper", "_tile")]
 
 # Optional: without a C compiler the NumPy definitions decode and solve.
 setup(

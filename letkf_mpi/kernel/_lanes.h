@@ -96,7 +96,7 @@ static inline int64_t sites_at_once(int64_t members)
 static inline size_t solver_bytes(int64_t members, int64_t n)
 {
     int64_t k = members, vectors = 16 * k + 2 * (n + 1) * k + MOST_SITES + 2 * MOST_POLES;
-    int64_t sums = sites_at_once(k) * system_size(k) + WIDEST, rows = MOST_ROWS * (row_size(k) + 1);
+    int64_t sums = sites_at_once(k) * system_size(k) + WIDEST, rows = MOST_SITES * (row_size(k) + 1);
     return 64 * (size_t)vectors + sizeof(double) * (size_t)(BATCH * system_size(k) + sums + rows);
 }
 

@@ -9,16 +9,10 @@
        mean increment x A^(-1) r = (Q'T x) . T^(-1) (Q'T r)
 
    A is packed by columns of its lower triangle; reflectors take the place of what they annihilate. Observations of a
-   site share their horizontal taper h, so that they are summed once for all lanes, whose sums then run over sites:
-
-       A = I + sum of h beta/(k-1) G,   G = sum over the site's observations of (vertical taper / R) y y'
-
-   No step branches on data, none mixes lanes, and sums run in the order of the observations, which sites part always at
-   the same place: a column's bits are its own. */
+   site are summed first, see _lanes_assemble.h. No step branches on data, none mixes lanes, and sums run in an order that the
+   table fixes: a column's bits are its own. */
 
 #define LANES ((int)(BYTES / sizeof(REAL)))
-#define AHEAD 16        /* observations between asking for one and packing it */
-#define COLUMNS (LANES < MOST_COLUMNS ? LANES : MOST_COLUMNS)
 #define MOST_TOGETHER 4 /* state rows that share each load of a reflector */
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES), may_alias));
@@ -51,159 +45,7 @@ static ALWAYS_INLINE TARGET vector NAME(dot)(const vector *a, const vector *b, i
     return (s0 + s1) + (s2 + s3);
 }
 
-/* Working space for the sums over a site: of its rows Y / sigma, times the root of their vertical taper, and d / sigma
-   times the same; and those sums of some sites, each followed by its part of the right-hand side. */
-typedef struct {
-    REAL *Y, *d, *sum;
-    vector *taper; /* of those sites in the lanes, times beta / (k - 1) */
-} NAME(Sites);
-
-/* The first `count` of those that are seen; Y keeps the zeros beyond its members. Rows of the table lie anywhere, so that
-   those of the next sites are asked for in time. */
-static TARGET void NAME(pack)(const Observations *table, const Seen *seen, int64_t count, int64_t left, NAME(Sites) to)
-{
-    const int64_t k = table->members, room = row_size(k);
-    for (int64_t i = 0; i < count; i++) {
-        const char *soon = (const char *)(table->Y + seen[i + AHEAD < left ? i + AHEAD : left - 1].row * k);
-        for (int64_t line = 0; line < k * (int64_t)sizeof(double); line += 64)
-            __builtin_prefetch(soon + line);
-        const double *restrict Y = table->Y + seen[i].row * k, scale = table->precision[seen[i].row] * seen[i].root;
-        REAL *restrict packed = to.Y + i * room;
-        int64_t j = 0;
-        for (; j + 4 <= k; j += 4)
-            for (int m = 0; m < 4; m++)
-                packed[j + m] = (REAL)(Y[j + m] * scale);
-        for (; j < k; j++)
-            packed[j] = (REAL)(Y[j] * scale);
-        to.d[i] = (REAL)(table->d[seen[i].row] * seen[i].root);
-    }
-}
-
-/* Lanes [first, first + LANES) of two vectors side by side. */
-static ALWAYS_INLINE TARGET vector NAME(shifted)(vector one, vector other, const int first)
-{
-    __typeof__(one < one) from;
-    for (int l = 0; l < LANES; l++)
-        from[l] = first + l;
-    return __builtin_shuffle(one, other, from);
-}
-
-/* The sums of the columns from `col` on. A vector holds the same rows of each column, the lowest first; it is shifted to
-   begin at the diagonal, and what it writes beyond the end of a column is replaced by the columns that follow. */
-static ALWAYS_INLINE TARGET void NAME(sum_columns)(NAME(Sites) of, int64_t k, int64_t count, int64_t col)
-{
-    const int64_t room = row_size(k);
-    vector below[COLUMNS];
-    for (int c = 0; c < COLUMNS; c++)
-        below[c] = NAME(fill)(0);
-    for (int64_t row = (k - 1 - col) / LANES * LANES; row >= 0; row -= LANES) {
-        vector sum[COLUMNS];
-        for (int c = 0; c < COLUMNS; c++)
-            sum[c] = NAME(fill)(0);
-        for (int64_t i = 0; i < count; i++) {
-            const REAL *Y = of.Y + i * room + col;
-            vector rows = *(const NAME(anywhere) *)(Y + row);
-            for (int c = 0; c < COLUMNS; c++)
-                sum[c] += Y[c] * rows;
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < COLUMNS; c++) {
-            if (col + c + row < k)
-                *(NAME(anywhere) *)(of.sum + (col + c) * (2 * k - col - c + 1) / 2 + row) =
-                    NAME(shifted)(sum[c], below[c], c);
-            below[c] = sum[c];
-        }
-    }
-}
-
-/* Those of so few observations that shifting costs more than loading them anew for each column. */
-static ALWAYS_INLINE TARGET void NAME(sum_few)(NAME(Sites) of, int64_t k, const int count)
-{
-    const int64_t room = row_size(k);
-    REAL *to = of.sum;
-    for (int64_t col = 0; col < k; to += k - col, col++)
-        for (int64_t row = 0; row < k - col; row += LANES) {
-            vector sum = of.Y[col] * *(const NAME(anywhere) *)(of.Y + col + row);
-            for (int i = 1; i < count; i++)
-                sum += of.Y[i * room + col] * *(const NAME(anywhere) *)(of.Y + i * room + col + row);
-            *(NAME(anywhere) *)(to + row) = sum;
-        }
-}
-
-/* The sums over the packed observations of a site. */
-static TARGET void NAME(sum_site)(NAME(Sites) of, int64_t k, int64_t count)
-{
-    const int64_t room = row_size(k);
-    switch (count) {
-    case 1: NAME(sum_few)(of, k, 1); break;
-    case 2: NAME(sum_few)(of, k, 2); break;
-    case 3: NAME(sum_few)(of, k, 3); break;
-    default:
-        for (int64_t col = 0; col < k; col += COLUMNS)
-            NAME(sum_columns)(of, k, count, col);
-    }
-    for (int64_t row = 0; row < k; row += LANES) {
-        vector sum = {0};
-        for (int64_t i = 0; i < count; i++)
-            sum += of.d[i] * *(const NAME(anywhere) *)(of.Y + i * room + row);
-        *(NAME(anywhere) *)(of.sum + k * (k + 1) / 2 + row) = sum;
-    }
-}
-
-/* Add the sums of some sites to A and the right-hand side that follows it, STEP elements kept in registers meanwhile. */
-static TARGET void NAME(add_sites)(vector *A, int64_t size, NAME(Sites) of, int64_t sites)
-{
-    for (int64_t first = 0; first < size; first += STEP) {
-        vector sum[STEP];
-        for (int e = 0; e < STEP; e++)
-            sum[e] = A[first + e];
-        for (int64_t s = 0; s < sites; s++) {
-            const REAL *G = of.sum + s * size + first;
-            vector taper = of.taper[s];
-            for (int e = 0; e < STEP; e++)
-                sum[e] += taper * G[e];
-        }
-        for (int e = 0; e < STEP; e++)
-            A[first + e] = sum[e];
-    }
-}
-
-/* Whether some of the lanes from `lane` on is wanted. */
-static inline bool NAME(any)(const bool *wanted, int lane)
-{
-    bool any = false;
-    for (int l = 0; l < LANES; l++)
-        any |= wanted[lane + l];
-    return any;
-}
-
-/* A and r of the lanes that are wanted, one system after the other. */
-static TARGET void NAME(assemble)(const Local *p, const bool *wanted, vector *A, NAME(Sites) of)
-{
-    const int64_t k = p->table->members, size = system_size(k), most = sites_at_once(k);
-    memset(A, 0, sizeof(REAL) * (size_t)(BATCH * size));
-    for (int64_t first = 0; first < p->count;) {
-        const double *horizontal[MOST_SITES];
-        int64_t sites = 0;
-        for (; sites < most && first < p->count; sites++) {
-            int64_t left = p->count - first, rows = of_one_site(p->seen + first, left);
-            NAME(Sites) here = of;
-            here.sum += sites * size;
-            NAME(pack)(p->table, p->seen + first, rows, left, here);
-            NAME(sum_site)(here, k, rows);
-            horizontal[sites] = p->seen[first].horizontal;
-            first += rows;
-        }
-        for (int lane = 0; lane < BATCH; lane += LANES) {
-            if (!NAME(any)(wanted, lane))
-                continue;
-            for (int64_t s = 0; s < sites; s++)
-                for (int l = 0; l < LANES; l++)
-                    ((REAL *)of.taper)[s * LANES + l] = (REAL)(horizontal[s][lane + l] * p->gain[lane + l]);
-            NAME(add_sites)(A + lane / LANES * size, size, of, sites);
-        }
-    }
-}
+#include "_lanes_assemble.h"
 
 /* The reflector I - tau v v'T that takes x (n,) to (beta, 0, ...); v replaces x. A tail of zeros needs none. */
 static ALWAYS_INLINE TARGET void NAME(reflector)(vector *x, int64_t n, vector *beta, vector *tau)
@@ -504,8 +346,8 @@ static TARGET void NAME(solve)(const Local *p, const Poles *poles, const bool *w
     w.factors = (NAME(Factors)){next, next + k, next + 2 * k};
     w.shift = next + (2 + MOST_TOGETHER) * k, w.weight = w.shift + MOST_POLES, next = w.weight + MOST_POLES;
     NAME(Sites) sites = {.taper = next, .Y = (REAL *)(next + MOST_SITES)};
-    sites.d = sites.Y + MOST_ROWS * row_size(k), sites.sum = sites.d + MOST_ROWS;
-    memset(sites.Y, 0, sizeof(REAL) * (size_t)(MOST_ROWS * row_size(k)));
+    sites.d = sites.Y + MOST_SITES * row_size(k), sites.sum = sites.d + MOST_SITES;
+    memset(sites.Y, 0, sizeof(REAL) * (size_t)(MOST_SITES * row_size(k)));
 
     NAME(assemble)(p, wanted, A, sites);
     for (int lane = 0; lane < BATCH; lane += LANES)
@@ -514,7 +356,5 @@ static TARGET void NAME(solve)(const Local *p, const Poles *poles, const bool *w
 }
 
 #undef LANES
-#undef COLUMNS
-#undef AHEAD
 #undef MOST_TOGETHER
 #undef vector

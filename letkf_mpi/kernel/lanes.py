@@ -6,7 +6,7 @@ Sixteen columns are solved in lock-step, one in each lane of a vector, without e
     W = √β Q f(T) Qᵀ,    f(T) ≈ Σ_j c_j (T + s_j I)⁻¹         poles of `quadrature` for Gershgorin's bound of T
     w̄ = Q T⁻¹ Qᵀ · β/(k−1) Yᵀ (R⁻¹ρ) d
 
-The rows of a site share their horizontal taper h, so that they are summed once for all lanes, whatever their number:
+The rows of a site share their horizontal taper h, so that those of a site with several are summed once for all lanes:
 
     A = I + β/(k−1) Σ_site h(site, column) G(site, level),    G = Σ_rows v R⁻¹ y yᵀ,  v the vertical taper
 
