@@ -1,6 +1,7 @@
 """An experiment file on another: the settings of both, those above first."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
