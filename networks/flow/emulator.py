@@ -65,7 +65,7 @@ def read(weights: Path, space: StateSpace) -> FlowEmulator:
     if not isinstance(found.card.network, FlowCard):
         raise UserError(f"{weights}: expected weights of a flow, got those of a {found.card.kind}")
     names = tuple(channel.name for channel in space.channels)
-    if found.card.horizontal != space.grid or found.card.outputs != names:
+    if found.card.outputs != names or not space.grid.is_same(found.card.horizontal):
         raise UserError(f"{weights}: expected the fields {', '.join(found.card.outputs[:3])}, … on the "
                         f"{found.card.horizontal}, got {', '.join(names[:3])}, … on the {space.grid}; check [grid] and "
                         "[state]")
