@@ -66,4 +66,4 @@ def test_it_cycles_where_no_checkout_is(installed, tmp_path):
                               env={**os.environ, **own}, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "work" / "installed" / "1992010100" / "scores.nc").exists()
-    assert "temperature 500 hPa" in done.stdout
+    assert "temperature_500" in done.stdout
