@@ -26,7 +26,8 @@ def test_an_analysis_redone_and_all_that_follows_has_the_same_bits(finished, tmp
     same(data(made.folder), data(finished[0].folder))
     now = written(made)
     stayed = {str(path) for path in before if before[path] == now[path]}
-    first = {f"{TIMES[0]}/background/{name}.nc" for name in ("mean", "spread", *(f"m{n:04d}" for n in range(1, 9)))}
+    members = (f"m{n:04d}" for n in range(1, 9))
+    first = {f"{TIMES[0]}/background/{name}.nc" for name in ("ensmean", "ensspread", *members)}
     assert stayed == {"static.nc", *(f"{time}/observations.nc" for time in TIMES), *first}
 
 
