@@ -122,7 +122,7 @@ class State:
 
 def write(path: Path, state: State, member: int | None = None, experiment: str = "",
           statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:
-    """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread".
+    """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread", or a method's own, by its name.
 
     The number of the member is a scalar coordinate `realization` too, and what is a mean or spread of members says so
     in `cell_methods`.  `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as
@@ -136,7 +136,7 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
     space = state.space
     scalars = [] if start is None else ["forecast_reference_time", "forecast_period"]
     scalars += [] if member is None else ["realization"]
-    of_members = {} if statistic is None else {"cell_methods": f"realization: {CELL_METHODS[statistic]}"}
+    of_members = {"cell_methods": f"realization: {CELL_METHODS[statistic]}"} if statistic in CELL_METHODS else {}
     with netcdf.create(path, CONTRACT, attributes, disk) as dataset:
         netcdf.add_time(dataset, state.time)
         if start is not None:

@@ -167,7 +167,7 @@ def test_interval_that_no_step_fits_is_refused(experiment):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, persistence, speedy"),
+    ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, flow, gap, persistence, speedy"),
     ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: step_hours"),
     ('[model]\nname = "speedy"\noptions = {truncation = 5}', r"\[model.options\] of the model speedy: .*>= 21"),
 ])
@@ -191,7 +191,7 @@ def test_an_installed_package_brings_its_own_model(persistence, tmp_path, instal
         np.testing.assert_array_equal(state.read(after, persistence.space, NEXT).data, expected)
 
     process = command("forecast", str(file), "1989010106")
-    assert "unknown model 'damped'; known: climax, persistence, speedy" in process.communicate(timeout=60)[0]
+    assert "unknown model 'damped'; known: climax, flow, gap, persistence, speedy" in process.communicate(timeout=60)[0]
 
 
 def test_a_model_that_needs_more_of_its_past_than_is_kept_is_refused(monkeypatch):
