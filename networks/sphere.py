@@ -42,3 +42,19 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, lat, lon) -> the same shape"""
         return x + self.second(nn.functional.gelu(self.first(nn.functional.gelu(x))))
+
+
+class ToldBlock(nn.Module):
+    """The same where the convolutions are told some `numbers` of each field; nothing before it has learned."""
+
+    def __init__(self, width: int, numbers: int):
+        super().__init__()
+        self.first, self.second = Convolution(width, width), Convolution(width, width)
+        self.told = nn.Linear(numbers, 2 * width)
+        silence(self.second)
+        silence(self.told)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """(B, width, lat, lon) and (B, number) -> (B, width, lat, lon)"""
+        factor, shift = self.told(told)[..., None, None].chunk(2, dim=1)
+        return x + self.second(nn.functional.gelu(self.first(nn.functional.gelu(x)) * (1 + factor) + shift))

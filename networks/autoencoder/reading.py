@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from contracts.config import Experiment
@@ -16,6 +15,7 @@ from networks.autoencoder.network import Autoencoder
 from networks.checkpoint import Checkpoint
 from networks.latent import card as latents
 from networks.latent.operator import Operator
+from networks.loading import fill
 
 
 def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment | None = None,
@@ -34,10 +34,7 @@ def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment 
             unseen.refuse_overlap(weights, first, last, experiment)
     own = found.card.network
     network = Autoencoder(space, own.hidden, own.layers, linear, planes.of(found.card, found.constants))
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    checkpoints.refuse_mismatch(str(weights), shapes, {name: array.shape for name, array in found.weights.items()})
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.weights.items()}
-    network.load_state_dict(tensors)
+    fill(network, found, weights)
     return network.to(dtype).requires_grad_(False).eval()
 
 

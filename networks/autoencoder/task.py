@@ -20,18 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import planes
 from networks.autoencoder.card import AutoencoderCard, Settings
 from networks.autoencoder.network import Autoencoder
-from networks.card import Card, GridCard
+from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.latent import card as latents
 from networks.latent.operator import Operator
-from networks.normalization import CONSTANTS
-from networks.training import config, statistics, validation
+from networks.training import cards, config, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
@@ -98,11 +96,8 @@ class Encoding:
             expected = [climate.at(self.data.series.seconds[times_of]) for times_of in window.T[[0, -1]]]
             states.add(kept[0], first, expected[0])
             differences.add(first + kept[1] - kept[0], last, expected[1])
-        names = [channel.name for channel in self.settings.space.channels]
-        apart = (self.unseen.shape[1] - 1) * self.settings.experiment.step_hours
-        return tuple(Score(lead, name, kind, float(rmse), float(acc))
-                     for lead, sums in ((0, states), (apart, differences))
-                     for name, rmse, acc in zip(names, sums.rmse, sums.acc, strict=True))
+        space, apart = self.settings.space, (self.unseen.shape[1] - 1) * self.settings.experiment.step_hours
+        return validation.rows(kind, space, states) + validation.rows(kind, space, differences, apart)
 
     def _windows(self) -> list[np.ndarray]:
         return [self.unseen[i : i + PIECE] for i in range(0, len(self.unseen), PIECE)]
@@ -154,17 +149,8 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Encoding:
 
 def card_of(settings: config.Settings, sizes: Settings, data: Data, latent_sha256: str) -> Card[AutoencoderCard]:
     """The card of the weights that this training makes."""
-    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=AutoencoderCard(hidden=sizes.hidden, layers=sizes.layers, latent_sha256=latent_sha256),
-        grid=GridCard.of(grid),
-        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=(*settings.periods, settings.validation))
+    own = AutoencoderCard(hidden=sizes.hidden, layers=sizes.layers, latent_sha256=latent_sha256)
+    return cards.made(settings, own, data.statistics.moments)
 
 
 def fresh(settings: config.Settings, card: Card[AutoencoderCard], linear: Operator, data: Data) -> Autoencoder:

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 import torch
 
-from contracts import netcdf, times
 from contracts.errors import UserError
-from networks import card as cards
 from networks import starter
-from networks.card import Card, GridCard
-from networks.checkpoint import card_path
+from networks.card import Card
 from networks.climax import emulator, stepping
 from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
@@ -20,7 +16,7 @@ from networks.climax.network import ClimaX, initialise
 from networks.climax.sizes import Sizes
 from networks.climax.stepping import Stepping
 from networks.normalization import CONSTANTS, Moments
-from networks.training import statistics
+from networks.training import cards, statistics
 from networks.training.config import Settings
 from networks.training.ensembles import Ensembles
 from networks.training.forecasting import Forecasting, Still, mean_of
@@ -67,29 +63,14 @@ def known_of(settings: Settings, data: Data) -> Known:
 def card_of(settings: Settings, sizes: Sizes, moments: Mapping[str, Moments]) -> Card[ClimaXCard]:
     """The card of the weights that this training makes: all channels and the constants in, all channels out."""
     channels = tuple(channel.name for channel in settings.space.channels)
-    grid, training = settings.grid, settings.training
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=ClimaXCard(
-            tokens=(*channels, *CONSTANTS), head=channels, predicts=training.predicts, damping=training.damping,
-            lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE,
-            **{name: getattr(sizes, name) for name in sizes.__struct_fields__},
-        ),
-        grid=GridCard.of(grid),
-        inputs=(*channels, *CONSTANTS), outputs=channels, normalization=dict(moments),
-        about=f"trained by python -m networks train, {netcdf.version()}, on {training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=tuple(dict.fromkeys((*seen_before(settings), *settings.periods, settings.validation))),
-        base=training.begin if training.trained and starter.is_name(training.begin) else "",
+    training = settings.training
+    own = ClimaXCard(
+        tokens=(*channels, *CONSTANTS), head=channels, predicts=training.predicts, damping=training.damping,
+        lead_hours=float(settings.experiment.step_hours), lead_scale=LEAD_SCALE,
+        **{name: getattr(sizes, name) for name in sizes.__struct_fields__},
     )
-
-
-def seen_before(settings: Settings) -> tuple[tuple[datetime, datetime], ...]:
-    """Times that the weights to begin with have seen, which the trained ones then have too."""
-    begin = settings.begin
-    return () if begin is None else cards.read(card_path(begin), begin).seen
+    base = training.begin if training.trained and starter.is_name(training.begin) else ""
+    return cards.made(settings, own, moments, before=cards.seen_before(settings), base=base)
 
 
 def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:

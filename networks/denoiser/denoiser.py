@@ -25,6 +25,7 @@ from networks.climate.gaussian import Climate
 from networks.denoiser.card import ClimateCard, DenoiserCard
 from networks.denoiser.network import Network, Shape
 from networks.emulator import Precision
+from networks.loading import fill
 
 CLOSE = 1e-3  # of two fits to the same states, on different machines
 
@@ -89,15 +90,8 @@ def read(path: Path, climate: Climate, precision: Precision = "float32") -> tupl
                         "[grid] name; name one of theirs")
     refuse_other(path, card.network.climate, climate)
     network = Network(Shape.of(card), planes.of(card, found.constant_inputs), precision)
-    load(path, network, found)
+    fill(network, found, path)
     return Denoiser(climate, network.eval()), found
-
-
-def load(path: Path, network: Network, found: Checkpoint) -> None:
-    """Fill the network with weights; raises UserError where they do not fit."""
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    checkpoints.refuse_mismatch(str(path), expected, {name: array.shape for name, array in found.weights.items()})
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
 
 
 def refuse_other(path: Path, known: ClimateCard, climate: Climate) -> None:

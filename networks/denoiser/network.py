@@ -19,7 +19,7 @@ from networks import planes, season
 from networks.card import Card
 from networks.denoiser.card import DenoiserCard
 from networks.emulator import Precision
-from networks.sphere import Convolution, silence
+from networks.sphere import Convolution, ToldBlock, silence
 
 DATE = 2  # numbers of the year that N is told: its first harmonic
 WAVES = 4  # of the place of ln sigma between its ends
@@ -47,27 +47,11 @@ class Shape:
         return 2 * self.channels + planes.COUNT + DATE
 
 
-class Block(nn.Module):
-    """x + what two convolutions make of it where they are told the noise; nothing before it has learned."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.first, self.second = Convolution(width, width), Convolution(width, width)
-        self.told = nn.Linear(TOLD, 2 * width)
-        silence(self.second)
-        silence(self.told)
-
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """(B, width, lat, lon) and (B, TOLD) -> (B, width, lat, lon)"""
-        factor, shift = self.told(noise)[..., None, None].chunk(2, dim=1)
-        return x + self.second(gelu(self.first(gelu(x)) * (1 + factor) + shift))
-
-
 class Level(nn.ModuleList):
     """Blocks one after the other."""
 
     def __init__(self, width: int, count: int):
-        super().__init__(Block(width) for _ in range(count))
+        super().__init__(ToldBlock(width, TOLD) for _ in range(count))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         for block in self:

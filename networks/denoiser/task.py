@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import netcdf, times
-from contracts.constants import HOUR
+from contracts import times
 from contracts.errors import UserError
 from networks import checkpoint as checkpoints
 from networks import planes
-from networks.card import Card, GridCard
+from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.climate import file
 from networks.climate.gaussian import Climate
@@ -30,8 +29,8 @@ from networks.denoiser import denoiser
 from networks.denoiser.card import DenoiserCard, Settings
 from networks.denoiser.denoiser import Denoiser
 from networks.denoiser.network import Network, Shape, halvings
-from networks.normalization import CONSTANTS
-from networks.training import config, statistics, validation
+from networks.loading import fill
+from networks.training import cards, config, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
@@ -100,12 +99,12 @@ class Denoising:
                  ", ".join(f"{power / of:.3f} (noise {sigma:g})"
                            for sigma, power, of in zip(SIGMAS, powers, before, strict=True)))
         sizes = np.array([denoiser.half_width(sigma) for sigma in SIGMAS])
-        return Validated(float((powers / sizes**2).mean()), self._scores("estimate", shown))
+        return Validated(float((powers / sizes**2).mean()), validation.rows("estimate", self.settings.space, shown))
 
     @torch.no_grad()
     def references(self) -> list[Score]:
         """The Wiener filter."""
-        return list(self._scores("Wiener filter", self._errors(corrected=False)[1]))
+        return list(validation.rows("Wiener filter", self.settings.space, self._errors(corrected=False)[1]))
 
     def _errors(self, corrected: bool) -> tuple[np.ndarray, Scores]:
         """Mean of w (D - z)^2 for each of SIGMAS, and the errors in SI units at noise SHOWN."""
@@ -124,11 +123,6 @@ class Denoising:
                     sums.add(mean + self.climate.scale * found, fields, mean)
         return powers, sums
 
-    def _scores(self, kind: str, sums: Scores) -> tuple[Score, ...]:
-        names = [channel.name for channel in self.settings.space.channels]
-        return tuple(Score(0, name, kind, float(rmse), float(acc))
-                     for name, rmse, acc in zip(names, sums.rmse, sums.acc, strict=True))
-
     def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
         arrays = {name: tensor.numpy() for name, tensor in best.items()}
         return Checkpoint(self.card, arrays, statistics.constants(self.data.series))
@@ -139,32 +133,20 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Denoising:
     refuse_misfit(settings, sizes)
     climate = file.read(settings.experiment.in_work(sizes.climate), settings.space).astype(np.float32)
     refuse_seen(settings, sizes, climate)
-    unseen = validation.spread(data.series.starts(*settings.validation, settings.experiment.step_hours * HOUR, 0),
-                               settings.training.validation_samples)[:, 0]
-    if not unseen.size:
-        raise UserError(f"{data.series.folder.folder}: holds no state for validation; it holds {data.series.span}")
+    unseen = validation.states(settings, data.series)
     card = card_of(settings, sizes, data, climate)
     torch.manual_seed(settings.experiment.seed)
     network = Network(Shape.of(card), planes.of(card, statistics.constants(data.series)), data.precision)
     if settings.begin is not None:
-        denoiser.load(settings.begin, network, checkpoints.read(settings.begin))
+        fill(network, checkpoints.read(settings.begin), settings.begin)
     return Denoising(settings, data, network, climate, card, unseen)
 
 
 def card_of(settings: config.Settings, sizes: Settings, data: Data, climate: Climate) -> Card[DenoiserCard]:
     """The card of the weights that this training makes."""
-    names = tuple(channel.name for channel in settings.space.channels)
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=DenoiserCard(widths=sizes.widths, blocks=sizes.blocks, noise=sizes.noise,
-                             climate=denoiser.of_climate(climate)),
-        grid=GridCard.of(settings.grid),
-        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=(*settings.periods, settings.validation))
+    own = DenoiserCard(widths=sizes.widths, blocks=sizes.blocks, noise=sizes.noise,
+                       climate=denoiser.of_climate(climate))
+    return cards.made(settings, own, data.statistics.moments)
 
 
 def refuse_misfit(settings: config.Settings, sizes: Settings) -> None:

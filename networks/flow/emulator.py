@@ -7,7 +7,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from contracts.errors import UserError
@@ -22,6 +21,7 @@ from networks.emulator import Emulator, Seconds, State
 from networks.flow import network
 from networks.flow.card import FlowCard
 from networks.flow.network import Flow, Velocity
+from networks.loading import fill
 from networks.noise import Noise
 
 
@@ -71,9 +71,7 @@ def read(weights: Path, space: StateSpace) -> FlowEmulator:
                         "[state]")
     forecast = forecast_of(found.card, space, str(weights))
     flow = of(found.card, found)
-    expected = {name: tuple(tensor.shape) for name, tensor in flow.state_dict().items()}
-    checkpoints.refuse_mismatch(str(weights), expected, {name: array.shape for name, array in found.weights.items()})
-    flow.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.weights.items()})
+    fill(flow, found, weights)
     flow.requires_grad_(False).eval()
     return FlowEmulator(forecast, flow, found.card.network.memory, found.card.network.steps)
 

@@ -21,28 +21,12 @@ from contracts.grid import Grid
 from networks import planes, season
 from networks.emulator import Precision
 from networks.flow.source import Source
-from networks.sphere import Convolution, silence
+from networks.sphere import ToldBlock, silence
 
 PATCH = 2  # points of the grid, in each direction
 DATE = 2  # numbers of the year that N is told: its first harmonic
 WAVES = 4  # harmonics of θ
 TOLD = 64  # numbers that tell it
-
-
-class Block(nn.Module):
-    """x + what two convolutions make of it where they are told θ; nothing before it has learned."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.first, self.second = Convolution(width, width), Convolution(width, width)
-        self.told = nn.Linear(TOLD, 2 * width)
-        silence(self.second)
-        silence(self.told)
-
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """(B, width, lat, lon) and (B, TOLD) -> (B, width, lat, lon)"""
-        factor, shift = self.told(told)[..., None, None].chunk(2, dim=1)
-        return x + self.second(gelu(self.first(gelu(x)) * (1 + factor) + shift))
 
 
 class Flow(nn.Module):
@@ -58,7 +42,7 @@ class Flow(nn.Module):
         self.source = Source(grid, channels)
         self.told = nn.Sequential(nn.Linear(2 * WAVES, TOLD), nn.GELU(), nn.Linear(TOLD, TOLD), nn.GELU())
         self.enter = nn.Conv2d((3 * channels + planes.COUNT + DATE) * PATCH**2, width, 1)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ToldBlock(width, TOLD) for _ in range(blocks))
         self.leave = nn.Conv2d(width, channels * PATCH**2, 1)
         silence(self.leave)
         self.register_buffer("scale", torch.ones(channels, *grid.shape))

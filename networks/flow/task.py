@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import netcdf, paths, progress, times
+from contracts import paths, progress
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import checkpoint as checkpoints
 from networks import planes
-from networks.card import Card, GridCard
+from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.climax import emulator as forecasts
 from networks.climax.emulator import ClimaXEmulator
@@ -31,8 +31,7 @@ from networks.flow import emulator, source
 from networks.flow.card import FlowCard, Settings
 from networks.flow.emulator import FlowEmulator
 from networks.flow.network import Flow
-from networks.normalization import CONSTANTS
-from networks.training import config, samples, statistics, validation
+from networks.training import cards, config, samples, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
@@ -109,14 +108,14 @@ class Flowing:
     def scores(self, place: Place) -> Validated:
         """By the loss, and by the error that is left of a forecast with the mean of r."""
         total = sum(float(self.missed(*pair, random)) * len(pair[0]) for pair, random in self._pairs())
-        return Validated(total / len(self.unseen), tuple(self._scored("forecast with its mean error", corrected=True)))
+        return Validated(total / len(self.unseen), self._scored("forecast with its mean error", corrected=True))
 
     @torch.no_grad()
     def references(self) -> list[Score]:
         """The forecast network alone."""
         return list(self._scored("forecast", corrected=False))
 
-    def _scored(self, kind: str, corrected: bool) -> Iterator[Score]:
+    def _scored(self, kind: str, corrected: bool) -> tuple[Score, ...]:
         sums, climate = Scores(self.settings.space.grid.area_weights), self.data.statistics.climatology
         step = self.settings.experiment.step_hours
         for (first, later, seconds), random in self._pairs():
@@ -125,8 +124,7 @@ class Flowing:
             mean = self.network(self.drawn(random, len(r)), r.new_zeros(len(r)), told) if corrected else 0 * r
             left = (self.emulator.size * (mean - r)).cpu().numpy()
             sums.add(later + left, later, climate.at(seconds + step * HOUR))
-        for channel, rmse, acc in zip(self.settings.space.channels, sums.rmse, sums.acc, strict=True):
-            yield Score(step, channel.name, kind, float(rmse), float(acc))
+        return validation.rows(kind, self.settings.space, sums, step)
 
     def _pairs(self) -> Iterator[tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.random.Generator]]:
         """Pairs of states of the validation with the times of the first, each piece with random numbers of its own."""
@@ -169,19 +167,10 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Flowing:
 def card_of(settings: config.Settings, sizes: Settings, data: Data, of_forecast: Card,
             errors: Errors) -> Card[FlowCard]:
     """The card of the weights that this training makes."""
-    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=FlowCard(width=sizes.width, blocks=sizes.blocks, steps=sizes.steps, forecast=settings.training.begin,
-                         forecast_sha256=of_forecast.sha256, memory=tuple(map(float, errors.memory.round(3))),
-                         lead_hours=float(settings.experiment.step_hours)),
-        grid=GridCard.of(grid),
-        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=tuple(dict.fromkeys((*of_forecast.seen, *settings.periods, settings.validation))))
+    own = FlowCard(width=sizes.width, blocks=sizes.blocks, steps=sizes.steps, forecast=settings.training.begin,
+                   forecast_sha256=of_forecast.sha256, memory=tuple(map(float, errors.memory.round(3))),
+                   lead_hours=float(settings.experiment.step_hours))
+    return cards.made(settings, own, data.statistics.moments, before=of_forecast.seen)
 
 
 def fitted(settings: config.Settings, sizes: Settings, data: Data, forecast: ClimaXEmulator, sha256: str) -> Errors:

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import torch
-
 from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
 from networks import planes
 from networks.checkpoint import Checkpoint
+from networks.loading import fill
 from networks.o2a import network
 from networks.o2a.card import O2ACard
 from networks.o2a.network import Corrector
@@ -29,9 +28,7 @@ def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experimen
                         "agree, or train with other [network] cycles")
     refuse_seen(path, [(first, last) for first, last in found.card.seen], experiment)
     corrector = Corrector(network.shape_of(found.card), space.grid, planes.of(found.card, found.constant_inputs))
-    expected = {name: tuple(array.shape) for name, array in corrector.state_dict().items()}
-    checkpoints.refuse_mismatch(str(path), expected, {name: array.shape for name, array in found.weights.items()})
-    corrector.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
+    fill(corrector, found, path)
     return corrector.eval().requires_grad_(False), found.card.network.draws
 
 

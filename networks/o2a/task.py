@@ -15,24 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks import card as cards
-from networks import passes, planes, starter
+from networks import card, passes, planes, starter
 from networks import unseen as unseen_by
-from networks.card import Card, GridCard
+from networks.card import Card
 from networks.checkpoint import Checkpoint, card_path
 from networks.climate import file as climates
 from networks.emulator import Emulator
-from networks.normalization import CONSTANTS
 from networks.o2a import network
 from networks.o2a.analyses import Analyses, Group, Making, chained, grouped
 from networks.o2a.card import O2ACard, Settings
 from networks.o2a.network import Corrector, Given
 from networks.o2l import footprints
 from networks.o2l.task import refuse_other_halves
-from networks.training import config, plan, statistics, validation
+from networks.training import cards, config, plan, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
@@ -94,9 +91,7 @@ class Correcting:
             total += float(self.off(fields, given, correction)) * len(numbers)
             mean = self.making.mean(seconds)
             sums.add(mean + prior.scale * (given.analysis + correction).cpu().numpy(), fields, mean)
-        names = [channel.name for channel in self.settings.space.channels]
-        return total / len(self.numbers), tuple(Score(0, name, kind, float(rmse), float(acc))
-                                                for name, rmse, acc in zip(names, sums.rmse, sums.acc, strict=True))
+        return total / len(self.numbers), validation.rows(kind, self.settings.space, sums)
 
     def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
         arrays = {name: tensor.numpy() for name, tensor in best.items()}
@@ -143,14 +138,14 @@ def emulator_of(settings: config.Settings, sizes: Settings) -> tuple[Emulator, s
     """What makes forecasts of one step of the experiment, and the sha256 of its weights; raises UserError where it has
     another step, or has seen times of training or validation, in which its errors are too small."""
     weights = settings.experiment.in_work(str(starter.find(sizes.model, starter.WEIGHTS)))
-    card = cards.read(card_path(weights), weights)
+    known = card.read(card_path(weights), weights)
     for first, last in (*settings.periods, settings.validation):
-        unseen_by.refuse_seen(weights, card.seen, first, last)
+        unseen_by.refuse_seen(weights, known.seen, first, last)
     emulator = passes.emulator_of(weights, settings.space)
     if emulator.step != settings.experiment.step:
         raise UserError(f"[network] model = {sizes.model!r}: steps by {emulator.step}, and [experiment] step_hours is "
                         f"{settings.experiment.step_hours}; make them agree")
-    return emulator, card.sha256
+    return emulator, known.sha256
 
 
 def weights_of(variance: np.ndarray, area: np.ndarray) -> Tensor:
@@ -161,18 +156,9 @@ def weights_of(variance: np.ndarray, area: np.ndarray) -> Tensor:
 
 def card_of(settings: config.Settings, sizes: Settings, data: Data, prior_sha256: str) -> Card[O2ACard]:
     """The card of the weights that this training makes."""
-    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=O2ACard(widths=sizes.widths, blocks=sizes.blocks, prior_sha256=prior_sha256, draws=sizes.draws,
-                        cycles=sizes.cycles, footprints=sizes.footprints, dropped=sizes.dropped),
-        grid=GridCard.of(grid),
-        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=(*settings.periods, settings.validation))
+    own = O2ACard(widths=sizes.widths, blocks=sizes.blocks, prior_sha256=prior_sha256, draws=sizes.draws,
+                  cycles=sizes.cycles, footprints=sizes.footprints, dropped=sizes.dropped)
+    return cards.made(settings, own, data.statistics.moments)
 
 
 def fresh(settings: config.Settings, card: Card[O2ACard], data: Data) -> Corrector:

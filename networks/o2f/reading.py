@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import torch
-
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from networks import checkpoint as checkpoints
 from networks import planes, unseen
 from networks.card import Card
+from networks.loading import fill
 from networks.o2f import network
 from networks.o2f.card import O2FCard
 from networks.o2f.network import Forecaster
@@ -30,7 +29,5 @@ def read(path: Path, space: StateSpace, used: Sequence[datetime]) -> tuple[Forec
     unseen.refuse_seen(path, card.seen, min(used), max(used))
     own = network.shape_of(card), card.network.memory, space.grid, planes.of(card, found.constant_inputs)
     forecaster = Forecaster(*own)
-    expected = {name: tuple(array.shape) for name, array in forecaster.state_dict().items()}
-    checkpoints.refuse_mismatch(str(path), expected, {name: array.shape for name, array in found.weights.items()})
-    forecaster.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
+    fill(forecaster, found, path)
     return forecaster.eval().requires_grad_(False), card

@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import planes
-from networks.card import Card, GridCard
+from networks.card import Card
 from networks.checkpoint import Checkpoint
 from networks.data.shards import Series
 from networks.normalization import CONSTANTS, Moments
@@ -35,7 +34,7 @@ from networks.o2f.scores import Sums
 from networks.o2f.stations import Known, Stations
 from networks.o2l import footprints
 from networks.o2l.task import refuse_other_halves
-from networks.training import config, plan, statistics, validation
+from networks.training import cards, config, plan, statistics, validation
 from networks.training.config import Phase
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
 
@@ -197,21 +196,12 @@ def learn_climate(settings: config.Settings, series: Series, of: Network,
 def card_of(settings: config.Settings, sizes: Settings, data: Data, names: tuple[str, ...], mean: np.ndarray,
             scale: np.ndarray) -> Card[O2FCard]:
     """The card of the weights that this training makes."""
-    grid, experiment = settings.grid, settings.experiment
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
     moments = {name: Moments(mean=float(m), std=float(s)) for name, m, s in zip(names, mean, scale, strict=True)}
-    return Card(
-        name=experiment.name,
-        network=O2FCard(step_hours=experiment.step_hours, times=sizes.times, memory=sizes.memory, widths=sizes.widths,
-                        blocks=sizes.blocks, seasons=SEASONS, footprints=sizes.footprints, dropped=sizes.dropped,
-                        withheld=sizes.withheld, seed=experiment.seed),
-        grid=GridCard.of(grid),
-        inputs=(*names, *CONSTANTS), outputs=names,
-        normalization=moments | {name: data.statistics.moments[name] for name in CONSTANTS},
-        about=f"trained by python -m networks train, {netcdf.version()}, on observations of {settings.training.source} "
-        f"{' and '.join(periods)}, seed {experiment.seed}",
-        command=f"python -m networks train {experiment.name}.toml",
-        seen=(*settings.periods, settings.validation))
+    moments |= {name: data.statistics.moments[name] for name in CONSTANTS}
+    own = O2FCard(step_hours=settings.experiment.step_hours, times=sizes.times, memory=sizes.memory,
+                  widths=sizes.widths, blocks=sizes.blocks, seasons=SEASONS, footprints=sizes.footprints,
+                  dropped=sizes.dropped, withheld=sizes.withheld, seed=settings.experiment.seed)
+    return cards.made(settings, own, moments, channels=names, seen_as="observations of ")
 
 
 def fresh(settings: config.Settings, card: Card[O2FCard], data: Data, said: ObservedClimate) -> Forecaster:

@@ -24,6 +24,7 @@ from networks import checkpoint as checkpoints
 from networks import planes, unseen
 from networks.checkpoint import Checkpoint
 from networks.latent.operator import Operator
+from networks.loading import fill
 from networks.o2l import network
 from networks.o2l.card import O2LCard
 from networks.o2l.network import Observer
@@ -80,9 +81,7 @@ def read(path: Path, latent: Operator, latent_sha256: str, space: StateSpace,
     if experiment is not None:
         refuse_seen(path, [(first, last) for first, last in found.card.seen], experiment)
     observer = Observer(network.shape_of(found.card), latent, space.grid, planes.of(found.card, found.constant_inputs))
-    expected = {name: tuple(array.shape) for name, array in observer.state_dict().items()}
-    checkpoints.refuse_mismatch(str(path), expected, {name: array.shape for name, array in found.weights.items()})
-    observer.load_state_dict({name: torch.from_numpy(array) for name, array in found.weights.items()})
+    fill(observer, found, path)
     return observer.eval().requires_grad_(False)
 
 

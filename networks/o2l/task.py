@@ -20,7 +20,6 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,21 +27,18 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from contracts import netcdf, times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks import card as cards
 from networks import checkpoint as checkpoints
 from networks import planes
-from networks.card import Card, GridCard
-from networks.checkpoint import Checkpoint, card_path
+from networks.card import Card
+from networks.checkpoint import Checkpoint
 from networks.latent import card as latents
 from networks.latent.operator import Operator
-from networks.normalization import CONSTANTS
 from networks.o2l import footprints, gridding, network
 from networks.o2l.card import O2LCard, Settings
 from networks.o2l.network import Estimate, Observer
-from networks.training import config, statistics, validation
+from networks.training import cards, config, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
 from networks.training.task import Batch, Data, Place, Roles, Score, Validated
@@ -119,7 +115,7 @@ class Observing:
             total += float(self.surprise(xi, found).mean(-1).sum())
             state = self.network.latent.reconstruct(found.mean, len(self.settings.space.channels))
             sums.add(state.cpu().numpy().reshape(fields.shape), fields, self.climate_at(seconds))
-        return Validated(total / len(self.unseen), self._scores("estimate", sums))
+        return Validated(total / len(self.unseen), validation.rows("estimate", self.settings.space, sums))
 
     def references(self) -> list[Score]:
         """The climate of the date."""
@@ -127,16 +123,11 @@ class Observing:
         for number in self.unseen:
             expected = self.climate_at(self.data.series.seconds[[number]])
             sums.add(expected, self.data.series.fields([number]), expected)
-        return list(self._scores("climatology", sums))
+        return list(validation.rows("climatology", self.settings.space, sums))
 
     def climate_at(self, seconds: np.ndarray) -> np.ndarray:
         """(time, channel, lat, lon) in SI units."""
         return self.data.statistics.climatology.at(seconds)
-
-    def _scores(self, kind: str, sums: Scores) -> tuple[Score, ...]:
-        names = [channel.name for channel in self.settings.space.channels]
-        return tuple(Score(0, name, kind, float(rmse), float(acc))
-                     for name, rmse, acc in zip(names, sums.rmse, sums.acc, strict=True))
 
     def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
         arrays = {name: tensor.numpy() for name, tensor in best.items()}
@@ -148,10 +139,7 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Observing:
     refuse_misfit(settings, sizes)
     space, path = settings.space, settings.experiment.in_work(sizes.latent)
     latent = Operator.of(latents.read(path, space), data.device)
-    unseen = validation.spread(data.series.starts(*settings.validation, settings.experiment.step_hours * HOUR, 0),
-                               settings.training.validation_samples)[:, 0]
-    if not unseen.size:
-        raise UserError(f"{data.series.folder.folder}: holds no state for validation; it holds {data.series.span}")
+    unseen = validation.states(settings, data.series)
     card = card_of(settings, sizes, data, hashlib.sha256(path.read_bytes()).hexdigest())
     read = [footprints.read(settings.experiment.in_work(name), space) for name in sizes.footprints]
     scale = latent.scale.cpu().double().numpy()
@@ -164,25 +152,10 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Observing:
 
 def card_of(settings: config.Settings, sizes: Settings, data: Data, latent_sha256: str) -> Card[O2LCard]:
     """The card of the weights that this training makes."""
-    names, grid = tuple(channel.name for channel in settings.space.channels), settings.grid
-    periods = [f"{times.name(start)} to {times.name(end)}" for start, end in settings.periods]
-    return Card(
-        name=settings.experiment.name,
-        network=O2LCard(widths=sizes.widths, blocks=sizes.blocks, latent_sha256=latent_sha256,
-                        seasons=len(data.statistics.climatology.coefficients), footprints=sizes.footprints,
-                        dropped=sizes.dropped),
-        grid=GridCard.of(grid),
-        inputs=(*names, *CONSTANTS), outputs=names, normalization=data.statistics.moments,
-        about=f"trained by python -m networks train, {netcdf.version()}, on {settings.training.source} "
-        f"{' and '.join(periods)}, seed {settings.experiment.seed}",
-        command=f"python -m networks train {settings.experiment.name}.toml",
-        seen=tuple(dict.fromkeys((*seen_before(settings), *settings.periods, settings.validation))))
-
-
-def seen_before(settings: config.Settings) -> tuple[tuple[datetime, datetime], ...]:
-    """Times that the weights to begin with have seen."""
-    begin = settings.begin
-    return () if begin is None else cards.read(card_path(begin), begin).seen
+    own = O2LCard(widths=sizes.widths, blocks=sizes.blocks, latent_sha256=latent_sha256,
+                  seasons=len(data.statistics.climatology.coefficients), footprints=sizes.footprints,
+                  dropped=sizes.dropped)
+    return cards.made(settings, own, data.statistics.moments, before=cards.seen_before(settings))
 
 
 def refuse_misfit(settings: config.Settings, sizes: Settings) -> None:

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contracts.constants import HOUR
 from networks.training.forecasting import Forecasting
 from networks.training.loss import Scores, afcrps
 from networks.training.task import Batch, Place, Score, Validated
+from networks.training.validation import rows
 
 log = logging.getLogger("networks.train")
 MEMBERS, VALIDATED = 3, 4  # tell their random numbers from those of first states
@@ -83,10 +85,8 @@ class Ensembles(Forecasting):
         return self.steps(members, series.seconds[window[:, :steps]].T, random)
 
     def _lines(self, sums: dict[int, "_Lead"]) -> Iterator[Score]:
-        names = [channel.name for channel in self.settings.space.channels]
         for steps, lead in sums.items():
-            for name, rmse, acc in zip(names, lead.mean.rmse, lead.mean.acc, strict=True):
-                yield Score(steps * self.validation.step // 3600, name, "forecast", float(rmse), float(acc))
+            yield from rows("forecast", self.settings.space, lead.mean, steps * self.validation.step // HOUR)
 
 
 @dataclass

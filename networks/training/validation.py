@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from contracts.constants import HOUR
+from contracts.errors import UserError
+from contracts.state import StateSpace
 from networks.data.shards import Series
 from networks.emulator import Steps
 from networks.training.config import Settings
@@ -63,12 +65,8 @@ class Validation:
             ahead = forecast(self.series.fields(window[:, 0]), expected, window)
             for lead in self.leads:
                 sums[lead].add(ahead[lead], self.series.fields(window[:, lead]), expected[lead])
-        names = [channel.name for channel in self.series.space.channels]
-        return [
-            Score(lead * self.step // 3600, name, kind, float(rmse), float(acc))
-            for lead in self.leads
-            for name, rmse, acc in zip(names, sums[lead].rmse, sums[lead].acc, strict=True)
-        ]
+        return [row for lead in self.leads
+                for row in rows(kind, self.series.space, sums[lead], lead * self.step // HOUR)]
 
     def _forecasts(self, step: Steps, fields: np.ndarray, window: np.ndarray,
                    device: torch.device) -> dict[int, np.ndarray]:
@@ -82,6 +80,21 @@ class Validation:
     def pieces(self) -> list[np.ndarray]:
         """`windows` in pieces of forecasts to be made at once."""
         return [self.windows[i : i + PIECE] for i in range(0, len(self.windows), PIECE)]
+
+
+def rows(kind: str, space: StateSpace, sums: Scores, lead_hours: int = 0) -> tuple[Score, ...]:
+    """A score for each channel of the `space`."""
+    return tuple(Score(lead_hours, channel.name, kind, float(rmse), float(acc))
+                 for channel, rmse, acc in zip(space.channels, sums.rmse, sums.acc, strict=True))
+
+
+def states(settings: Settings, series: Series) -> np.ndarray:
+    """(n,) numbers of the states to judge by, for what has no forecasts; raises UserError where there is none."""
+    starts = series.starts(*settings.validation, settings.experiment.step_hours * HOUR, 0)
+    found = spread(starts, settings.training.validation_samples)[:, 0]
+    if not found.size:
+        raise UserError(f"{series.folder.folder}: holds no state for validation; it holds {series.span}")
+    return found
 
 
 def spread(windows: np.ndarray, count: int) -> np.ndarray:

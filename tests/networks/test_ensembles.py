@@ -175,11 +175,7 @@ def test_weights_need_the_base_that_they_were_trained_from(ensembles, monkeypatc
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(ensembles, monkeypatch):
     whole, cut = ensembles("whole_ensembles"), ensembles("cut_ensembles", PART + "save_minutes = 1e-9\n")
-    train.main([str(whole)])
-    training_case.killed_and_resumed(cut, 9, monkeypatch)
-    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array)
+    training_case.same_bits_after_a_kill(whole, cut, 9, monkeypatch)
 
 
 def test_members_begin_about_a_centre_as_the_truth_does(ensembles):

@@ -3,10 +3,12 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from networks import checkpoint as checkpoints
 from networks import train
-from networks.training import loop
+from networks.training import config, loop
 
 SIX_HOURS = 6 * 3600  # s, a step of it
 STATES = 96  # of the nature run
@@ -75,3 +77,12 @@ def killed_and_resumed(path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) 
         train.main([str(path)])
     monkeypatch.setattr(loop, "one_step", real)
     train.main([str(path)])
+
+
+def same_bits_after_a_kill(whole: Path, cut: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training `cut` is ended after so many steps and begun again: its weights are those of the `whole` one."""
+    train.main([str(whole)])
+    killed_and_resumed(cut, steps, monkeypatch)
+    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array)

@@ -10,7 +10,6 @@ import torch
 from contracts import times
 from contracts.constants import HOUR
 from contracts.errors import UserError
-from networks import checkpoint as checkpoints
 from networks import train
 from networks.climate import file
 from networks.denoiser import denoiser
@@ -59,11 +58,7 @@ def test_it_learns_what_the_wiener_filter_does_not_see_and_leaves_its_card(write
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(write, monkeypatch):
     whole, cut = write("unbroken", 2), write("broken", 2, "save_minutes = 1e-9")
-    train.main([str(whole)])
-    training_case.killed_and_resumed(cut, 13, monkeypatch)
-    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array)
+    training_case.same_bits_after_a_kill(whole, cut, 13, monkeypatch)
 
 
 def test_before_it_has_learned_it_is_the_wiener_filter_to_the_bit(write):

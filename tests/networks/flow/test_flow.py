@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from contracts.errors import UserError
-from networks import checkpoint as checkpoints
 from networks import train
 from networks.flow import emulator, network, source, task
 from networks.flow.network import Flow
@@ -126,11 +125,7 @@ def test_it_learns_errors_that_follow_from_the_state(flows):
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(flows, monkeypatch):
     whole, cut = flows("whole_flow"), flows("cut_flow", "save_minutes = 1e-9\n")
-    train.main([str(whole)])
-    training_case.killed_and_resumed(cut, 9, monkeypatch)
-    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array)
+    training_case.same_bits_after_a_kill(whole, cut, 9, monkeypatch)
 
 
 def test_scale_and_memory_are_those_of_the_errors(flows, monkeypatch):

@@ -72,11 +72,7 @@ def test_analyses_of_a_group_are_of_its_stations_and_leave_what_they_leave(file)
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(file, monkeypatch):
     whole, cut = file("unbroken", 2), file("broken", 2, "save_minutes = 1e-9")
-    train.main([str(whole)])
-    training_case.killed_and_resumed(cut, 16, monkeypatch)
-    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array)
+    training_case.same_bits_after_a_kill(whole, cut, 16, monkeypatch)
 
 
 def test_analyses_of_other_settings_are_refused_and_damaged_ones_too(file):

@@ -102,11 +102,7 @@ def test_it_learns_what_the_climate_does_not_know_and_leaves_its_card(file):
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(file, monkeypatch):
     whole, cut = file("unbroken", 2), file("broken", 2, "save_minutes = 1e-9")
-    train.main([str(whole)])
-    training_case.killed_and_resumed(cut, 13, monkeypatch)
-    first, second = (checkpoints.read(config.load(path).weights).weights for path in (whole, cut))
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array)
+    training_case.same_bits_after_a_kill(whole, cut, 13, monkeypatch)
 
 
 def test_with_weights_to_begin_with_the_mean_goes_on_and_the_variance_too_where_the_latent_is_the_same(file):
