@@ -76,7 +76,7 @@ def _table(struct: type[msgspec.Struct], chosen: str) -> list[str]:
 
 def _properties(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """By setting what JSON Schema says of it."""
-    (_,), definitions = msgspec.json.schema_components([struct], schema_hook=_plain)
+    (_,), definitions = msgspec.json.schema_components([struct])
     return definitions[struct.__name__]["properties"]
 
 
@@ -141,13 +141,9 @@ def _cell(text: str) -> str:
 def schema() -> dict[str, Any]:
     """JSON Schema of an experiment file, draft 2020-12."""
     found = sections()
-    parts, definitions = msgspec.json.schema_components(list(found.values()), schema_hook=_plain)
+    parts, definitions = msgspec.json.schema_components(list(found.values()))
     properties = {"base": {"type": "string", "description": "an experiment file that this one stands on"},
                   "network": {"type": "object"}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "experiment of letkf-mpi",
             "type": "object", "properties": properties | dict(zip(found, parts, strict=True)),
             "additionalProperties": False, "$defs": definitions}
-
-
-def _plain(kind: type) -> dict[str, Any]:
-    raise NotImplementedError(f"{kind} has no schema: docs.settings says how")

@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> NoReturn:
 
 def words_of(command: Command, arguments: Sequence[str], here: Path) -> list[str]:
     """The words that start what `command` stands for, the corridor being `here`; names of experiments become files."""
-    given = [corridor.experiment(word, here) for word in arguments]
+    known = corridor.known(here)
+    given = [corridor.experiment(word, known) for word in arguments]
     if command.option and given and not given[0].startswith("-"):
         given.insert(1, command.option)
     if command.script:

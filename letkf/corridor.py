@@ -1,6 +1,6 @@
 """Where the corridor is: the folder with `cycle.sh` and the experiments that come with the code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,9 +25,13 @@ def _files(root: Path) -> dict[str, Path]:
     return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.toml"))}
 
 
-def experiment(word: str, corridor: Path) -> str:
-    """The file that `word` means: a file of its own, or else an experiment or a league that comes with the code."""
-    known = experiments(corridor) | _files(corridor / "leagues")
+def known(corridor: Path) -> dict[str, Path]:
+    """Experiments and leagues that come with the code, by name."""
+    return experiments(corridor) | _files(corridor / "leagues")
+
+
+def experiment(word: str, known: Mapping[str, Path]) -> str:
+    """The file that `word` means: a file of its own, or else one of those that are `known`."""
     return word if Path(word).exists() else str(known.get(word, word))
 
 

@@ -32,7 +32,7 @@ def test_scripts_get_the_experiment_as_a_file_and_options_where_they_want_them()
 def test_a_file_of_ones_own_comes_before_an_experiment_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "twin_climax").touch()
-    assert corridor.experiment("twin_climax", corridor.folder()) == "twin_climax"
+    assert corridor.experiment("twin_climax", corridor.known(corridor.folder())) == "twin_climax"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
