@@ -52,6 +52,46 @@ warmup_steps = 0
 """
 
 
+ON_WEATHERBENCH = """
+[experiment]
+name = "{name}"
+start = 1990-01-01T00:00:00Z
+end = 1990-01-16T18:00:00Z
+seed = 3
+[grid]
+nlat = {nlat}
+nlon = {nlon}
+[state]
+levels_hpa = [500, 850, 925]
+on_levels = ["geopotential", "temperature"]
+at_surface = ["2m_temperature"]
+[network]
+{network}
+[training]
+source = "weatherbench"
+data = "{work}/era5"
+validation_start = {unseen_from}
+validation_end = 1990-01-24T18:00:00Z
+batch = 4
+days_per_shard = 10
+threads = 1
+precision = "float32"
+{training}
+{more}
+{phases}
+"""
+
+
+def on_weatherbench(work: Path, name: str, more: str = "", nlat: int = 16, nlon: int = 32,
+                    unseen_from: str = "1990-01-17T06:00:00Z", **parts: str) -> Path:
+    """The experiment file of a training from `work`/era5; `parts` are the lines of its kind: network, training, phases.
+    """
+    path = work / f"{name}.toml"
+    path.write_text(ON_WEATHERBENCH.format(work=work, name=name, more=more, nlat=nlat, nlon=nlon,
+                                           unseen_from=unseen_from, **parts))
+    return path
+
+
 def experiment_file(work, name: str, epochs: int, more: str = ""):
     path = work / f"{name}.toml"
     path.write_text(TRAINING.format(name=name, epochs=epochs, more=more))

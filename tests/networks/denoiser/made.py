@@ -11,42 +11,22 @@ from networks.climate import file, fit
 from networks.climate.gaussian import Climate
 from tests import builders
 from tests.builders import CLIMATE
+from tests.networks import training_case
 from tests.networks.climax_builders import START, STEP
 from tests.networks.test_training_data import weatherbench_netcdf
 
 SPACE = StateSpace.of(builders.space(8, 16).grid, builders.LEVELS, ("geopotential", "temperature"),
                       ("2m_temperature",))
 STATES, FITTED = 96, 68  # of the world, and those of them that training and climate see
-TRAINING = """
-[experiment]
-name = "{name}"
-start = 1990-01-01T00:00:00Z
-end = 1990-01-16T18:00:00Z
-seed = 3
-[grid]
-nlat = 8
-nlon = 16
-[state]
-levels_hpa = [500, 850, 925]
-on_levels = ["geopotential", "temperature"]
-at_surface = ["2m_temperature"]
-[network]
+NETWORK = """\
 kind = "denoiser"
 climate = "climate.nc"
 widths = [16, 16]
-blocks = 1
-[training]
-source = "weatherbench"
-data = "{data}"
-validation_start = 1990-01-18T06:00:00Z
-validation_end = 1990-01-24T18:00:00Z
-batch = 4
-days_per_shard = 10
+blocks = 1"""
+TRAINING = """\
 leads_hours = [6]
-validation_samples = 6
-threads = 1
-precision = "float32"
-{more}
+validation_samples = 6"""
+PHASES = """\
 [[training.phases]]
 epochs = {epochs}
 samples = 48
@@ -86,6 +66,5 @@ def world(folder: Path) -> Path:
 
 
 def experiment_file(work: Path, name: str, epochs: int = 1, more: str = "") -> Path:
-    path = work / f"{name}.toml"
-    path.write_text(TRAINING.format(name=name, epochs=epochs, more=more, data=work / "era5"))
-    return path
+    return training_case.on_weatherbench(work, name, more, nlat=8, nlon=16, unseen_from="1990-01-18T06:00:00Z",
+                                             network=NETWORK, training=TRAINING, phases=PHASES.format(epochs=epochs))

@@ -8,43 +8,23 @@ import numpy as np
 from contracts import times
 from networks.climate import file, fit
 from networks.climate.gaussian import Climate
+from tests.networks import training_case
 from tests.networks.climax_builders import START, STEP
 from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
 
-TRAINING = """
-[experiment]
-name = "{name}"
-start = 1990-01-01T00:00:00Z
-end = 1990-01-16T18:00:00Z
-seed = 3
-[grid]
-nlat = 16
-nlon = 32
-[state]
-levels_hpa = [500, 850, 925]
-on_levels = ["geopotential", "temperature"]
-at_surface = ["2m_temperature"]
-[network]
+NETWORK = """\
 kind = "o2a"
 prior = "climate.nc"
 footprints = "footprints/many.nc"
 group = 25
 draws = 8
 widths = [12, 16]
-blocks = 1
-[training]
-source = "weatherbench"
-data = "{work}/era5"
-validation_start = 1990-01-17T06:00:00Z
-validation_end = 1990-01-24T18:00:00Z
-batch = 4
-days_per_shard = 10
+blocks = 1"""
+TRAINING = """\
 leads_hours = [6]
-validation_samples = 6
-threads = 1
-precision = "float32"
-{more}
+validation_samples = 6"""
+PHASES = """\
 [[training.phases]]
 epochs = {epochs}
 samples = 60
@@ -66,6 +46,5 @@ def write_work(folder: Path) -> None:
 
 
 def experiment_file(work: Path, name: str, epochs: int = 1, more: str = "") -> Path:
-    path = work / f"{name}.toml"
-    path.write_text(TRAINING.format(name=name, epochs=epochs, more=more, work=work))
-    return path
+    return training_case.on_weatherbench(work, name, more, network=NETWORK, training=TRAINING,
+                                         phases=PHASES.format(epochs=epochs))

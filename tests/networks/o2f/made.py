@@ -6,42 +6,23 @@ from pathlib import Path
 import numpy as np
 
 from networks.o2f.stations import Known
+from tests.networks import training_case
 from tests.networks.o2l import made
 
-TRAINING = """
-[experiment]
-name = "{name}"
-start = 1990-01-01T00:00:00Z
-end = 1990-01-16T18:00:00Z
-seed = 3
-[grid]
-nlat = 16
-nlon = 32
-[state]
-levels_hpa = [500, 850, 925]
-on_levels = ["geopotential", "temperature"]
-at_surface = ["2m_temperature"]
-[network]
+NETWORK = """\
 kind = "o2f"
 footprints = "footprints/many.nc"
 withheld = 0.2
 dropped = 0.3
 memory = 2
 widths = [8, 12]
-blocks = 1
-[training]
-source = "weatherbench"
-data = "{work}/era5"
-validation_start = 1990-01-17T06:00:00Z
-validation_end = 1990-01-24T18:00:00Z
-batch = 4
-days_per_shard = 10
+blocks = 1"""
+TRAINING = """\
 leads_hours = [6, 12]
 validation_samples = 4
-threads = 1
-precision = "float32"
 weights = "float32"
-{more}
+"""
+PHASES = """\
 [[training.phases]]
 epochs = {epochs}
 samples = 32
@@ -62,9 +43,8 @@ def write_work(folder: Path) -> None:
 
 
 def experiment_file(work: Path, name: str, epochs: int = 1, more: str = "") -> Path:
-    path = work / f"{name}.toml"
-    path.write_text(TRAINING.format(name=name, epochs=epochs, more=more, work=work))
-    return path
+    return training_case.on_weatherbench(work, name, more, network=NETWORK, training=TRAINING,
+                                         phases=PHASES.format(epochs=epochs))
 
 
 def known(count: int = 100) -> Known:

@@ -17,38 +17,17 @@ from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
 from tests.networks.training_case import table
 
-TRAINING = """
-[experiment]
-name = "{name}"
-start = 1990-01-01T00:00:00Z
-end = 1990-01-16T18:00:00Z
-seed = 3
-[grid]
-nlat = 16
-nlon = 32
-[state]
-levels_hpa = [500, 850, 925]
-on_levels = ["geopotential", "temperature"]
-at_surface = ["2m_temperature"]
-[network]
+NETWORK = """\
 kind = "o2l"
 latent = "latent/small.safetensors"
 footprints = ["footprints/many.nc", "footprints/few.nc"]
 shares = [0.7, 0.3]
 widths = [8, 12]
-blocks = 1
-[training]
-source = "weatherbench"
-data = "{data}"
-validation_start = 1990-01-17T06:00:00Z
-validation_end = 1990-01-24T18:00:00Z
-batch = 4
-days_per_shard = 10
+blocks = 1"""
+TRAINING = """\
 leads_hours = [6]
-validation_samples = 6
-threads = 1
-precision = "float32"
-{more}
+validation_samples = 6"""
+PHASES = """\
 [[training.phases]]
 epochs = {epochs}
 samples = 48
@@ -73,9 +52,8 @@ def file(work, monkeypatch):
     monkeypatch.setenv("WORK", str(work))
 
     def write(name: str, epochs: int = 1, more: str = ""):
-        path = work / f"{name}.toml"
-        path.write_text(TRAINING.format(name=name, epochs=epochs, more=more, data=work / "era5"))
-        return path
+        return training_case.on_weatherbench(work, name, more, network=NETWORK, training=TRAINING,
+                                             phases=PHASES.format(epochs=epochs))
 
     return write
 
