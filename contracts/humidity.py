@@ -2,7 +2,7 @@
 much of it air can hold.
 
     e_s(t) = 611.2 Pa exp(17.62 t / (243.12 °C + t))   over water, t in °C: WMO-No. 8 (2018), Annex 4.B
-    q = ε e / (p − (1 − ε) e)
+    q = ε e / (p − (1 − ε) e)          e = p q / (ε + (1 − ε) q)
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from contracts.constants import HECTOPASCAL, MOLAR_MASS_RATIO, ZERO_CELSIUS
 from contracts.state import StateSpace
 
+VAPOUR_PRESSURE_AT_FREEZING = 611.2  # Pa, e_s at 0 °C
 _VARIABLES = ("specific_humidity", "2m_specific_humidity")
 
 
@@ -31,8 +32,18 @@ def not_negative(X: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def vapour_pressure_at_saturation(temperature: np.ndarray) -> np.ndarray:
     """e_s (Pa) over water at T (K)."""
+    return VAPOUR_PRESSURE_AT_FREEZING * np.exp(exponent_at_saturation(temperature))
+
+
+def exponent_at_saturation(temperature):
+    """ln (e_s / 611.2 Pa) over water at T (K), of NumPy's arrays and of others."""
     celsius = temperature - ZERO_CELSIUS
-    return 611.2 * np.exp(17.62 * celsius / (243.12 + celsius))
+    return 17.62 * celsius / (243.12 + celsius)
+
+
+def vapour_pressure(humidity, pressure):
+    """e (Pa) of air with specific humidity q (kg/kg) at p (Pa), of NumPy's arrays and of others."""
+    return pressure * humidity / (MOLAR_MASS_RATIO + (1.0 - MOLAR_MASS_RATIO) * humidity)
 
 
 def specific(vapour: np.ndarray, pressure: np.ndarray) -> np.ndarray:

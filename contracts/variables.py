@@ -6,8 +6,9 @@ distinguishes 2-D from 3-D fields: a channel knows its pressure.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal, NamedTuple
 
-from contracts.constants import HECTOPASCAL, SURFACE_PRESSURE_NOMINAL
+from contracts.constants import GRAVITY, HECTOPASCAL, SURFACE_PRESSURE_NOMINAL
 from contracts.errors import unknown
 
 
@@ -80,7 +81,7 @@ class Channel:
 
 
 class Quantity(IntEnum):
-    """What was observed. The code is what files hold; names follow the model variables; units are SI."""
+    """What was observed. The code is what files hold; names follow the model variables, else CF; units are SI."""
 
     u_component_of_wind = 1
     v_component_of_wind = 2
@@ -93,15 +94,34 @@ class Quantity(IntEnum):
     specific_humidity_2m = 9
     u_component_of_wind_10m = 10
     v_component_of_wind_10m = 11
+    wind_speed = 12
+    relative_humidity = 13  # a fraction, over water at all temperatures, as radiosondes report it (WMO-No. 8)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the model that the quantity is computed from, those that it is most of first."""
+        return _OBSERVED[self].fields or (self.name,)
 
     @property
     def variable(self) -> str:
         """The field of the model that the quantity is compared with, or most of what it is computed from."""
-        return _FIELDS.get(self, self.name)
+        return self.fields[0]
+
+    @property
+    def kind(self) -> "Kind":
+        return _OBSERVED[self].kind
 
     @property
     def units(self) -> str:
-        return "m" if self == Quantity.geopotential_height else VARIABLES[self.variable].units
+        return _OBSERVED[self].units or VARIABLES[self.variable].units
+
+    @property
+    def valid_range(self) -> tuple[float, float]:
+        """What the observed number can be.
+
+        A humidity a little below zero is noise about a small one: to refuse only those would moisten the rest.
+        """
+        return _OBSERVED[self].valid_range or VARIABLES[self.variable].valid_range
 
     @property
     def at_surface(self) -> bool:
@@ -109,14 +129,40 @@ class Quantity(IntEnum):
         return not VARIABLES[self.variable].on_levels
 
 
-_FIELDS = {
-    Quantity.virtual_temperature: "temperature",
-    Quantity.geopotential_height: "geopotential",
-    Quantity.temperature_2m: "2m_temperature",
-    Quantity.specific_humidity_2m: "2m_specific_humidity",
-    Quantity.u_component_of_wind_10m: "10m_u_component_of_wind",
-    Quantity.v_component_of_wind_10m: "10m_v_component_of_wind",
+Kind = Literal["wind", "temperature", "humidity", "height", "pressure"]
+
+
+class _Observed(NamedTuple):
+    """What there is to say of a quantity; what is left out is that of its field, the one of its name."""
+
+    kind: Kind
+    fields: tuple[str, ...] = ()
+    units: str = ""
+    valid_range: tuple[float, float] | None = None
+
+
+_WINDS = ("u_component_of_wind", "v_component_of_wind")
+_HEIGHTS = tuple(bound / GRAVITY for bound in VARIABLES["geopotential"].valid_range)
+_OBSERVED: dict[Quantity, _Observed] = {
+    Quantity.u_component_of_wind: _Observed("wind"),
+    Quantity.v_component_of_wind: _Observed("wind"),
+    Quantity.temperature: _Observed("temperature"),
+    Quantity.virtual_temperature: _Observed("temperature", ("temperature", "specific_humidity")),
+    Quantity.specific_humidity: _Observed("humidity"),
+    Quantity.geopotential_height: _Observed("height", ("geopotential",), "m", (_HEIGHTS[0], _HEIGHTS[1])),
+    Quantity.surface_pressure: _Observed("pressure"),
+    Quantity.temperature_2m: _Observed("temperature", ("2m_temperature",)),
+    Quantity.specific_humidity_2m: _Observed("humidity", ("2m_specific_humidity",)),
+    Quantity.u_component_of_wind_10m: _Observed("wind", ("10m_u_component_of_wind",)),
+    Quantity.v_component_of_wind_10m: _Observed("wind", ("10m_v_component_of_wind",)),
+    Quantity.wind_speed: _Observed("wind", _WINDS, valid_range=(-10.0, 250.0)),  # of a calm with an error
+    Quantity.relative_humidity: _Observed("humidity", ("specific_humidity", "temperature"), "1", (-0.5, 2.0)),
 }
+
+
+def of_kind(kind: Kind) -> tuple[Quantity, ...]:
+    """All quantities of a kind."""
+    return tuple(quantity for quantity in Quantity if quantity.kind == kind)
 
 
 class Flag(IntEnum):

@@ -23,12 +23,12 @@ import numpy as np
 from contracts.config import PositiveFloat, Section
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.observations import Departures, Observations
-from contracts.variables import Flag, Quantity
+from contracts.variables import Flag, Quantity, of_kind
 from obsoperator import error_bounds
 from obsoperator.error_bounds import Bounds
 
 log = logging.getLogger(__name__)
-_TEMPERATURES = (Quantity.temperature, Quantity.virtual_temperature, Quantity.temperature_2m)
+_TEMPERATURES = of_kind("temperature")
 _HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 _ON_TRIAL = (Flag.passed, Flag.withheld)
 _COMPARED = (Flag.assimilated, Flag.withheld, Flag.monitored)

@@ -25,21 +25,10 @@ from contracts.variables import Quantity
 _NAMED = 10  # rows told one by one
 Bounds = tuple[float, float]  # least and most, in the units of a quantity
 
-_TEMPERATURE, _WIND, _HUMIDITY = (0.01, 50.0), (0.05, 35.0), (2e-9, 0.05)  # K, m/s, kg/kg
-
-BOUNDS: dict[Quantity, Bounds] = {
-    Quantity.u_component_of_wind: _WIND,
-    Quantity.v_component_of_wind: _WIND,
-    Quantity.temperature: _TEMPERATURE,
-    Quantity.virtual_temperature: _TEMPERATURE,
-    Quantity.specific_humidity: _HUMIDITY,
-    Quantity.geopotential_height: (0.08, 360.0),
-    Quantity.surface_pressure: (1.0, 4500.0),
-    Quantity.temperature_2m: _TEMPERATURE,
-    Quantity.specific_humidity_2m: _HUMIDITY,
-    Quantity.u_component_of_wind_10m: _WIND,
-    Quantity.v_component_of_wind_10m: _WIND,
-}
+_BY_KIND: dict[str, Bounds] = {"temperature": (0.01, 50.0), "wind": (0.05, 35.0), "humidity": (2e-9, 0.05),
+                               "height": (0.08, 360.0), "pressure": (1.0, 4500.0)}  # K, m/s, kg/kg, m, Pa
+BOUNDS: dict[Quantity, Bounds] = {quantity: _BY_KIND[quantity.kind] for quantity in Quantity} | {
+    Quantity.relative_humidity: (0.001, 1.0)}
 
 
 def refuse_impossible(chosen: Mapping[str, Bounds]) -> None:

@@ -10,14 +10,16 @@ entries of a state that it needs and their formula.  A new quantity that is a fi
 another one is such a function and a row in OPERATORS.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
 from contracts.constants import GRAVITY, VIRTUAL_FACTOR
 from contracts.grid import Stencil
+from contracts.humidity import VAPOUR_PRESSURE_AT_FREEZING, exponent_at_saturation, vapour_pressure
 from contracts.state import StateSpace
 from contracts.variables import Flag, Quantity
 from obsoperator import interpolation, station_pressure
@@ -51,7 +53,7 @@ class Site:
 
 
 Operator = Callable[[Site], Part]
-_MOIST = ("temperature", "specific_humidity")
+_CALM = 1e-20  # m2 s-2: in a speed of 0 it is 1e-10 m/s, elsewhere less than rounding
 
 
 def on_levels(variable: str, factor: float = 1.0) -> Operator:
@@ -80,14 +82,50 @@ class VirtualTemperature(Formula):
         return T * (1.0 + VIRTUAL_FACTOR * q)
 
 
-def virtual_temperature(site: Site) -> Part:
-    """Virtual temperature on pressure levels."""
-    if any(name not in site.space for name in _MOIST):
-        return _without_field(site)
-    between = [interpolation.bracket(site.space.levels(name), site.pressure) for name in _MOIST]
-    (T_entry, T), (q_entry, q) = (interpolation.on_levels(site.space, name, site.stencil, of_it)
-                                  for name, of_it in zip(_MOIST, between, strict=True))
-    return Part(site.rows, between[0].flag, np.concatenate([T_entry, q_entry]), VirtualTemperature(T.weight, q.weight))
+@dataclass(frozen=True)
+class WindSpeed(Formula):
+    """√(u² + v²), both interpolated first: `u` and `v` (m, n) are their weights; where both are 0 its derivative is
+    0."""
+
+    u: np.ndarray
+    v: np.ndarray
+
+    def __call__(self, x):
+        m = len(self.u)
+        return (Weighted(self.u)(x[:m]) ** 2 + Weighted(self.v)(x[m:]) ** 2 + _CALM) ** 0.5
+
+
+@dataclass(frozen=True)
+class RelativeHumidity(Formula):
+    """e / e_s(T) of q and T, both interpolated first, at the `pressure` (n,) of the observation, Pa; `humidity` (m, n)
+    and `temperature` (m', n) are their weights.
+
+        e = p q / (ε + (1 − ε) q)          e_s as in `contracts.humidity`, over water
+    """
+
+    humidity: np.ndarray
+    temperature: np.ndarray
+    pressure: np.ndarray
+
+    def __call__(self, x):
+        m = len(self.humidity)
+        q, T = Weighted(self.humidity)(x[:m]), Weighted(self.temperature)(x[m:])
+        return vapour_pressure(q, self.pressure) / (VAPOUR_PRESSURE_AT_FREEZING * math.e ** exponent_at_saturation(T))
+
+
+def computed(quantity: Quantity, formula: Callable[..., Formula]) -> Operator:
+    """The operator of a quantity that a `formula` makes, at a site, of the weights of all its fields on levels."""
+
+    def operator(site: Site) -> Part:
+        if any(name not in site.space for name in quantity.fields):
+            return _without_field(site)
+        between = [interpolation.bracket(site.space.levels(name), site.pressure) for name in quantity.fields]
+        entry, maps = zip(*(interpolation.on_levels(site.space, name, site.stencil, of_it)
+                            for name, of_it in zip(quantity.fields, between, strict=True)), strict=True)
+        flag = reduce(lambda one, other: np.where(one == Flag.passed, other, one), [each.flag for each in between])
+        return Part(site.rows, flag, np.concatenate(entry), formula(site, *(one.weight for one in maps)))
+
+    return operator
 
 
 def at_surface(variable: str) -> Operator:
@@ -115,7 +153,10 @@ def interpolated(quantity: Quantity) -> Operator:
 
 
 OPERATORS: dict[Quantity, Operator] = {quantity: interpolated(quantity) for quantity in Quantity} | {
-    Quantity.virtual_temperature: virtual_temperature,
+    Quantity.virtual_temperature: computed(Quantity.virtual_temperature, lambda _, T, q: VirtualTemperature(T, q)),
+    Quantity.wind_speed: computed(Quantity.wind_speed, lambda _, u, v: WindSpeed(u, v)),
+    Quantity.relative_humidity: computed(Quantity.relative_humidity,
+                                         lambda site, q, T: RelativeHumidity(q, T, site.pressure)),
     Quantity.geopotential_height: on_levels("geopotential", 1.0 / GRAVITY),
     Quantity.surface_pressure: surface_pressure,
 }

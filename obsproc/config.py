@@ -155,10 +155,11 @@ class Synthetic(config.Section, frozen=True):
     land_share: Share = 204 / 320  # of the stations of each band, as far as the band has land
     quantities: tuple[str, ...] = ("u_component_of_wind", "v_component_of_wind", "temperature",
                                             "specific_humidity", "surface_pressure")
-    humidity_levels: NotNegative = 4  # humidity is observed on the lowest ones
-    wind_error: PositiveFloat = 1.0  # m/s
+    humidity_levels: NotNegative = 4  # humidity, specific or relative, is observed on the lowest ones
+    wind_error: PositiveFloat = 1.0  # m/s, of components and of the speed
     temperature_error: PositiveFloat = 1.0  # K
     humidity_error: PositiveFloat = 1e-3  # kg/kg
+    relative_humidity_error: PositiveFloat = 0.1  # a fraction
     surface_pressure_error_hpa: PositiveFloat = 1.0
     every_hours: Positive | None = None  # also observed so often after the analysis time, within [observations]
     # window_hours: for a window that begins with it; default: at the analysis time alone

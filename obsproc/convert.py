@@ -46,6 +46,7 @@ _SCALES = {
                 "g/kg": Scale(1e-3), "mg kg-1": Scale(1e-6), "mg/kg": Scale(1e-6)},
     "m s-1": {"m s-1": Scale(1.0), "m/s": Scale(1.0), "m s^-1": Scale(1.0), "knots": Scale(1852 / 3600),
               "kt": Scale(1852 / 3600), "km/h": Scale(1 / 3.6)},
+    "1": {"1": Scale(1.0), "%": Scale(0.01), "percent": Scale(0.01)},
     "m": {"m": Scale(1.0), "meter": Scale(1.0), "meters": Scale(1.0), "gpm": Scale(1.0), "km": Scale(1000.0)},
     "degrees": {name: Scale(1.0) for name in (
         "degrees", "degree", "degrees_north", "degree_north", "degrees_east", "degree_east")},

@@ -49,9 +49,10 @@ _TOLERANCE = {
     Quantity.geopotential_height: (30.0, 0.0), Quantity.surface_pressure: (110.0, 0.0),
     Quantity.u_component_of_wind: (3.0, 0.0), Quantity.v_component_of_wind: (3.0, 0.0),
     Quantity.u_component_of_wind_10m: (1.0, 0.0), Quantity.v_component_of_wind_10m: (1.0, 0.0),
+    Quantity.wind_speed: (1.0, 0.0), Quantity.relative_humidity: (0.01, 0.15),
 }
 _BY_CODE = {code.value: allowed for code, allowed in _TOLERANCE.items()}
-_ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in range(max(_BY_CODE) + 1)])
+_ABSOLUTE, _RELATIVE = np.transpose([_BY_CODE.get(code, (0.0, 0.0)) for code in range(max(Quantity) + 1)])
 
 
 def reject_rows(table: Observations) -> Observations:

@@ -42,17 +42,10 @@ WITHOUT_ERROR = -1.0  # of a row that its provider means to have none, where NaN
 ADDED = {("wind", 290): 1.5}  # (quantity, report type) -> SI; prepobs_errtable.global of the community GSI 3.7
 _SI = {"temperature": 1.0, "relative_humidity": convert.TENTHS_OF_RELATIVE_HUMIDITY, "wind": 1.0,
        "surface_pressure": HECTOPASCAL}
-COLUMN_OF = {
-    Quantity.temperature: "temperature",
-    Quantity.temperature_2m: "temperature",
-    Quantity.specific_humidity: "relative_humidity",
-    Quantity.specific_humidity_2m: "relative_humidity",
-    Quantity.u_component_of_wind: "wind",
-    Quantity.v_component_of_wind: "wind",
-    Quantity.u_component_of_wind_10m: "wind",
-    Quantity.v_component_of_wind_10m: "wind",
-    Quantity.surface_pressure: "surface_pressure",
-}
+_COLUMN_OF_KIND = {"temperature": "temperature", "humidity": "relative_humidity", "wind": "wind",
+                   "pressure": "surface_pressure"}
+COLUMN_OF = {quantity: _COLUMN_OF_KIND[quantity.kind] for quantity in Quantity
+             if quantity.kind in _COLUMN_OF_KIND and quantity != Quantity.virtual_temperature}
 _NUMBER_OF = np.full(max(Quantity) + 1, -1)  # by code of a quantity which of COLUMNS has its errors
 for _quantity, _column in COLUMN_OF.items():
     _NUMBER_OF[_quantity] = COLUMNS.index(_column)
@@ -168,7 +161,8 @@ def assign(table: Observations, temperature: np.ndarray, errors: ErrorTable, fac
         nothing = rows[np.isnan(found)]
         excluded[nothing] = errors.knows(table.type[nothing])
         if column == "relative_humidity":
-            found = convert.humidity_error(found, temperature[rows], table.pressure[rows])
+            specific = convert.humidity_error(found, temperature[rows], table.pressure[rows])
+            found = np.where(table.quantity[rows] == Quantity.relative_humidity, found, specific)
         error[rows] = found
     for quantity, times in factor.items():
         error[table.quantity == quantity] *= times

@@ -49,7 +49,8 @@ VARIABLE = {
     Quantity.specific_humidity: "specificHumidity", Quantity.geopotential_height: "geopotentialHeight",
     Quantity.surface_pressure: "stationPressure", Quantity.temperature_2m: "airTemperatureAt2M",
     Quantity.specific_humidity_2m: "specificHumidityAt2M", Quantity.u_component_of_wind_10m: "windEastwardAt10M",
-    Quantity.v_component_of_wind_10m: "windNorthwardAt10M",
+    Quantity.v_component_of_wind_10m: "windNorthwardAt10M", Quantity.wind_speed: "windSpeed",
+    Quantity.relative_humidity: "relativeHumidity",
 }
 QUANTITY = {name: quantity for quantity, name in VARIABLE.items()}
 

@@ -32,28 +32,15 @@ import numpy as np
 from contracts import times
 from contracts.constants import GAS_CONSTANT_DRY, GRAVITY, LAPSE_RATE
 from contracts.observations import Observations
-from contracts.variables import VARIABLES, Flag, Quantity
+from contracts.variables import Flag, Quantity, of_kind
 from obsproc import convert
 from obsproc.prepbufr import Candidates
 
 AUXILIARY_LEVEL = 7  # category of levels that NCEP interpolated
 STANDARD_TEMPERATURE = 288.15  # K, at sea level (U.S. Standard Atmosphere, 1976)
 
-WIND = (Quantity.u_component_of_wind, Quantity.v_component_of_wind, Quantity.u_component_of_wind_10m,
-        Quantity.v_component_of_wind_10m)
-
-HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
-
-
-def valid_range(quantity: Quantity) -> tuple[float, float]:
-    """What the observed number can be, in the quantity's units.
-
-    A humidity a little below zero is noise about a small one: to refuse only those would moisten the rest.
-    """
-    if quantity == Quantity.geopotential_height:
-        low, high = VARIABLES["geopotential"].valid_range
-        return low / GRAVITY, high / GRAVITY
-    return VARIABLES[quantity.variable].valid_range
+WIND = of_kind("wind")
+HUMIDITIES = of_kind("humidity")
 
 
 def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: int) -> Observations:
@@ -70,8 +57,9 @@ def check(candidates: Candidates, window: tuple[datetime, datetime], max_mark: i
 
 def check_humidity(candidates: Candidates, table: Observations, limit: float) -> Observations:
     """Humidities beyond `limit` times the most that the air at their level can hold are out of range."""
-    humid = is_among(table.quantity, HUMIDITIES)
-    most = np.full(len(table), np.inf)
+    relative = table.quantity == Quantity.relative_humidity
+    humid = is_among(table.quantity, HUMIDITIES) & ~relative
+    most = np.where(relative, limit, np.inf)
     most[humid] = limit * convert.most_humidity(candidates.temperature[humid], table.pressure[humid])
     return reject(table, table.value > most, Flag.out_of_range)
 
@@ -93,7 +81,7 @@ def monitor(table: Observations, use: Collection[Quantity]) -> Observations:
 
 def monitor_above(table: Observations, humidity_top: float) -> Observations:
     """Humidities at less than `humidity_top` (Pa) are compared with the model only."""
-    too_high = (table.quantity == Quantity.specific_humidity) & (table.pressure < humidity_top)
+    too_high = is_among(table.quantity, HUMIDITIES) & ~table.at_surface & (table.pressure < humidity_top)
     return reject(table, too_high, Flag.monitored)
 
 
@@ -136,7 +124,7 @@ def reject(table: Observations, which: np.ndarray, reason: Flag) -> Observations
 def _impossible(table: Observations, level: np.ndarray) -> np.ndarray:
     wrong = np.zeros(len(table), dtype=bool)
     for code in np.flatnonzero(np.bincount(table.quantity)):
-        low, high = valid_range(Quantity(int(code)))
+        low, high = Quantity(int(code)).valid_range
         wrong |= (table.quantity == code) & ((table.value < low) | (table.value > high))
     is_wind = is_among(table.quantity, WIND)
     wrong_wind = wrong & is_wind

@@ -22,7 +22,7 @@ from contracts import observations, state, static, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.observations import Observations
-from contracts.variables import Flag, Quantity
+from contracts.variables import Flag, Quantity, of_kind
 from obsoperator import Forward, station_pressure
 from obsproc import quality, writer
 from obsproc.config import Settings, Synthetic
@@ -30,7 +30,6 @@ from obsproc.config import Settings, Synthetic
 NETWORK_STREAM, ERROR_STREAM = 1, 2  # independent random streams of one seed
 MASS_REPORT, WIND_REPORT = 120, 220  # PREPBUFR types of radiosondes
 MESSAGE_TYPE = b"ADPUPA"
-WIND = frozenset(["u_component_of_wind", "v_component_of_wind"])
 
 
 @dataclass(frozen=True)
@@ -134,27 +133,31 @@ def draw(truth: state.State, fields: static.Static, stations: Network, settings:
 
 def _layers(space: state.StateSpace, name: str, settings: Synthetic) -> list[tuple[Quantity, float, float]]:
     """Quantity, pressure in Pa (NaN at the ground) and error of what each station measures of the quantity `name`."""
+    quantity = Quantity[name]
     if name == "surface_pressure":
         if not station_pressure.is_possible(space):
             raise UserError("[synthetic] quantities: surface_pressure needs states with temperature and either "
                             f"surface_pressure or geopotential; they carry {', '.join(space.variables)}")
-        return [(Quantity.surface_pressure, np.nan, _error(name, settings))]
-    if name not in space:
-        raise UserError(f"[synthetic] quantities: the states of this experiment carry no {name}; "
-                        f"they carry {', '.join(space.variables)}")
-    levels = space.levels(name)
-    measured = min(settings.humidity_levels, levels.size) if name == "specific_humidity" else levels.size
-    return [(Quantity[name], level, _error(name, settings)) for level in levels[levels.size - measured :]]
+        return [(quantity, np.nan, _error(quantity, settings))]
+    for field in quantity.fields:
+        if field not in space:
+            raise UserError(f"[synthetic] quantities: {name} needs {field}, which the states of this experiment do not "
+                            f"carry; they carry {', '.join(space.variables)}")
+    error, levels = _error(quantity, settings), space.levels(quantity.variable)
+    measured = min(settings.humidity_levels, levels.size) if quantity.kind == "humidity" else levels.size
+    return [(quantity, level, error) for level in levels[levels.size - measured :]]
 
 
-def _error(name: str, settings: Synthetic) -> float:
-    errors = {"temperature": settings.temperature_error, "specific_humidity": settings.humidity_error,
-              "surface_pressure": settings.surface_pressure_error_hpa * HECTOPASCAL}
-    if name in WIND:
-        return settings.wind_error
-    if name not in errors:
-        raise UserError(f"[synthetic] quantities: {name} has no error; known: {', '.join([*WIND, *errors])}")
-    return errors[name]
+def _error(quantity: Quantity, settings: Synthetic) -> float:
+    errors = {Quantity.u_component_of_wind: settings.wind_error, Quantity.v_component_of_wind: settings.wind_error,
+              Quantity.wind_speed: settings.wind_error, Quantity.temperature: settings.temperature_error,
+              Quantity.specific_humidity: settings.humidity_error,
+              Quantity.relative_humidity: settings.relative_humidity_error,
+              Quantity.surface_pressure: settings.surface_pressure_error_hpa * HECTOPASCAL}
+    if quantity not in errors:
+        raise UserError(f"[synthetic] quantities: {quantity.name} has no error; known: "
+                        f"{', '.join(one.name for one in errors)}")
+    return errors[quantity]
 
 
 def _without_values(stations: Network, quantities: list[Quantity], time: datetime) -> Observations:
@@ -165,7 +168,7 @@ def _without_values(stations: Network, quantities: list[Quantity], time: datetim
     return Observations(
         value=missing, error=missing, pressure=missing, file_background=missing, quantity=quantity,
         flag=all_alike * Flag.passed, quality=all_alike, message_type=np.full(quantity.size, MESSAGE_TYPE),
-        type=np.where(np.isin(quantity, [Quantity[name] for name in WIND]), WIND_REPORT, MASS_REPORT),
+        type=np.where(np.isin(quantity, of_kind("wind")), WIND_REPORT, MASS_REPORT),
         station=np.tile(station, times_over), report=np.tile(np.arange(n), times_over),
         lat=np.tile(stations.lat, times_over), lon=np.tile(stations.lon, times_over),
         elevation=np.tile(stations.elevation, times_over), time=all_alike * times.to_seconds(time))

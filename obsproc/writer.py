@@ -108,6 +108,7 @@ def _check(path: Path, table: Observations) -> None:
         (~np.isin(table.message_type, [name.encode() for name in ours.category]),
          f"message type is none of {', '.join(ours.category)}"),
         ((table.type < 100) | (table.type > 999), "report type is not 100 to 999"),
+        (~np.isin(table.quantity, list(_MNEMONIC)), "quantity has no number of its own in these files"),
         (surface & ~at_surface, "quantity stands aloft, but its message type holds surface reports"),
         ((table.quantity == Quantity.surface_pressure) & ~mass, "surface pressure stands in a wind report (type 2xx)"),
         ((table.quantity == Quantity.geopotential_height) & ~(sounding & mass),

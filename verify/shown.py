@@ -3,7 +3,7 @@
 from contracts.constants import HECTOPASCAL
 from contracts.variables import VARIABLES, Quantity
 
-_UNITS = {"kg kg-1": (1000.0, "g kg-1"), "Pa": (1.0 / HECTOPASCAL, "hPa")}
+_UNITS = {"kg kg-1": (1000.0, "g kg-1"), "Pa": (1.0 / HECTOPASCAL, "hPa"), "1": (100.0, "%")}
 
 _REPORTS = {  # by PREPBUFR type: 1nn is mass, 2nn wind (NCEP, code table 2 of PREPBUFR processing)
     (120, 220): "radiosonde", (221,): "pilot balloon", (122, 222): "class sounding",

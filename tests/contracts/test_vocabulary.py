@@ -8,7 +8,7 @@ from contracts import times
 from contracts.errors import UserError
 from contracts.grid import Grid
 from contracts.state import StateSpace
-from contracts.variables import VARIABLES, Channel, Flag, Quantity
+from contracts.variables import VARIABLES, Channel, Flag, Quantity, of_kind
 from tests import builders
 
 
@@ -40,15 +40,23 @@ def test_spaces_are_equal_by_content_only():
 
 def test_codes_of_files_never_change():
     """Files of other years hold these numbers."""
-    assert [q.value for q in Quantity] == list(range(1, 12))
+    assert [q.value for q in Quantity] == list(range(1, 14))
     assert [f.value for f in Flag] == list(range(22))
     assert all(q.units for q in Quantity)
 
 
-def test_a_quantity_is_of_the_surface_where_its_field_is_and_has_its_units_but_for_a_height():
+def test_a_quantity_is_of_the_surface_where_its_field_is_and_has_its_units_unless_it_is_made_of_it():
+    made = (Quantity.geopotential_height, Quantity.relative_humidity)
     for quantity in Quantity:
         assert VARIABLES[quantity.variable].on_levels != quantity.at_surface
-        assert (quantity.units == VARIABLES[quantity.variable].units) == (quantity != Quantity.geopotential_height)
+        assert (quantity.units == VARIABLES[quantity.variable].units) == (quantity not in made)
+        assert all(field in VARIABLES for field in quantity.fields)
+
+
+@pytest.mark.parametrize("quantity", Quantity)
+def test_every_quantity_has_a_range_and_is_of_one_kind(quantity):
+    low, high = quantity.valid_range
+    assert low < high and quantity in of_kind(quantity.kind)
 
 
 def test_geopotential_at_1_hpa_is_a_sane_one():

@@ -12,10 +12,10 @@ LEVELS = (25_000.0, 50_000.0, 70_000.0, 85_000.0, 92_500.0)
 AT_SURFACE = (*builders.AT_SURFACE, "2m_specific_humidity")
 DRY = tuple(name for name in builders.ON_LEVELS if name != "specific_humidity")
 SPACES = {  # and the number of quantities that have an H(x)
-    "all": (builders.ON_LEVELS, AT_SURFACE, 11),
-    "without pressure": (builders.ON_LEVELS, (), 7),
-    "dry": (DRY, AT_SURFACE, 9),
-    "dry without pressure": (DRY, (), 5),
+    "all": (builders.ON_LEVELS, AT_SURFACE, 13),
+    "without pressure": (builders.ON_LEVELS, (), 9),
+    "dry": (DRY, AT_SURFACE, 10),
+    "dry without pressure": (DRY, (), 6),
 }
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.constants import GRAVITY, VIRTUAL_FACTOR
 from contracts.grid import Grid
+from contracts.humidity import saturation
 from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
@@ -17,7 +18,7 @@ LEVELS = (50_000.0, 70_000.0, 85_000.0, 92_500.0)
 SPACE = builders.space(levels=LEVELS)
 FIELDS = [quantity for quantity in Quantity if quantity not in (
     Quantity.virtual_temperature, Quantity.geopotential_height, Quantity.surface_pressure,
-    Quantity.specific_humidity_2m)]  # those that are a field of the states here
+    Quantity.specific_humidity_2m, Quantity.wind_speed, Quantity.relative_humidity)]  # fields of the states here
 SURFACE = [quantity for quantity in Quantity if quantity.at_surface]
 
 
@@ -85,6 +86,38 @@ def test_geopotential_height_and_virtual_temperature():
     assert operator(table).apply(x)[0] == pytest.approx(5000.0, rel=1e-12)
 
 
+def test_wind_speed_is_that_of_the_components_at_the_place_also_beyond_the_last_row():
+    rng = np.random.default_rng(4)
+    lat = np.concatenate([rng.uniform(-90, 90, 20), [90.0, -88.0]])
+    table = builders.observations(np.zeros(3 * lat.size), quantity=np.repeat([1, 2, Quantity.wind_speed], lat.size),
+                                  lat=np.tile(lat, 3), lon=np.tile(rng.uniform(0, 360, lat.size), 3), pressure=61_000.0)
+    x = builders.random_state(SPACE, seed=3).data.reshape(len(SPACE.channels), -1).astype(float)
+    u, v, speed = operator(table).apply(x).reshape(3, -1)
+    np.testing.assert_allclose(speed, np.hypot(u, v), rtol=1e-12)
+
+
+def test_relative_humidity_is_that_of_temperature_and_humidity_at_the_place():
+    """Against the definition by mixing ratios, with the same vapour pressure at saturation (WMO-No. 8, 4.B)."""
+    quantities = [Quantity.temperature, Quantity.specific_humidity, Quantity.relative_humidity]
+    pressure = np.array([55_000.0, 70_000.0, 90_000.0])
+    table = builders.observations(np.zeros(9), quantity=np.repeat(quantities, 3), lat=-33.0, lon=211.0,
+                                  pressure=np.tile(pressure, 3))
+    x = builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1).astype(float)
+    T, q, found = operator(table).apply(x).reshape(3, -1)
+    vapour = 611.2 * np.exp(17.62 * (T - 273.15) / (T - 30.03))
+    mixing = 0.62198 * vapour / (pressure - vapour)  # at saturation, kg per kg of dry air
+    ratio = (q / (1 - q)) / mixing
+    np.testing.assert_allclose(found, ratio * (0.62198 + mixing) / (0.62198 + ratio * mixing), rtol=1e-12)
+
+
+def test_the_relative_humidity_of_saturated_air_is_one():
+    table = builders.observations(np.zeros(1), quantity=Quantity.relative_humidity, pressure=70_000.0)
+    x = np.zeros((len(SPACE.channels), SPACE.grid.size))
+    x[SPACE.index("temperature")] = 280.0
+    x[SPACE.index("specific_humidity")] = saturation(np.array(280.0), np.array(70_000.0))
+    assert operator(table).apply(x) == pytest.approx(1.0, rel=1e-12)
+
+
 def test_surface_quantities_are_compared_with_surface_fields_whatever_their_pressure():
     quantities = [q for q in SURFACE if q in FIELDS]
     table = builders.observations(np.zeros(len(quantities)), quantity=quantities, pressure=np.nan)
@@ -103,13 +136,14 @@ def test_a_station_far_from_the_models_orography_is_flagged_but_compared():
 
 def test_no_field_and_no_position_are_reasons():
     bare = StateSpace.of(SPACE.grid, LEVELS, ("temperature",), ())
-    table = builders.observations(np.zeros(14), quantity=[*Quantity, 3, 3, 7], lat=[0.0] * 11 + [np.nan, 0.0, 0.0],
-                                  pressure=[60_000.0] * 12 + [np.nan] * 2, elevation=[0.0] * 13 + [np.nan])
+    n = len(Quantity)
+    table = builders.observations(np.zeros(n + 3), quantity=[*Quantity, 3, 3, 7], lat=[0.0] * n + [np.nan, 0.0, 0.0],
+                                  pressure=[60_000.0] * (n + 1) + [np.nan] * 2, elevation=[0.0] * (n + 2) + [np.nan])
     flags = operator(table, bare).flag
-    assert [Quantity(q) for q in table.quantity[:11][flags[:11] == Flag.passed]] == [Quantity.temperature]
-    assert (flags[:11][flags[:11] != Flag.passed] == Flag.no_model_field).all()
-    assert flags[11:].tolist() == [Flag.missing_position, Flag.missing_position, Flag.no_model_field]
-    assert operator(table).flag[13] == Flag.missing_position
+    assert [Quantity(q) for q in table.quantity[:n][flags[:n] == Flag.passed]] == [Quantity.temperature]
+    assert (flags[:n][flags[:n] != Flag.passed] == Flag.no_model_field).all()
+    assert flags[n:].tolist() == [Flag.missing_position, Flag.missing_position, Flag.no_model_field]
+    assert operator(table).flag[n + 2] == Flag.missing_position
 
 
 def test_ground_pressure_is_given_below_the_free_air_only():

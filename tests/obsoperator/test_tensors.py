@@ -85,3 +85,12 @@ def test_no_rows_are_no_special_case():
     assert hx.shape == (len(X), 0)
     hx.sum().backward()
     assert not X.grad.any()
+
+
+def test_in_a_calm_the_speed_of_the_wind_has_a_derivative():
+    """0, where √ has none: a gradient of NaN would end an analysis."""
+    H, X = case("all", Quantity.wind_speed)
+    x = torch.zeros(X[0].shape, dtype=torch.float64, requires_grad=True)
+    speed = tensors.on(H).apply(x)
+    speed[~speed.isnan()].sum().backward()
+    assert (speed.nan_to_num() < 1e-9).all() and not x.grad.any()

@@ -92,6 +92,12 @@ def test_a_humidity_error_is_relative_humidity_times_saturation():
     assert given_errors(quantity=Quantity.specific_humidity, temperature=np.nan).flag[0] == Flag.missing_error
 
 
+def test_a_relative_humidity_and_a_speed_have_the_errors_of_the_table_as_they_are():
+    assert given_errors(quantity=Quantity.relative_humidity, temperature=np.nan).error[0] == np.float32(0.2)
+    speed, u = (given_errors(quantity=which, type=220) for which in (Quantity.wind_speed, Quantity.u_component_of_wind))
+    assert speed.error[0] == u.error[0] > 0
+
+
 @pytest.mark.parametrize(("kind", "quantity", "flag"), [
     (181, Quantity.temperature_2m, Flag.error_table_excludes),  # SYNOP temperature is not used by CDAS
     (120, Quantity.temperature, Flag.passed),

@@ -51,10 +51,9 @@ def test_an_impossible_component_condemns_the_whole_wind_and_nothing_else():
     assert flags.tolist() == [Flag.out_of_range, Flag.out_of_range, Flag.passed, Flag.passed]
 
 
-@pytest.mark.parametrize("quantity", Quantity)
-def test_every_quantity_has_a_range(quantity):
-    low, high = quality.valid_range(quantity)
-    assert low < high
+def test_a_relative_humidity_is_held_against_the_limit_itself():
+    chosen = dict(quantity=Quantity.relative_humidity, temperature=np.nan)
+    assert humid([1.19], **chosen) == [Flag.passed] and humid([1.21], **chosen) == [Flag.out_of_range]
 
 
 def test_quantities_that_are_not_used_are_monitored():

@@ -13,6 +13,7 @@ from contracts import config, observations, state, static
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Grid
+from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
 from obsoperator import Forward
@@ -112,9 +113,27 @@ def test_no_sonde_measures_below_the_ground():
     np.testing.assert_array_equal(found.flag == Flag.below_ground, aloft & (found.pressure > 900 * HECTOPASCAL))
 
 
+def test_speed_and_relative_humidity_are_observed_with_errors_of_their_own():
+    truth, names = builders.random_state(SPACE), ("wind_speed", "relative_humidity")
+    chosen = Synthetic(wind_error=1e-9, relative_humidity_error=1e-9, humidity_levels=2, quantities=names)
+    found = observed(truth=truth, settings=chosen)
+    of_it = {name: found.select(found.quantity == Quantity[name]) for name in names}
+    assert [len(np.unique(rows.pressure)) for rows in of_it.values()] == [len(builders.LEVELS), 2]
+    assert set(of_it["wind_speed"].type) == {220} and set(of_it["relative_humidity"].type) == {120}
+    components = observed(truth=truth, settings=EXACT)
+    u, v = (components.value[components.quantity == code] for code in (1, 2))
+    np.testing.assert_allclose(of_it["wind_speed"].value, np.hypot(u, v), atol=1e-7)
+    drawn = observed(truth=truth, settings=Synthetic(humidity_levels=2, quantities=names))
+    error = (drawn.value - found.value)[drawn.quantity == Quantity.relative_humidity]
+    assert error.std() == pytest.approx(0.1, rel=0.1)
+
+
 def test_a_quantity_that_the_truth_lacks_is_refused():
-    with pytest.raises(UserError, match="carry no geopotential_height"):
+    with pytest.raises(UserError, match="geopotential_height has no error"):
         observed(settings=Synthetic(quantities=("geopotential_height",)))
+    dry = builders.random_state(StateSpace.of(SPACE.grid, builders.LEVELS, ("temperature", "geopotential"), ()))
+    with pytest.raises(UserError, match="relative_humidity needs specific_humidity"):
+        observed(truth=dry, settings=Synthetic(quantities=("relative_humidity",)))
 
 
 def test_a_window_has_the_observations_of_each_of_its_times_as_the_analyses_there_would(tmp_path):

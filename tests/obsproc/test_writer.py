@@ -161,6 +161,7 @@ def test_a_value_beyond_its_field_is_left_out_and_counted(tmp_path, caplog):
 
 @pytest.mark.parametrize(("columns", "sentence"), [
     (dict(type=0), "report type is not 100 to 999, got message type 'ADPUPA', report type 0"),
+    (dict(quantity=Quantity.wind_speed), "quantity has no number of its own in these files"),
     (dict(message_type=b"TABLE"), "message type is none of ADPUPA"),
     (dict(message_type=b"ADPSFC"), "quantity stands aloft, but its message type holds surface reports"),
     (dict(quantity=Quantity.surface_pressure, type=220), r"surface pressure stands in a wind report \(type 2xx\)"),
