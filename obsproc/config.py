@@ -163,9 +163,13 @@ class Synthetic(config.Section, frozen=True):
     surface_pressure_error_hpa: PositiveFloat = 1.0
     every_hours: Positive | None = None  # also observed so often after the analysis time, within [observations]
     # window_hours: for a window that begins with it; default: at the analysis time alone
+    like: tuple[str, ...] = ()  # tables of observations, in the work folder, whose places, times and errors are used
+    # in turns instead of the made network, such as "prepbufr_1989/1989010112/observations.nc"
     encode: bool = False  # through a PREPBUFR file, synthetic.prepbufr, beside the product: the door of real data
 
     def __post_init__(self):
+        if self.like and (self.every_hours or self.encode):
+            raise ValueError("like has times of its own and is not encoded: leave out every_hours and encode, or like")
         edges = self.band_edges
         if len(edges) != len(self.stations) + 1 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
             raise ValueError(f"band_edges must ascend and be one more than stations, got {list(edges)} for "

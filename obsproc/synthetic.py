@@ -8,6 +8,10 @@ orography (static.nc beside the truth; the experiment's where there is none).
 
 Levels below the ground of the truth are flagged `below_ground`; no sonde measures there.
 
+With `like` the rows are those that tables of real observations have for use: their places, times of the day, types and
+errors, in turns from cycle to cycle, with H of the truth at the analysis time for their values, whenever in the window
+the real ones were made.
+
 Network and errors: Kotsuki, Shiraishi and Okazaki (2025), GMD 18, 7215, Table 1 and Fig. 1.
 """
 
@@ -86,8 +90,23 @@ def _observed_once(settings: Settings, time: datetime) -> Observations:
     truth = state.read(settings.truth(time), settings.state.space(settings.grid.grid()), time)
     own = settings.truth(time).parent / "static.nc"
     fields = static.read(own if own.exists() else settings.experiment.folder.static, truth.space.grid)
+    if settings.synthetic.like:
+        return seen(borrowed(settings, time), truth, fields, settings.experiment.seed)
     stations = network(settings.synthetic, fields, settings.experiment.seed)
     return draw(truth, fields, stations, settings.synthetic, settings.experiment.seed)
+
+
+def borrowed(settings: Settings, time: datetime) -> Observations:
+    """The rows for use of the table whose turn it is, as if they had been made around `time`; raises UserError where
+    there is no such table."""
+    turn = (time - settings.experiment.start) // settings.experiment.step
+    path = settings.experiment.in_work(settings.synthetic.like[turn % len(settings.synthetic.like)])
+    if not path.exists():
+        raise UserError(f"{path}: [synthetic] like names no table there; make it with python -m obsproc, or name one "
+                        "that another experiment has")
+    table, source = observations.read(path)
+    table = table.select(np.isin(table.flag, [Flag.passed, Flag.withheld]))
+    return table.with_columns(time=table.time + times.to_seconds(time) - times.to_seconds(source.time))
 
 
 def network(settings: Synthetic, fields: static.Static, seed: int) -> Network:
@@ -117,18 +136,25 @@ def _band(random: np.random.Generator, south: float, north: float, count: int, l
 def draw(truth: state.State, fields: static.Static, stations: Network, settings: Synthetic,
          seed: int) -> Observations:
     """All observations of one time, quantity by quantity, level by level, station by station."""
-    random = np.random.default_rng([ERROR_STREAM, seed, times.to_seed(truth.time)])
     layers = [layer for name in settings.quantities for layer in _layers(truth.space, name, settings)]
     error = np.repeat([error for _, _, error in layers], stations.lat.size)
     table = _without_values(stations, [quantity for quantity, *_ in layers], truth.time).with_columns(
         error=error, pressure=np.repeat([pressure for _, pressure, _ in layers], stations.lat.size))
+    return seen(table, truth, fields, seed)
+
+
+def seen(table: Observations, truth: state.State, fields: static.Static, seed: int) -> Observations:
+    """The rows of `table` with values: H of the truth and a draw of their errors; those that the truth's state has no
+    field for are left out."""
+    random = np.random.default_rng([ERROR_STREAM, seed, times.to_seed(truth.time)])
     H = Forward.of(table, truth.space, fields, np.inf)
     x = truth.data.reshape(len(truth.space.channels), -1)
     exact = H.apply(x)
-    return table.with_columns(
-        value=exact + error * random.standard_normal(exact.size),
+    table = table.with_columns(
+        value=exact + table.error * random.standard_normal(exact.size),
         pressure=np.where(table.quantity == Quantity.surface_pressure, exact, table.pressure),
         flag=np.where(table.pressure > H.ground_pressure(x), Flag.below_ground, Flag.passed))
+    return table.select(np.isfinite(exact))
 
 
 def _layers(space: state.StateSpace, name: str, settings: Synthetic) -> list[tuple[Quantity, float, float]]:

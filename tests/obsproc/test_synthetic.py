@@ -163,3 +163,62 @@ every_hours = 6
     expected = observations.concatenate(each)
     for name in ("value", "time", "lat", "station", "flag", "quantity"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+LIKE = """
+[grid]
+nlat = 32
+nlon = 64
+[state]
+levels_hpa = [500, 850, 925]
+[observations]
+source = "synthetic"
+[synthetic]
+like = ["real/first.nc", "real/second.nc"]
+"""
+
+
+@pytest.fixture
+def like(tmp_path) -> Settings:
+    """An experiment over a truth with two tables of real observations, of which some rows are not for use."""
+    toml = tmp_path / "experiment.toml"
+    toml.write_text(builders.experiment(work=str(tmp_path)) + LIKE)
+    settings = config.load(toml, Settings)
+    static.write(settings.experiment.folder.static, SEA)
+    for number, name in enumerate(("first", "second")):
+        made = builders.TIME - timedelta(days=300 * number + 1)
+        table = observed(seed=number + 5, truth=builders.random_state(SPACE, time=made))
+        table = table.with_columns(time=table.time + 1800, error=1e-9 * table.error,
+                                   type=np.full(len(table), 77 + number),
+                                   flag=np.where(np.arange(len(table)) % 3, table.flag, Flag.duplicate))
+        observations.write(tmp_path / "real" / f"{name}.nc", table, observations.Source(made, (made, made)))
+    for step in range(2):
+        time = builders.TIME + step * settings.experiment.step
+        state.write(settings.truth(time), builders.random_state(SPACE, seed=step, time=time))
+    return settings
+
+
+def test_a_truth_can_be_observed_where_when_and_how_well_real_tables_say_in_turns(like):
+    for step, name in enumerate(("first", "second")):
+        time = builders.TIME + step * like.experiment.step
+        found, _ = synthetic.observe(like, time)
+        real, source = observations.read(like.experiment.in_work(f"real/{name}.nc"))
+        real = real.select(real.flag == Flag.passed)
+        assert len(found) == len(real) > 1000 and set(found.type) == {77 + step}
+        for column in ("lat", "lon", "error", "station", "report", "quantity", "elevation"):
+            np.testing.assert_array_equal(getattr(found, column), getattr(real, column))
+        np.testing.assert_array_equal(found.time - time.timestamp(), real.time - source.time.timestamp())
+        H = Forward.of(found, SPACE, SEA, np.inf)
+        truth = state.read(like.truth(time), SPACE)
+        np.testing.assert_allclose(found.value, H.apply(truth.data.reshape(len(SPACE.channels), -1)), rtol=1e-6)
+
+
+def test_a_table_that_is_not_there_is_named(like):
+    like.experiment.in_work("real/first.nc").unlink()
+    with pytest.raises(UserError, match=r"real/first.nc: \[synthetic\] like names no table there"):
+        synthetic.observe(like, builders.TIME)
+
+
+def test_real_places_are_neither_repeated_nor_encoded():
+    with pytest.raises(ValueError, match="leave out every_hours and encode, or like"):
+        Synthetic(like=("real/first.nc",), encode=True)

@@ -1,6 +1,8 @@
 """A league of made files: numbers against their definitions, unequal tasks refused, unfinished ones shown."""
 
+import csv
 import re
+import tomllib
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts import config, observations, state
+from contracts import base, config, observations, state
 from contracts.errors import ContractError, UserError
 from contracts.observations import Source
 from contracts.state import State
@@ -108,6 +110,23 @@ def test_the_table_and_the_page_have_places_intervals_and_who_is_not_through(mad
     assert "−10.0" in page and "2.5" in page
 
 
+def test_the_numbers_of_the_page_stand_in_a_table_too(made):
+    verify.main(["league", str(made)])
+    with (made.parent / "short" / "league.csv").open(newline="") as file:
+        rows = {(row["contestant"], row["field"], row["where"], row["score"]): row for row in csv.DictReader(file)}
+    league, contestants = league_config.load(made)
+    result = Result.read(contestants[1], league, None)
+    found = rows["better", "temperature_500", "tropics", "analysis_rmse"]
+    error = result.score("analysis_rmse", "temperature_500", "tropics").mean()
+    assert float(found["value"]) == pytest.approx(error, 1e-3)
+    assert (float(found["percent"]), found["blocks"], found["first"]) == (pytest.approx(-10), "5", "1")
+    assert rows["the control", "all fields", "globe", "analysis_rmse"]["last"] == "2"
+    assert rows["slower", "temperature_500", "globe", "analysis_rmse"]["first"] == ""
+    assert float(rows["better", "temperature_500", "globe", "analysis_spread_error"]["value"]) == pytest.approx(
+        result.ratio("analysis", "temperature_500").mean(), 1e-3)
+    assert ("better", "geopotential_500", "near stations", "analysis_rmse") in rows
+
+
 def test_an_error_of_a_block_is_the_root_of_its_mean_square_and_a_bias_a_mean(made):
     (league, contestants) = league_config.load(made)
     result = Result.read(contestants[0], league, None)
@@ -200,6 +219,23 @@ def test_further_contestants_stand_behind_the_league_file(made, capsys):
         verify.main(["league", str(made), str(made.parent / "better.toml")])
 
 
+def test_a_league_can_lay_another_task_over_all_its_contestants(made, capsys):
+    other = made.parent / "summer.toml"
+    other.write_text(LEAGUE + '[task.experiment]\nstart = 2020-07-01T00:00:00Z\nend = 2020-07-03T00:00:00Z\n'
+                     '[task.synthetic]\nstations = [1, 2, 3, 4, 5]\n')
+    _, contestants = league_config.load(other)
+    assert [each.settings.experiment.name for each in contestants] == [
+        "summer_control", "summer_better", "summer_slower"]
+    assert [each.title for each in contestants] == ["the control", "better", "slower"]
+    first = contestants[0]
+    assert len(first.settings.experiment.times()) == 5 and first.settings.grid.nlat == 8
+    assert tomllib.loads(base.complete(first.path))["synthetic"] == {"stations": [1, 2, 3, 4, 5]}
+    before = first.path.stat().st_mtime_ns
+    verify.main(["league", str(other), "--list"])
+    assert capsys.readouterr().out.split() == [str(each.path) for each in contestants]
+    assert first.path.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ("[league]\nblock_days = 0\n[[contestant]]\nexperiment = 'a.toml'", "block_days"),
     ("[league]\nblok_days = 3\n[[contestant]]\nexperiment = 'a.toml'", "blok_days"),
@@ -238,3 +274,13 @@ def test_a_contestant_without_files_has_begun_nothing(tmp_path, monkeypatch):
     result = Result.read(Contestant("x", tmp_path / "nothing.toml", settings), League(), None)
     assert (result.days, result.blocks, result.finished, result.state) == (0, [], False, "not begun")
     assert result.score("analysis_rmse", "temperature_500").size == 0
+
+
+LEAGUES = sorted((Path(__file__).parents[2] / "run" / "leagues").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", LEAGUES, ids=lambda path: path.stem)
+def test_the_leagues_that_come_with_the_code_have_one_task_each(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    verify.main(["league", str(path), "--check"])
+    assert "contestants of the same task" in capsys.readouterr().out

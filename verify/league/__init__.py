@@ -1,9 +1,9 @@
 """`python -m verify league LEAGUE.toml [EXPERIMENT.toml …]`: contestants of one task side by side, a table and a page.
 
 `league.html` in WORK/NAME_OF_THE_LEAGUE: who stands where, and what is not distinguishable; scores by field, region and
-distance to the stations; what analyses change; forecasts, balance, energy by scale, innovations, cost.  It reads what
-there is: a contestant that is not finished is shown with how far it is.  Experiments named behind the league file take
-part as if they stood in it.
+distance to the stations; what analyses change; forecasts, balance, energy by scale, innovations, cost.  `league.csv`
+beside it has the scores as numbers.  It reads what there is: a contestant that is not finished is shown with how far it
+is.  Experiments named behind the league file take part as if they stood in it.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from contracts import program
 from contracts.errors import UserError
 from verify import compare, page, status
-from verify.league import character, config, errors, standings
+from verify.league import character, config, errors, records, standings
 from verify.league.fields import Places
 from verify.league.result import Result
 from verify.league.table import Table
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     material = Table.of(chosen.league.stem, league, results)
     path = control.experiment.in_work(chosen.league.stem) / "league.html"
     status.write(path, html(material))
+    records.write(path.with_suffix(".csv"), material)
     for header, rows in (standings.standings(material), standings.unfinished(material)):
         if rows:
             lines = [[f"{first} {second}".replace("\n", " ").strip(), *(cell.replace("\n", " ") for cell in more)]

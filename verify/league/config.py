@@ -9,6 +9,14 @@
 
 A contestant is an experiment file; any program may have made its analyses.  Only what makes the task is compared: the
 same truth, stations, first ensemble, dates and seed, so that a difference between two is one between methods.
+
+The same contestants in other months, with another seed or other stations: settings that a league lays over all of them.
+
+    [task.experiment]
+    start = 1992-07-01T00:00:00Z
+    end = 1992-08-31T18:00:00Z
+
+Each is then an experiment of its own, NAME_OF_THE_LEAGUE_NAME, whose file stands in WORK/NAME_OF_THE_LEAGUE.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +25,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import tomli_w
 
-from contracts import base, config, texts
+from contracts import base, config, paths, texts
 from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat, Section
 from contracts.errors import UserError, brief
 from verify.config import Settings
@@ -58,6 +67,7 @@ class File(Section, frozen=True):
 
     contestant: Annotated[tuple[Entry, ...], msgspec.Meta(min_length=1)]
     league: League = League()
+    task: dict[str, dict[str, Any]] = {}  # sections of settings
 
 
 @dataclass(frozen=True)
@@ -80,10 +90,11 @@ def load(path: Path, more: Sequence[Path] = ()) -> tuple[League, list[Contestant
     named = [(each, path.parent / each.experiment) for each in file.contestant]
     named += [(Entry(str(each)), each) for each in more]
     contestants, documents = [], []
-    for entry, experiment in named:
+    for entry, written in named:
+        experiment = laid(path.stem, written, file.task) if file.task else written
         settings = config.load(experiment, Settings)
-        contestants.append(Contestant(entry.title or settings.experiment.name, experiment, settings,
-                                      entry.training_minutes))
+        title = entry.title or settings.experiment.name.removeprefix(f"{path.stem}_")
+        contestants.append(Contestant(title, experiment, settings, entry.training_minutes))
         documents.append(texts.table(base.complete(experiment), str(experiment)))
     _refuse_twice(path, contestants)
     for contestant, document in zip(contestants[1:], documents[1:], strict=True):
@@ -91,6 +102,19 @@ def load(path: Path, more: Sequence[Path] = ()) -> tuple[League, list[Contestant
             raise UserError(f"{contestant.path}: {difference} of {contestants[0].path}; contestants of a league have "
                             "the same truth, stations, first ensemble, dates and seed: change it or leave this one out")
     return file.league, contestants
+
+
+def laid(league: str, experiment: Path, task: dict[str, dict[str, Any]]) -> Path:
+    """A file of `experiment` with the settings of `task`, for `league` alone; as it is where it says this already."""
+    own = config.load(experiment, Settings).experiment
+    name = f"{league}_{own.name}"
+    above = base.merged(task, {"experiment": {"name": name}})
+    text = tomli_w.dumps({base.KEY: str(experiment.resolve()), **above})
+    path = own.in_work(league) / f"{own.name}.toml"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with paths.atomic(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return path
 
 
 def _text(path: Path) -> str:
