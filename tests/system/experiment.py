@@ -211,20 +211,35 @@ def until(happened: Callable[[], bool], what: str, limit_s: float = CYCLE_LIMIT_
         time.sleep(0.01)
 
 
-def data(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """The values of all NetCDF files below `folder`, by file and variable."""
+def products(folder: Path, before: Path | None = None) -> list[Path]:
+    """All NetCDF files below `folder`, or those that are not as they stand below `before`, which is a copy of it."""
+    if before is None:
+        return sorted(folder.rglob("*.nc"))
+    stood = {path.relative_to(before): _as_it_is(path) for path in before.rglob("*.nc")}
+    stand = {path.relative_to(folder): _as_it_is(path) for path in folder.rglob("*.nc")}
+    assert stood.keys() <= stand.keys(), f"gone: {stood.keys() - stand.keys()}"
+    return sorted(folder / name for name, now in stand.items() if now != stood.get(name))
+
+
+def _as_it_is(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def data(folder: Path, before: Path | None = None) -> dict[str, dict[str, np.ndarray]]:
+    """The values of `products`, by file and variable."""
     files = {}
-    for path in sorted(folder.rglob("*.nc")):
+    for path in products(folder, before):
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_mask(False)
             files[str(path.relative_to(folder))] = {name: dataset[name][...] for name in dataset.variables}
     return files
 
 
-def nothing_half_written(made: Experiment) -> None:
-    """Every file under a final name was finished by its writer and can be read in full."""
-    assert data(made.folder)
-    for path in made.folder.rglob("*.nc"):
+def nothing_half_written(made: Experiment, before: Path | None = None) -> None:
+    """Each of the `products` was finished by its writer and can be read in full."""
+    assert before or data(made.folder)
+    for path in products(made.folder, before):
         with netCDF4.Dataset(path) as dataset:
             assert getattr(dataset, "complete", None) == "yes", path
 

@@ -9,7 +9,8 @@ makes it read-only from the k-th on, or cuts the power before it: the process is
 (`power`).  Then a stage has either gone on as if nothing had been (a log line, a short write) or has ended with one
 sentence and no product that is half written; run again it makes the same.  Each is tried as a step and as a service.
 
-Calls other than writes are tried first, then writes in an order whose every beginning is spread over all of them.
+In a first pass each call is met in one way, in the next in another, until it was met in all.  Of a pass, calls other
+than writes come first, then writes in an order whose every beginning is spread over all of them.
 """
 
 import argparse
@@ -37,7 +38,7 @@ STAGES = {"observations": ("obsproc",), "analysis": ("letkf_mpi.analysis",),
 MANNERS = {"step": TIMES[0], "service": "--follow"}
 ENDS = {0: "went on", 1: "told", -signal.SIGKILL: "cut",
         -signal.SIGSEGV: "died"}  # in HDF5's library, where a disk refuses what it closes with
-TEXT = experiment.TEXT.replace("end = 1989-01-01T06", "end = 1989-01-01T00").replace("members = 8", "members = 4")
+TEXT = experiment.TEXT.replace("end = 1989-01-01T06", "end = 1989-01-01T00").replace("members = 8", "members = 2")
 Data = dict[str, dict[str, np.ndarray]]
 
 
@@ -54,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Trial:
-    """A stage: the experiment before it, how its folder looks after an undisturbed run, and the calls of that."""
+    """A stage: the experiment before it, the files that an undisturbed run makes of it, and the calls of that run."""
 
     before: Experiment
     stage: str
@@ -63,13 +64,22 @@ class Trial:
     after: Data
     calls: tuple[str, ...]
 
-    def faults(self, how: str) -> list[Fault]:
-        """All that the stage can meet so, in the order in which they are tried; only writes can end half done."""
-        counted = [call for call in self.calls if call == "write" or how != "short"]
-        rare = [number for number, call in enumerate(counted) if call != "write"]
-        writes = [number for number, call in enumerate(counted) if call == "write"]
-        return [Fault(self.stage, self.manner, how, number + 1, counted[number])
-                for number in (*rare, *(writes[place] for place in spread(len(writes))))]
+    def faults(self, turn: int) -> list[Fault]:
+        """Of each call one, another at each turn, in the order in which they are tried."""
+        writes = [place for place, call in enumerate(self.calls) if call == "write"]
+        others = [place for place, call in enumerate(self.calls) if call != "write"]
+        order = [*others, *(writes[place] for place in spread(len(writes)))]
+        return [fault for place in order if (fault := self.fault(place, turn)) is not None]
+
+    def fault(self, place: int, turn: int) -> Fault | None:
+        """How the call at a place is met at a turn, None where it was met in all ways; only writes end half done."""
+        hows = HOWS if self.calls[place] == "write" else tuple(how for how in HOWS if how != "short")
+        if turn >= len(hows):
+            return None
+        how = hows[(place + turn + list(MANNERS).index(self.manner)) % len(hows)]
+        before = self.calls[:place]
+        return Fault(self.stage, self.manner, how, (before.count("write") if how == "short" else place) + 1,
+                     self.calls[place])
 
     def end(self, fault: Fault) -> str:
         """One of ENDS; anything else is what should not have been, in words."""
@@ -79,18 +89,25 @@ class Trial:
             journal.touch()
             status, words = run(self.program, made, fault, journal)
             if fault.how == "cut" and status == -signal.SIGKILL:
-                power.lose(journal, names=fault.number % 2 == 0)
+                power.lose(journal, names=fault.number // len(HOWS) % 2 == 0)
             if wrong := misspoken(status, words):
                 return wrong
             try:
-                experiment.nothing_half_written(made)
-                status_again, words = run(self.program, made, Fault(self.stage, self.manner, "", 0, ""))
-                if status_again != 0:
-                    return "does not go on: " + words.strip().splitlines()[-1]
-                same(data(made.folder), self.after)
+                return self.compared(made, status)
             except AssertionError as error:
                 return f"other bits: {error}"
-            return ENDS[status]
+
+    def compared(self, made: Experiment, status: int) -> str:
+        """What a stage that ended so has left: its product at once where it went on, else from one more run."""
+        before = self.before.folder
+        if status != 0:
+            experiment.nothing_half_written(made, before)
+            again, words = run(self.program, made, Fault(self.stage, self.manner, "", 0, ""))
+            if again != 0:
+                return "does not go on: " + words.strip().splitlines()[-1]
+        experiment.nothing_half_written(made, before)
+        same(data(made.folder, before), self.after)
+        return ENDS[status]
 
 
 def misspoken(status: int, words: str) -> str:
@@ -147,16 +164,17 @@ def trials(folder: Path, stages: Sequence[str] = tuple(STAGES), manners: Sequenc
                 assert status == 0, words
                 names = tuple(line.partition("\t")[0] for line in calls.read_text().splitlines())
                 if stage in stages:
-                    found.append(Trial(before, stage, manner, program, data(made.folder), names))
+                    found.append(Trial(before, stage, manner, program, data(made.folder, before.folder), names))
         yield found
 
 
 def planned(of_all: Sequence[Trial], done: Iterable[Fault] = ()) -> Iterator[tuple[Trial, Fault]]:
-    """What is still to be tried, of all stages, manners and hows in turn."""
+    """What is still to be tried, of all stages and manners in turn."""
     done = set(done)
-    rows = [[(trial, fault) for fault in trial.faults(how)] for trial in of_all for how in HOWS]
-    in_turn = chain.from_iterable(zip_longest(*rows))
-    return (each for each in in_turn if each is not None and each[1] not in done)
+    for turn in range(len(HOWS)):
+        rows = [[(trial, fault) for fault in trial.faults(turn)] for trial in of_all]
+        in_turn = chain.from_iterable(zip_longest(*rows))
+        yield from (each for each in in_turn if each is not None and each[1] not in done)
 
 
 def kept(results: Path) -> dict[Fault, str]:
