@@ -7,6 +7,7 @@ program lives on. The limits grow with the file, to some twenty times what sound
 
 The nursery is started at the first call and has the libraries loaded. It looks into no file: for each it forks a child,
 which does, and waits for that as long as the limits say. A file costs some milliseconds so, not the start of a program.
+What a library loads at its first file a reader's `warm_up` can have it load in the nursery, from a file of ours.
 """
 
 import atexit
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -59,17 +61,20 @@ class _Call:
     reader: Callable[..., Any]
     arguments: tuple[Any, ...]
     named: dict[str, Any]
+    warm_up: Callable[[], None] | None
 
 
-def read(reader: Callable[..., Any], path: Path, *arguments: Any, limits: Limits = LIMITS, **named: Any) -> Any:
+def read(reader: Callable[..., Any], path: Path, *arguments: Any, limits: Limits = LIMITS,
+         warm_up: Callable[[], None] | None = None, **named: Any) -> Any:
     """`reader(path, *arguments, **named)`, a function of a module, with all that it logs and raises.
 
-    Raises UserError naming the file where the reader dies of it or exceeds its limits.
+    `warm_up`, another such function, is called in the nursery before it first forks for that reader. Raises UserError
+    naming the file where the reader dies of it or exceeds its limits.
     """
     size = refuse_large(path, limits)
     call = _Call(round(limits.seconds + limits.seconds_per_mb * size),
                  round((limits.memory_mb + limits.memory_mb_per_mb * size) * MEGABYTE), limits.patience, reader,
-                 (path, *arguments), named)
+                 (path, *arguments), named, warm_up)
     status, told, answer = _NURSERY.ask(call)
     if status != 0 or not answer:
         raise UserError(f"{path}: cannot be read, {_why(status, told, call)}; it is damaged, or not what it should be")
@@ -156,12 +161,16 @@ class _Collector(logging.Handler):
 
 def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
     """Answer calls until there are no more; to load one loads the module of its reader, once."""
-    asker = os.getppid()
+    asker, warm = os.getppid(), {None}
     while True:
         try:
             call = pickle.load(calls)
         except EOFError:
             return
+        if call.warm_up not in warm:
+            warm.add(call.warm_up)
+            with suppress(Exception):  # it is only faster so; what does not work is told of the file
+                call.warm_up()
         said, answer = os.memfd_create("said"), os.memfd_create("answer")
         child = os.fork()
         if child == 0:

@@ -54,9 +54,10 @@ def look(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Itera
                 waiting.append((item, inside, above))
             elif isinstance(item, h5d.DatasetID):
                 _refuse_data_elsewhere(f"{path}: {inside}", item)
-                if plain and not _is_plain(item.get_type()):
+                kind = item.get_type()
+                if plain and not _is_plain(kind):
                     raise ContractError(f"{path}: {inside} holds neither numbers nor characters; make the file again")
-                room -= math.prod(item.shape) * item.get_type().get_size()
+                room -= math.prod(item.shape) * kind.get_size()
                 if room < 0:
                     raise ContractError(f"{path}: {inside}: the arrays up to this one would fill more than "
                                         f"{(FREE_BYTES + TIMES_LARGER * size) / 2**20:.0f} MB, of a file of {size} "

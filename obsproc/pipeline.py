@@ -128,9 +128,10 @@ def _found(path: Path, settings: Settings, time: datetime) -> _Found:
     accept_truncated = realtime or settings.observations.truncated == "accept"
     tolerant = realtime or settings.observations.damaged == "skip"
     if settings.observations.source == "wmo":
-        from obsproc import wmo  # here, because ecCodes takes longer to load than most files to read
+        from obsproc import wmo, wmo_ready  # here, because ecCodes takes longer to load than most files to read
 
-        file = guarded.read(wmo.read_file, path, time, accept_truncated, limits=limits, tolerant=tolerant)
+        file = guarded.read(wmo.read_file, path, time, accept_truncated, limits=limits, warm_up=wmo_ready.warm_up,
+                            tolerant=tolerant)
     elif settings.observations.source == "dump":
         file = dumps.read_file(path, time, accept_truncated, tolerant=tolerant)
     else:

@@ -104,7 +104,8 @@ def uncontained() -> Iterator[None]:
             if isinstance(item := h5o.open(root, name), h5d.DatasetID):
                 yield f"/{name.decode()}", item
 
-    def read(reader: Callable[..., Any], path: Path, *arguments: Any, limits: object = None, **named: Any) -> Any:
+    def read(reader: Callable[..., Any], path: Path, *arguments: Any, limits: object = None, warm_up: object = None,
+             **named: Any) -> Any:
         return reader(path, *arguments, **named)
 
     with mock.patch.object(hdf5_objects, "look", opened), mock.patch.object(guarded, "read", read), \

@@ -83,6 +83,21 @@ def test_a_nursery_that_somebody_ended_is_started_again(file):
     assert guarded.read(prints, file, 1, word="b") == "b"
 
 
+def gets_ready() -> None:
+    os.environ["READY_IN"] = str(os.getpid())
+    raise OSError("what comes after it is no worse for that")
+
+
+def where_ready(path: Path) -> str:
+    return f"{os.environ.get('READY_IN')} {os.getpid()}"
+
+
+def test_a_library_is_made_ready_once_and_not_in_the_process_that_reads(file):
+    answers = [guarded.read(where_ready, file, warm_up=gets_ready).split() for _ in range(2)]
+    assert [ready for ready, _ in answers] == [str(guarded._NURSERY.process.pid)] * 2
+    assert len({reader for _, reader in answers}) == 2 and os.environ.get("READY_IN") is None
+
+
 def says_and_sleeps(path: Path, where: Path) -> None:
     where.write_text(str(os.getpid()))
     time.sleep(600)

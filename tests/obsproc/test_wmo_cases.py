@@ -12,9 +12,17 @@ import pytest
 from contracts.errors import UserError
 from contracts.observations import Observations
 from contracts.variables import Flag, Quantity
-from obsproc import atmosphere, convert, pipeline, undivided, wmo
+from obsproc import atmosphere, convert, pipeline, undivided, wmo, wmo_ready
 from tests.obsproc.cases import MODERN, observed, settings
 from tests.obsproc.wmo_case import CLOCK, PLACE, SYNOP, bufr, of, table
+
+
+def test_the_sounding_that_makes_ecCodes_ready_is_read_as_any(tmp_path):
+    path = tmp_path / "ours.bufr"
+    path.write_bytes(wmo_ready.sounding())
+    rows = of(table(path, wmo_ready.WHEN), Quantity.temperature)
+    assert rows.value.tolist() == list(wmo_ready.OF_LEVELS["airTemperature"])
+    assert rows.pressure.tolist() == list(wmo_ready.OF_LEVELS["pressure"])
 
 
 @pytest.fixture(scope="module")
