@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sphinx.cmd.build import build_main
 
-from docs import gather, settings
+from docs import gather, pictures, settings
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def sources(folder: Path) -> Path:
     """All that Sphinx reads, made anew in `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     gather.gather(folder)
+    pictures.draw(folder / "pictures")
     (folder / "settings.md").write_text(settings.page(), encoding="utf-8")
     (folder / "experiment.schema.json").write_text(json.dumps(settings.schema(), indent=1), encoding="utf-8")
     return folder

@@ -7,13 +7,16 @@ import re
 import shutil
 from pathlib import Path
 
+from docs import quoted
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = CHECKOUT / "docs" / "pages"
 FOLLOWS = {  # the parts of the table of contents
     "Begin": ["begin", "run/README", "obsproc/README"],
     "AI models": ["model_server/README", "networks/README", "networks/climax/README", "networks/climate/README"],
     "Analyses": ["letkf_mpi/README", "neural_da/README", "obsoperator/README"],
-    "What came of it": ["verify/README", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
+    "What came of it": ["which_method", "paper", "verify/README", "run/experiments/league/RESULTS",
+                        "run/experiments/claims/RESULTS", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
                         "run/experiments/generative/RESULTS", "run/experiments/neural/RESULTS",
                         "run/experiments/observations/RESULTS", "tests/benchmarks/README"],
     "Reference": ["settings", "contracts/README", "functions", "exit_statuses", "CHANGELOG", "CONTRIBUTING"],
@@ -29,7 +32,9 @@ def gather(folder: Path) -> None:
             continue  # the settings
         target = folder / ("index.md" if name == "README" else f"{name}.md")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(linked(source.read_text(encoding="utf-8"), source), encoding="utf-8")
+        text = source.read_text(encoding="utf-8")
+        text = quoted.filled(text) if source.parent == PAGES else text
+        target.write_text(linked(text, source), encoding="utf-8")
     with (folder / "index.md").open("a", encoding="utf-8") as index:
         index.write("".join(contents(title, pages) for title, pages in FOLLOWS.items()))
     shutil.copy(CHECKOUT / "docs" / "conf.py", folder)
