@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
@@ -64,12 +65,23 @@ def series(title: str, alternative: str, when: Sequence[datetime],
     def draw(axis: Axes) -> None:
         for values, colour, style in lines:
             axis.plot(date2num(when), values, style, color=colour, marker="o" if len(when) < 3 else "")
-        locator = AutoDateLocator(minticks=3, maxticks=6)
-        axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        dates(axis)
         axis.set_ylim(bottom=0)
 
     return chart(title, alternative, draw)
+
+
+def dates(axis: Axes) -> None:
+    """Few ticks at round dates, of an axis of matplotlib's days."""
+    locator = AutoDateLocator(minticks=3, maxticks=6)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
+def round_ticks(direction: Axis, at: Sequence[float]) -> None:
+    """Ticks at these numbers and nowhere else, of a logarithmic axis."""
+    direction.set_ticks(list(at), [f"{tick:g}" for tick in at])
+    direction.set_ticks([], minor=True)
 
 
 def field(title: str, alternative: str, grid: Grid, values: np.ndarray, diverging: bool = False,

@@ -98,7 +98,7 @@ def _add_fit(dataset: netCDF4.Dataset, fit: Fit) -> None:
 def read(path: Path) -> Scores:
     """Read the scores of one time; raises ContractError where the file does not fit."""
     with netcdf.open_to_read(path, CONTRACT) as dataset:
-        regions, channels = _names(dataset, "region"), _names(dataset, "channel")
+        regions, channels = names(dataset, "region"), names(dataset, "channel")
         against_truth = {name: np.asarray(variable[:]) for name, variable in dataset.variables.items()
                          if variable.dimensions == ("region", "channel")}
         fit = Fit(**{column.name: np.asarray(dataset[f"group_{column.name}"][:]) for column in fields(Fit)})
@@ -111,6 +111,6 @@ def read(path: Path) -> Scores:
     return Scores(time, members, reference, regions, channels, fit, counts, against_truth)
 
 
-def _names(dataset: "Dataset", name: str) -> tuple[str, ...]:
+def names(dataset: "Dataset", name: str) -> tuple[str, ...]:
     characters = np.ascontiguousarray(dataset[name][:])
     return tuple(text.decode("ascii") for text in characters.view(f"S{characters.shape[1]}").reshape(-1))

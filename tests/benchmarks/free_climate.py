@@ -15,7 +15,9 @@ SHOWN channels:
     waves       power of the zonal waves 1-5, 6-15 and the rest over that of the climate, mean over latitudes by area;
                 and least and most of any one wave
 
-and last the same of the nature run itself, in the days that follow [initial] first: what a season, or a year, is worth.
+It writes free_run.nc beside it, which the report of the experiment draws (python -m verify report EXPERIMENT.toml).
+Last comes the same of the nature run itself, in the days that follow [initial] first: what a season, or a year, is
+worth.
 """
 
 import logging
@@ -36,6 +38,7 @@ from model_server import config
 from model_server.chosen import model_of
 from model_server.models.base import Batch, advance, begun
 from networks import season
+from verify.free_run import PERCENTILES, FreeRun
 
 log = logging.getLogger("free_climate")
 SHOWN = ("temperature_500", "geopotential_500", "u_component_of_wind_500", "specific_humidity_700")
@@ -141,10 +144,17 @@ def reference(settings: config.Settings, natures: Sequence[str], start: datetime
         return Kept(found["seconds"], found["means"], found["power"])
 
 
+def beside(run_: Kept, climate: Kept, names: Sequence[str]) -> FreeRun:
+    """What the report shows of a run."""
+    low, high = np.percentile(climate.means, PERCENTILES, axis=0)
+    return FreeRun(tuple(names), run_.seconds, run_.means, run_.power.mean(axis=0), low, high,
+                   climate.power.mean(axis=0))
+
+
 def line(name: str, channel: int, run_: Kept, climate: Kept) -> str:
     """What the table says of one channel of one run."""
     mean, of = run_.means[:, channel], climate.means[:, channel]
-    low, high = np.percentile(of, [1, 99])
+    low, high = np.percentile(of, PERCENTILES)
     out = (mean < low) | (mean > high)
     first = f"{out.argmax()}" if out.any() else "-"
     amplitude = 100 * _amplitude(run_.seconds, mean) / _amplitude(climate.seconds, of) if len(mean) > 365 else np.nan
@@ -188,6 +198,7 @@ def main(arguments: Sequence[str]) -> None:
     names = [channel.name for channel in every[0].space.channels]
     for settings in every:
         of = read(settings)
+        beside(of, climate, names).write(kept_at(settings).with_name("free_run.nc"), settings.experiment.name)
         print(f"\n{settings.experiment.name}\n\n{HEAD}")
         for name in SHOWN:
             print(line(name, names.index(name), of, climate))

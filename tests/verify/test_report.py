@@ -28,7 +28,8 @@ from verify.summary import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "spectrum", "drift", "cycles", "settings"]
+SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "samples", "spectrum", "drift", "cycles",
+            "settings"]
 
 
 class Tree(HTMLParser):
@@ -212,7 +213,7 @@ def test_a_report_without_a_truth_has_the_observations_sections(tmp_path, monkey
     path, settings = watched.finished(tmp_path, monkeypatch, with_truth=False)
     verify.main(["report", str(path)])
     sections = [attributes["id"] for attributes in Tree(status.report_file(settings).read_text()).all("section")]
-    assert sections == [name for name in SECTIONS if name not in ("skill", "drift")]
+    assert sections == [name for name in SECTIONS if name not in ("skill", "samples", "drift")]
 
 
 def test_settings_names_and_warnings_are_escaped(tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 """`python -m verify report EXPERIMENT.toml`: all that an experiment's files say, in one page that needs nothing else.
 
 `report.html` in the experiment's folder: the weather, scores against the truth, fit to the observations, ranks, spread
-and skill, maps of the last analysis, energy by scale, the free ensemble, a table of cycles, settings.  What has no data
-is left out.
+and skill, maps of the last analysis, its members beside the truth, energy by scale, the free ensemble, extended
+forecasts by lead, a free run of years, a table of cycles, settings.  What has no data is left out: an experiment
+without cycles has a report of its forecasts alone.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from contracts import config, program, times
 from contracts.errors import UserError
 from verify import page, status
 from verify.config import Settings
-from verify.report import maps, observed, record, spectra, truth, weather
+from verify.report import free, leads, maps, observed, record, samples, spectra, truth, weather
 from verify.report.material import Material
+
+Sections = dict[str, tuple[str, list[str]]]  # by name in the page: title and parts
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the report and print its path; raises UserError where no time has scores."""
+    """Write the report and print its path; raises UserError where there is nothing to report."""
     parser = program.parser("python -m verify report", __doc__ or "",
                             "python -m verify report run/experiments/twin_speedy.toml")
     program.add_experiment(parser)
@@ -31,7 +34,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def write(settings: Settings, at: Sequence[datetime] = ()) -> Path:
     """Write `report.html` and return its path; raises UserError where one of the times `at` has no scores."""
-    path, material = status.report_file(settings), Material.read(settings, tuple(at))
+    path, forecasts = status.report_file(settings), of_forecasts(settings)
+    if forecasts and not at and not Material.scored(settings):
+        status.write(path, _document(settings, record.without_cycles(settings), forecasts))
+        return path
+    material = Material.read(settings, tuple(at))
     scored = {cycle.time for cycle in material.cycles}
     for time in at:
         if time not in scored:
@@ -45,19 +52,32 @@ def write(settings: Settings, at: Sequence[datetime] = ()) -> Path:
 
 def html(material: Material) -> str:
     """The whole page."""
-    sections = {
+    sections: Sections = {
         "weather": ("Weather", weather.weather(material)),
         "skill": ("Against the truth", truth.skill(material)),
         "fit": ("Fit to the observations", observed.fit(material)),
         "ranks": ("Ranks of the observations", observed.ranks(material)),
         "spread-skill": ("Spread and skill", observed.spread_skill(material)),
         "maps": (f"Maps of {times.name(material.last.time)}", maps.maps(material)),
+        "samples": (f"Members beside the truth, {times.name(material.last.time)}", samples.samples(material)),
         "spectrum": ("Energy by scale", spectra.spectra(material)),
         "drift": ("Without any analysis", truth.drift(material)),
+        **of_forecasts(material.settings),
         "cycles": ("Cycles", record.cycles(material)),
         "settings": ("Settings and versions", record.settings(material)),
     }
+    return _document(material.settings, record.head(material), sections)
+
+
+def of_forecasts(settings: Settings) -> Sections:
+    """Those that need no cycles."""
+    sections = {"leads": ("Forecasts by lead", leads.leads(settings)),
+                "free-run": ("Years without an observation", free.free(settings))}
+    return {name: section for name, section in sections.items() if any(section[1])}
+
+
+def _document(settings: Settings, head: str, sections: Sections) -> str:
     present = {name: (title, parts) for name, (title, parts) in sections.items() if any(parts)}
-    body = [record.head(material), page.contents({name: title for name, (title, _) in present.items()})]
+    body = [head, page.contents({name: title for name, (title, _) in present.items()})]
     body += [page.section(name, title, *parts) for name, (title, parts) in present.items()]
-    return page.document(f"Report: {material.settings.experiment.name}", "\n".join(body))
+    return page.document(f"Report: {settings.experiment.name}", "\n".join(body))

@@ -35,8 +35,7 @@ class Material:
     @classmethod
     def read(cls, settings: Settings, at: tuple[datetime, ...] = ()) -> Self:
         """Raises UserError where no time has scores."""
-        experiment, folder = settings.experiment, settings.experiment.folder
-        scored = [time for time in experiment.times() if folder.at(time).scores.exists()]
+        experiment, folder, scored = settings.experiment, settings.experiment.folder, cls.scored(settings)
         if not scored:
             raise UserError(f"{folder.folder}: no time has scores yet; run: run/cycle.sh EXPERIMENT.toml")
         cycles, sums = [], []
@@ -45,6 +44,12 @@ class Material:
             departures, _ = observations.read_departures(folder.at(time).departures)
             sums.append(Sums.of(departures, settings.verify.layers_hpa, experiment.members))
         return cls(settings, cycles, Sums.join(sums), departures, at)
+
+    @staticmethod
+    def scored(settings: Settings) -> list[datetime]:
+        """The times that have scores."""
+        folder = settings.experiment.folder
+        return [time for time in settings.experiment.times() if folder.at(time).scores.exists()]
 
     @cached_property
     def space(self) -> StateSpace:

@@ -5,6 +5,7 @@ from importlib import metadata
 
 from contracts import netcdf
 from verify import page, status
+from verify.config import Settings
 from verify.report.material import Material
 from verify.serve import TABLE_NOTE, cycle_table
 
@@ -18,6 +19,12 @@ def head(material: Material) -> str:
     said = (f"{len(found)} of {now.planned} cycles, {found[0].time:%Y-%m-%d %H} to {found[-1].time:%Y-%m-%d %H} UTC, "
             f"every {experiment.step_hours} hours; {experiment.members} members; {material.settings.grid.grid()}.")
     return page.heading(experiment.name, now.state, now.reason) + page.paragraph(said)
+
+
+def without_cycles(settings: Settings) -> str:
+    """The head of an experiment of which there are forecasts alone."""
+    name, grid = settings.experiment.name, settings.grid.grid()
+    return page.heading(name, "forecasts alone") + page.paragraph(f"No time has an analysis with scores; {grid}.")
 
 
 def cycles(material: Material) -> list[str]:

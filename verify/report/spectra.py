@@ -100,8 +100,7 @@ def _picture(title: str, energy: Spectra) -> str:
         for name, values in energy.items():
             axis.loglog(np.arange(1, values.size), values[1:], color=COLOURS[name])
         axis.set_xlabel("total wavenumber n")
-        axis.set_xticks([1, 3, 10, 30], ["1", "3", "10", "30"], minor=False)
-        axis.set_xticks([], minor=True)
+        charts.round_ticks(axis.xaxis, [1, 3, 10, 30])
         axis.set_position((0.165, 0.2, 0.81, 0.67))
 
     middle = next(iter(energy.values())).size // 2
