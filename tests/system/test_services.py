@@ -86,6 +86,12 @@ def test_the_driver_killed_five_times_resumes_to_the_same_bits(fresh, finished):
     resumes_to_the_same(fresh, finished, after=SERVICES)
 
 
+def test_scores_wait_for_cores_that_the_next_forecast_needs(fresh, running):
+    forecast, scores = ([os.getpriority(os.PRIO_PROCESS, process) for process in processes_of(fresh, module)]
+                        for module in ("model_server", "verify"))
+    assert scores == [min(19, forecast[0] + 10)]
+
+
 def test_services_that_died_are_started_again(fresh, running, finished):
     for module in ("letkf_mpi.analysis", "model_server"):
         os.kill(processes_of(fresh, module)[-1], signal.SIGKILL)
