@@ -1,4 +1,5 @@
-"""`climate`: fit a Gaussian climate to states of nature runs and say how good a description of them it is."""
+"""`climate`: fit a Gaussian climate to states of nature runs, or of a WeatherBench-like archive, and say how good a
+description of them it is."""
 
 import logging
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ import numpy as np
 
 from contracts import program, progress, times
 from contracts.errors import UserError
-from contracts.nature import NatureFolder
 from networks.climate import config, draws, file, fit, memory, wiener
 from networks.climate.gaussian import Climate
-from networks.data.sources import NatureSource
+from networks.data import sources
+from networks.data.sources import Source
 
 log = logging.getLogger("networks.climate")
 LEAST_STATES = 8  # fewer have no two halves to speak of
@@ -49,20 +50,21 @@ def make(path: Path) -> Climate:
     if len(wanted) < LEAST_STATES:
         raise UserError(f"{path}: [climate] names {len(wanted)} states; at least {LEAST_STATES} are needed")
     log.info("%s", memory.expect(settings.space, len(wanted), chosen.modes, chosen.memory_gb))
-    natures = tuple(NatureFolder(settings.in_work(name)) for name in chosen.natures)
-    states = _read(NatureSource(settings.space, natures), wanted)
+    source = sources.of(chosen.source, settings.space, [settings.in_work(name) for name in chosen.natures], chosen.data)
+    assert source is not None
+    states = _read(source, wanted)
     seconds = np.array([times.to_seconds(time) for time in wanted], np.int64)
     climate, variance = fit.fit(settings.space, states, seconds, chosen.modes, chosen.harmonics)
     tell(climate, variance)
     if chosen.check is not None:
-        tell_errors(climate, NatureSource(settings.space, natures), chosen.check.times())
+        tell_errors(climate, source, chosen.check.times())
     file.write(settings.in_work(chosen.file), climate, f"python -m networks climate {path}", settings.experiment.name)
     log.info("%s: climate of %d states from %s to %s", settings.in_work(chosen.file), len(wanted),
              times.name(wanted[0]), times.name(wanted[-1]))
     return climate
 
 
-def _read(source: NatureSource, wanted: Sequence[datetime]) -> np.ndarray:
+def _read(source: Source, wanted: Sequence[datetime]) -> np.ndarray:
     """(time, channel, lat, lon) float32 of all times, in memory."""
     states = np.empty((len(wanted), *source.space.shape), np.float32)
     for number, time in enumerate(progress.reported(wanted, "states", log)):
@@ -70,7 +72,7 @@ def _read(source: NatureSource, wanted: Sequence[datetime]) -> np.ndarray:
     return states
 
 
-def tell_errors(climate: Climate, source: NatureSource, wanted: Sequence[datetime]) -> None:
+def tell_errors(climate: Climate, source: Source, wanted: Sequence[datetime]) -> None:
     """Log what the climate is worth for states at times that it has not seen."""
     found = wiener.ratios(climate, ((time, source.read([time])[0]) for time in wanted))
     log.info("error of the Wiener filter over what the climate expects, %d states of %s to %s: %s", len(wanted),

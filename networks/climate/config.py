@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -48,11 +48,13 @@ class Check(config.Section, frozen=True):
 
 
 class Climate(config.Section, frozen=True):
-    """[climate] Which states of nature runs a Gaussian climate is fitted to, and with how much detail."""
+    """[climate] Which states a Gaussian climate is fitted to, and with how much detail."""
 
-    natures: tuple[str, ...]  # folders of nature runs in the work folder; a state is taken from the first that has it
     start: datetime  # of the states, both ends included
     end: datetime
+    source: Literal["nature", "weatherbench"] = "nature"
+    natures: tuple[str, ...] = ()  # nature: folders of runs in the work folder; the first that has a state gives it
+    data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment
     every_hours: Positive = 24  # between one state and the next: closer ones are hardly new
     harmonics: Annotated[int, msgspec.Meta(ge=0, le=4)] = 1  # of the year, in the mean
     modes: Positive = 140  # of each wavenumber along longitude, at most
@@ -64,6 +66,9 @@ class Climate(config.Section, frozen=True):
     def __post_init__(self):
         refuse_part_of_an_hour("start", self.start)
         refuse_part_of_an_hour("end", self.end)
+        where = "natures" if self.source == "nature" else "data"
+        if not getattr(self, where):
+            raise ValueError(f'source = "{self.source}" needs {where}, where the states are')
         if self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
         if self.check and self.check.end >= self.start and self.check.start <= self.end:

@@ -15,6 +15,7 @@ from contracts.state import State, StateSpace
 from networks import unseen
 from networks.climate import command, file
 from tests.networks import climates
+from tests.networks.denoiser import made
 
 
 @pytest.fixture
@@ -127,6 +128,41 @@ def test_the_command_fits_and_tells_what_the_fit_is_worth(experiment, tmp_path, 
     assert "white rest" in caplog.text and "60 states from 1981010100 to 1981042900" in caplog.text
 
 
+ON_WEATHERBENCH = """
+[experiment]
+name = "archive"
+start = 1992-01-01T00:00:00Z
+end = 1992-01-02T00:00:00Z
+work = "{work}"
+[grid]
+nlat = 8
+nlon = 16
+[state]
+levels_hpa = [500, 850, 925]
+on_levels = ["geopotential", "temperature"]
+at_surface = ["2m_temperature"]
+[climate]
+source = "weatherbench"
+data = "{work}/era5"
+start = {start:%Y-%m-%dT%H:%M:%SZ}
+end = {end:%Y-%m-%dT%H:%M:%SZ}
+every_hours = 6
+harmonics = 0
+modes = 20
+file = "own.nc"
+"""
+
+
+def test_a_climate_of_a_weatherbench_archive_is_that_of_its_states(tmp_path):
+    folder, path = made.world(tmp_path), tmp_path / "archive.toml"
+    last = made.START + (made.FITTED - 1) * made.STEP
+    path.write_text(ON_WEATHERBENCH.format(work=folder, start=made.START, end=last))
+    command.main([str(path)])
+    found, expected = file.read(folder / "own.nc", made.SPACE), file.read(folder / "climate.nc", made.SPACE)
+    np.testing.assert_array_equal(found.fitted, expected.fitted)
+    np.testing.assert_array_equal(found.correlation.modes, expected.correlation.modes)
+
+
 def test_states_that_are_missing_or_too_few_and_a_file_without_the_section_are_refused(experiment):
     text = experiment.read_text()
     experiment.write_text(text.replace("1981-04-29", "1981-06-29").replace("check =", "# check ="))
@@ -137,6 +173,9 @@ def test_states_that_are_missing_or_too_few_and_a_file_without_the_section_are_r
         command.main([str(experiment)])
     experiment.write_text(text[: text.index("[climate]")])
     with pytest.raises(UserError, match="missing required field climate"):
+        command.main([str(experiment)])
+    experiment.write_text(text.replace('natures = ["early", "late"]\n', ""))
+    with pytest.raises(UserError, match='source = "nature" needs natures, where the states are'):
         command.main([str(experiment)])
     experiment.write_text(text.replace("modes = 10", "mode = 10"))
     with pytest.raises(UserError, match="unknown setting 'mode'"):
