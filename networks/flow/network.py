@@ -7,6 +7,9 @@
 Flow matching (Lipman et al. 2022, arXiv 2210.02747) on the trigonometric interpolant (Albergo and Vanden-Eijnden 2023,
 arXiv 2209.15571), which keeps the variance: where the errors are draws of the Gaussian and tell nothing of the state N
 is zero, and before it has learned it is zero to the bit, so that r = n.
+
+What N is told of a state ends where the states of the training did (`most`): beyond it N was never taught, and what it
+makes up there would be in the next state, and grow from step to step.
 """
 
 from collections.abc import Callable
@@ -30,10 +33,12 @@ TOLD = 64  # numbers that tell it
 
 
 class Flow(nn.Module):
-    """N, its source and the `scale` (channel, lat, lon) of errors, in standard deviations of the tendency."""
+    """N, its source, the `scale` (channel, lat, lon) of errors, in standard deviations of the tendency, and `most`
+    (field, lat), up to which the first fields of `conditions` are told, state and change."""
 
     still: Tensor
     scale: Tensor
+    most: Tensor
 
     def __init__(self, grid: Grid, channels: int, width: int, blocks: int, still: np.ndarray,
                  precision: Precision = "float32"):
@@ -46,6 +51,7 @@ class Flow(nn.Module):
         self.leave = nn.Conv2d(width, channels * PATCH**2, 1)
         silence(self.leave)
         self.register_buffer("scale", torch.ones(channels, *grid.shape))
+        self.register_buffer("most", torch.full((2 * channels, grid.shape[0]), torch.finfo(torch.float32).max))
         self.register_buffer("still", torch.tensor(still, dtype=torch.float32), persistent=False)
 
     def forward(self, q: Tensor, theta: Tensor, told: Tensor) -> Tensor:
@@ -63,7 +69,9 @@ class Flow(nn.Module):
         place, and the date of the times `seconds` (B,)."""
         date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=state.dtype, device=state.device)
         date = date[..., None, None].expand(-1, -1, *state.shape[-2:])
-        return torch.cat([state, change, self.still.expand(len(state), -1, -1, -1), date], dim=1)
+        most = self.most[..., None]
+        known = torch.cat([state, change], dim=1).clamp(-most, most)
+        return torch.cat([known, self.still.expand(len(state), -1, -1, -1), date], dim=1)
 
     def waves(self, theta: Tensor) -> Tensor:
         """(B, 2 WAVES)"""

@@ -49,6 +49,7 @@ class Errors:
     scale: np.ndarray  # (channel, lat, lon)
     root: np.ndarray  # of the source
     memory: np.ndarray  # (channel,)
+    most: np.ndarray  # (field, lat) of what the flow is told of states and their change
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Flowing:
                 planes.of(card, statistics.constants(data.series)), data.precision)
     flow.scale.copy_(torch.from_numpy(errors.scale))
     flow.source.root.copy_(torch.from_numpy(errors.root))
+    flow.most.copy_(torch.from_numpy(errors.most))
     flow.to(data.device)
     return Flowing(settings, data, flow, FlowEmulator(forecast, flow, card.network.memory, sizes.steps), card, unseen)
 
@@ -180,8 +182,7 @@ def fitted(settings: config.Settings, sizes: Settings, data: Data, forecast: Cli
     if found is None:
         found = fit(settings, sizes.errors, data, forecast)
         with paths.atomic(cache) as partial, open(partial, "wb") as stream:
-            np.savez(stream, allow_pickle=False, key=np.array(key), scale=found.scale, root=found.root,
-                     memory=found.memory)
+            np.savez(stream, allow_pickle=False, key=np.array(key), **vars(found))
     return found
 
 
@@ -189,7 +190,7 @@ def _read(cache: Path, key: str) -> Errors | None:
     try:
         with np.load(cache) as found:
             same = str(found["key"]) == key
-            return Errors(found["scale"], found["root"], found["memory"]) if same else None
+            return Errors(**{name: found[name] for name in Errors.__dataclass_fields__}) if same else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
 
@@ -199,8 +200,8 @@ def fit(settings: config.Settings, count: int, data: Data, forecast: ClimaXEmula
     step = settings.experiment.step_hours * HOUR
     windows = validation.spread(np.concatenate([data.series.starts(*period, step, 2) for period in settings.periods]),
                                 count)
-    pairs = [_errors(data, forecast, window) for window in
-             progress.reported(windows, "errors that the source is fitted to", log)]
+    pairs, told = zip(*(_errors(data, forecast, window) for window in
+                        progress.reported(windows, "errors that the source is fitted to", log)), strict=True)
     e = np.stack(pairs)  # (pair, 2, channel, lat, lon)
     square = np.square(e).mean(axis=(0, 1))
     scale = np.sqrt((square + square.mean(axis=-1, keepdims=True)) / 2).astype(np.float32)
@@ -210,12 +211,14 @@ def fit(settings: config.Settings, count: int, data: Data, forecast: ClimaXEmula
     both, *each = ((weights * product).sum(axis=(0, 2, 3)) for product in (now * later, now**2, later**2))
     memory = np.clip(both / np.sqrt(np.prod(each, axis=0)).clip(1e-30), 0, MOST)
     log.info("errors remember from one step to the next: %.2f, mean of channels", memory.mean())
-    return Errors(scale, source.roots(q.reshape(-1, *q.shape[2:]), settings.space.grid), memory)
+    return Errors(scale, source.roots(q.reshape(-1, *q.shape[2:]), settings.space.grid), memory, np.max(told, axis=0))
 
 
 @torch.no_grad()
-def _errors(data: Data, forecast: ClimaXEmulator, window: np.ndarray) -> np.ndarray:
-    """(2, channel, lat, lon) of the steps from the first and the second of three states."""
+def _errors(data: Data, forecast: ClimaXEmulator, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(2, channel, lat, lon) of the steps from the first and the second of three states; and the most of what is told
+    of the two, (field, lat)."""
     states, seconds = torch.from_numpy(data.series.fields(window)).to(data.device), data.series.seconds[window]
-    (ahead,) = forecast.advance((states[:2],), seconds[:2])
-    return ((states[1:] - ahead) / forecast.stepping.scale).cpu().numpy()
+    (ahead,), of = forecast.advance((states[:2],), seconds[:2]), forecast.stepping
+    told = torch.cat([(states[:2] - of.mean) / of.std, (ahead - states[:2]) / of.scale], dim=1)
+    return ((states[1:] - ahead) / of.scale).cpu().numpy(), told.abs().amax(dim=(0, 3)).cpu().numpy()

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from contracts.errors import UserError
-from networks import train
+from networks import checkpoint as checkpoints
+from networks import planes, train
 from networks.flow import emulator, network, source, task
 from networks.flow.network import Flow
 from networks.flow.source import Source
@@ -112,6 +113,8 @@ def test_it_learns_errors_that_follow_from_the_state(flows):
     left = {(row["kind"], row["phase"]): float(row["rmse"]) for row in table(settings.folder / "scores.csv")
             if row["channel"] == "temperature_500"}
     assert left["forecast with its mean error", "2"] < left["forecast", ""]
+    most = checkpoints.read(settings.weights).weights["most"]
+    assert most.shape == (2 * CHANNELS, GRID.shape[0]) and (most > 0).all() and most.max() < 20
 
     made_of = emulator.read(settings.weights, settings.space)
     fields = torch.from_numpy(np.stack([made.moving_waves(SPACE, made.START + n * made.STEP) for n in (0, 0)]))
@@ -134,12 +137,27 @@ def test_scale_and_memory_are_those_of_the_errors(flows, monkeypatch):
     walk = [random.standard_normal((CHANNELS, *GRID.shape))]
     for _ in range(2000):
         walk.append(rho * walk[-1] + math.sqrt(1 - rho**2) * random.standard_normal(walk[-1].shape))
-    monkeypatch.setattr(task, "_errors", lambda data, forecast, window: 2 * np.stack(walk[window[0] : window[0] + 2]))
+    monkeypatch.setattr(task, "_errors", lambda data, forecast, window: (
+        2 * np.stack(walk[window[0] : window[0] + 2]), np.full((2 * CHANNELS, GRID.shape[0]), window[0])))
     monkeypatch.setattr(task.validation, "spread", lambda windows, count: np.arange(0, 1998)[:, None])
     trainer_settings = config.load(flows("fitted"))
     found = task.fit(trainer_settings, 20, loop.data_of(trainer_settings), None)
     np.testing.assert_allclose(found.scale, 2, rtol=0.1)
     np.testing.assert_allclose(found.memory, rho, atol=0.03)
+    assert (found.most == 1997).all()
+
+
+def test_it_is_told_of_no_state_beyond_those_of_its_training():
+    """To the bit what it is told of the state at the bound, and all that it is told of one within."""
+    of = Flow(GRID, CHANNELS, 8, 1, np.zeros((planes.COUNT, *GRID.shape)))
+    of.most.copy_(torch.linspace(0.5, 2.0, GRID.shape[0]))
+    x = torch.randn(3, CHANNELS, *GRID.shape, generator=torch.Generator().manual_seed(0))
+    bound, seconds = of.most[:CHANNELS, :, None], np.zeros(3, np.int64)
+    within = x.clamp(-bound, bound)
+    told = of.conditions(100 * x, x, seconds)
+    assert torch.equal(told, of.conditions((100 * x).clamp(-bound, bound), within, seconds))
+    assert torch.equal(of.conditions(within, within, seconds)[:, : 2 * CHANNELS], torch.cat([within, within], dim=1))
+    assert told[:, :CHANNELS].abs().max() == 2.0
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [
