@@ -1,20 +1,23 @@
-"""READMEs become pages: copied to the same path, so that their links to one another hold.
+"""READMEs and notebooks become pages: at the same path, so that their links to one another hold.
 
 What a page links to that is no page, such as a folder of experiments, becomes its name: the site holds no code.
 """
 
+import base64
 import re
 import shutil
 from pathlib import Path
+
+import nbformat
 
 from docs import quoted
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = CHECKOUT / "docs" / "pages"
 FOLLOWS = {  # the parts of the table of contents
-    "Begin": ["begin", "run/README", "obsproc/README"],
+    "Begin": ["begin", "docs/notebooks/prepbufr_to_map", "run/README", "obsproc/README"],
     "AI models": ["model_server/README", "networks/README", "networks/climax/README", "networks/climate/README"],
-    "Analyses": ["letkf_mpi/README", "neural_da/README", "obsoperator/README"],
+    "Analyses": ["letkf_mpi/README", "docs/notebooks/lorenz_96", "neural_da/README", "obsoperator/README"],
     "What came of it": ["which_method", "paper", "verify/README", "run/experiments/league/RESULTS",
                         "run/experiments/claims/RESULTS", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
                         "run/experiments/generative/RESULTS", "run/experiments/neural/RESULTS",
@@ -27,12 +30,13 @@ _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 def gather(folder: Path) -> None:
     """Every page of `FOLLOWS` and the README as index.md, but those that are read off the code."""
     for name in ("README", *(page for pages in FOLLOWS.values() for page in pages)):
-        source = next((path for path in (CHECKOUT / f"{name}.md", PAGES / f"{name}.md") if path.exists()), None)
+        places = (CHECKOUT / f"{name}.md", PAGES / f"{name}.md", CHECKOUT / f"{name}.ipynb")
+        source = next((path for path in places if path.exists()), None)
         if source is None:
             continue  # the settings
         target = folder / ("index.md" if name == "README" else f"{name}.md")
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = source.read_text(encoding="utf-8")
+        text = told(source, target) if source.suffix == ".ipynb" else source.read_text(encoding="utf-8")
         text = quoted.filled(text) if source.parent == PAGES else text
         target.write_text(linked(text, source), encoding="utf-8")
     with (folder / "index.md").open("a", encoding="utf-8") as index:
@@ -54,9 +58,24 @@ def linked(text: str, source: Path) -> str:
         name = str(target.relative_to(CHECKOUT).with_suffix(""))
         if name == "README":
             return link[0].replace("README.md", "index.md")
-        return link[0] if any(name in pages for pages in FOLLOWS.values()) else words
+        return link[0].replace(".ipynb", ".md") if any(name in pages for pages in FOLLOWS.values()) else words
 
     return _LINK.sub(mended, text)
+
+
+def told(notebook: Path, target: Path) -> str:
+    """A notebook and what is stored of its outputs as Markdown; pictures go beside `target`."""
+    parts = []
+    for number, cell in enumerate(nbformat.read(notebook, as_version=4).cells):
+        parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                parts.append(f"```\n{output.text.rstrip()}\n```")
+            elif "image/png" in output.get("data", {}):
+                picture = target.with_name(f"{target.stem}_{number}.png")
+                picture.write_bytes(base64.b64decode(output.data["image/png"]))
+                parts.append(f"![]({picture.name})")
+    return "\n\n".join(parts) + "\n"
 
 
 def contents(title: str, pages: list[str]) -> str:
