@@ -1,6 +1,6 @@
 # make demo   set up what it needs (no JAX), then run the twin experiment with ClimaX and print its scores
 # make test   set up, with Cylc and, as root on Debian, Slurm, then pass all tests
-# make cylc   Cylc for run/cylc.sh, in .venv/cylc
+# make cylc   Cylc for run/cylc.sh, in .venv/cylc; make ecflow: ecFlow for run/ecflow.sh, from Debian, in .venv/ecflow
 # make campaign  what takes too long for every test run: faults by the hundred, every call of every stage refused (CALLS
 #             of them), ten million decodings of broken messages
 # make check  style, import rules, types
@@ -14,7 +14,7 @@ BIN    := $(VENV)/bin
 # What decides an environment: one that has changed sets up again.
 DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/kernel/_lanes*.[ch])
 
-.PHONY: setup demo test campaign check bench docs clean cylc slurm
+.PHONY: setup demo test campaign check bench docs clean cylc ecflow slurm
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.complete
@@ -41,6 +41,13 @@ $(VENV)/cylc/.complete: run/cylc/requirements.txt
 	$(VENV)/cylc/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+# ecFlow is not on PyPI. Server and client of Debian are laid out here without what its window needs, and without root;
+# where they are not to be had their tests are skipped.
+ecflow:
+	@if command -v apt-get >/dev/null && ! command -v ecflow_client >/dev/null && [ ! -x $(VENV)/ecflow/bin/ecflow_client ]; then \
+	    run/ecflow/lay.sh $(VENV)/ecflow || echo "ecFlow cannot be had here: its tests are skipped"; \
+	fi
+
 # A real Slurm for its tests, from Debian, where that may be installed; without it they are skipped.
 slurm:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v sbatch >/dev/null; then \
@@ -49,7 +56,7 @@ slurm:
 	    echo "Slurm cannot be installed here: its tests are skipped"; \
 	fi
 
-test: setup cylc slurm
+test: setup cylc ecflow slurm
 	$(BIN)/python -m pytest -q
 
 FAULTS ?= 50
