@@ -1,4 +1,5 @@
-"""The status as metrics in the text format of Prometheus (0.0.4), which a node exporter collects from a text file."""
+"""The status as metrics in text that is OpenMetrics 1.0 and Prometheus' 0.0.4, to which the last line is a comment;
+a node exporter collects it from a text file."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ def text(status: Status) -> str:
             lines += [f"# HELP letkf_{name} {help_text}", f"# TYPE letkf_{name} gauge"]
             lines += [f"letkf_{name}{_labels({'experiment': status.experiment} | labels)} {value:.10g}"
                       for labels, value in known]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "# EOF"]) + "\n"
 
 
 def _metrics(status: Status) -> Iterator[tuple[str, str, list[tuple[Labels, float]]]]:

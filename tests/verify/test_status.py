@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import structs
+from prometheus_client import parser as prometheus_text
+from prometheus_client.openmetrics import parser as openmetrics
 
 from contracts import clock, observations, times
 from contracts.observations import Delivery
@@ -220,15 +222,22 @@ def test_both_files_are_written_and_the_metrics_can_be_parsed(tmp_path, monkeypa
     folder = settings.experiment.folder.folder
     told = json.loads((folder / "status.json").read_text())
     assert (told["contract"], told["state"], told["finished"]) == ("status/1", "complete", 2)
-    sample = re.compile(r'letkf_\w+\{experiment="made"(,\w+="[^"\\\n]*")*\} -?[0-9.e+-]+')
-    lines = (folder / "status.prom").read_text().splitlines()
-    assert all(line.startswith(("# HELP letkf_", "# TYPE letkf_")) or sample.fullmatch(line) for line in lines)
-    assert 'letkf_cycles_finished{experiment="made"} 2' in lines
-    assert 'letkf_stalled{experiment="made"} 0' in lines
+    text = (folder / "status.prom").read_text()
+    for parser in (openmetrics, prometheus_text):
+        families = {family.name: family for family in parser.text_string_to_metric_families(text)}
+        assert {family.type for family in families.values()} == {"gauge"}
+        assert all(family.documentation.endswith(".") for family in families.values())
+        samples = [sample for family in families.values() for sample in family.samples]
+        assert {sample.labels["experiment"] for sample in samples} == {"made"}
+        assert [sample.value for sample in families["letkf_cycles_finished"].samples] == [2]
+        assert [sample.value for sample in families["letkf_stalled"].samples] == [0]
+        assert len(samples) == text.count("{")
 
 
-def test_labels_of_metrics_are_escaped():
-    assert prometheus._labels({"a": 'x"\\\n'}) == '{a="x\\"\\\\\\n"}'
+def test_labels_of_metrics_come_back_from_the_parser():
+    label = {"a": 'x"\\\n'}
+    (family,) = openmetrics.text_string_to_metric_families(f"# TYPE m gauge\nm{prometheus._labels(label)} 1\n# EOF\n")
+    assert family.samples[0].labels == label
 
 
 def test_status_follows_until_all_is_complete(tmp_path, monkeypatch):
