@@ -6,6 +6,7 @@
 
 Dates: those of the start in each year of `years` but its own, then `every_hours` later and earlier, twice as much later
 and earlier, … within `within_days`, until there is one for each member: neighbours in the list are of different years.
+Around the turn of the year none is of a year outside of `years`, whose states one need not have.
 Which states a member is made of follows from its number alone, so that a killed run goes on with the same bits.
 """
 
@@ -93,8 +94,9 @@ def dates(chosen: Initial, start: datetime) -> Iterator[datetime]:
         offsets += [number * step, -number * step]
     for offset in offsets:
         for year in range(first, last + 1):
-            if year != start.year:
-                yield same_day(start, year) + offset
+            found = same_day(start, year) + offset
+            if year != start.year and first <= found.year <= last:
+                yield found
 
 
 def same_day(time: datetime, year: int) -> datetime:

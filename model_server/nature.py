@@ -45,7 +45,7 @@ def nature(settings: config.Settings) -> None:
         return
     if (settings.initial.folder or settings.initial.source == "states") and settings.nature == Nature():
         log.info("no [nature] is asked for: members begin as states of %s",
-                 settings.initial.states or settings.initial_folder)
+                 ", ".join(settings.initial.states) or settings.initial_folder)
         return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:

@@ -1,7 +1,7 @@
 """The sections of the experiment file that this program reads: [observations], [realtime], [thinning],
 [error_inflation], [synthetic]."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -185,6 +185,15 @@ def _check_names(setting: str, names: Iterable[str]) -> None:
             raise ValueError(f"{setting}: {unknown('quantity', name, Quantity.__members__)}")
 
 
+def _refuse_uncarried(quantities: Iterable[str], variables: Sequence[str]) -> None:
+    """Of what states do not carry only the surface pressure can be found all the same."""
+    for name in quantities:
+        for field in () if name == "surface_pressure" else Quantity[name].fields:
+            if field not in variables:
+                raise ValueError(f"[synthetic] quantities: {name} needs {field}, which the states of this experiment "
+                                 f"do not carry; they carry {', '.join(variables)}; leave it out or add it to [state]")
+
+
 class Settings(config.Section, frozen=True):
     """All that this program reads of an experiment file."""
 
@@ -205,6 +214,8 @@ class Settings(config.Section, frozen=True):
                              f"{len(archives)}")
         if self.realtime.fetch and not archives:
             raise ValueError("[realtime] fetch asks for files over the network: say where they are in [fetch] archives")
+        if self.observations.source == "synthetic":
+            _refuse_uncarried(self.synthetic.quantities, (*self.state.on_levels, *self.state.at_surface))
 
     def truth(self, time: datetime) -> Path:
         """The state file of the truth."""

@@ -165,10 +165,6 @@ def _layers(space: state.StateSpace, name: str, settings: Synthetic) -> list[tup
             raise UserError("[synthetic] quantities: surface_pressure needs states with temperature and either "
                             f"surface_pressure or geopotential; they carry {', '.join(space.variables)}")
         return [(quantity, np.nan, _error(quantity, settings))]
-    for field in quantity.fields:
-        if field not in space:
-            raise UserError(f"[synthetic] quantities: {name} needs {field}, which the states of this experiment do not "
-                            f"carry; they carry {', '.join(space.variables)}")
     error, levels = _error(quantity, settings), space.levels(quantity.variable)
     measured = min(settings.humidity_levels, levels.size) if quantity.kind == "humidity" else levels.size
     return [(quantity, level, error) for level in levels[levels.size - measured :]]

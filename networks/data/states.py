@@ -98,7 +98,9 @@ class _Netcdf:
         return next((name for name in (SHORT_NAMES.get(variable), variable) if name in self._there), None)
 
     def holds(self, variable: str) -> bool:
-        return self._name(variable) is not None
+        """A file of the surface has a z too, which is its orography."""
+        name = self._name(variable)
+        return name is not None and bool(self._there[name][1].size) == VARIABLES[variable].on_levels
 
     def grid(self, variable: str) -> Grid:
         return self._there[self._name(variable) or variable][0]

@@ -13,7 +13,6 @@ from contracts import config, observations, state, static
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
 from contracts.grid import Grid
-from contracts.state import StateSpace
 from contracts.static import Static
 from contracts.variables import Flag, Quantity
 from obsoperator import Forward
@@ -129,11 +128,17 @@ def test_speed_and_relative_humidity_are_observed_with_errors_of_their_own():
 
 
 def test_a_quantity_that_the_truth_lacks_is_refused():
+    """Before anything is made: by the settings alone."""
+    text = f"""{builders.experiment()}[state]\non_levels = ["temperature", "geopotential"]\n[observations]
+        source = "synthetic"\n[synthetic]\nquantities = ["{{}}"]\n"""
+    assert config.decode(text.format("surface_pressure"), Settings, "case")
+    with pytest.raises(UserError, match="relative_humidity needs specific_humidity, which the states .* do not carry"):
+        config.decode(text.format("relative_humidity"), Settings, "case")
+
+
+def test_a_quantity_without_an_error_is_refused():
     with pytest.raises(UserError, match="geopotential_height has no error"):
         observed(settings=Synthetic(quantities=("geopotential_height",)))
-    dry = builders.random_state(StateSpace.of(SPACE.grid, builders.LEVELS, ("temperature", "geopotential"), ()))
-    with pytest.raises(UserError, match="relative_humidity needs specific_humidity"):
-        observed(truth=dry, settings=Synthetic(quantities=("relative_humidity",)))
 
 
 def test_a_window_has_the_observations_of_each_of_its_times_as_the_analyses_there_would(tmp_path):
