@@ -1,11 +1,12 @@
 """The way from grid, observations and settings to the compiled kernel, tile by tile.
 
 Neighbours are searched once for a tile; the kernel finds the horizontal taper of each site and column once and goes
-through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.
+through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.  Where members are far
+more than the observations around a tile it gets a smaller ensemble (`subspace`), and only the transform is its work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.kernel.lanes import Channels, Geometry, Lanes, Method, Observations, TileAnalysis
 from letkf_mpi.kernel.tapers import fit
+from letkf_mpi.local import subspace
 from letkf_mpi.local.inflation import Adaptive, Constant, Sums
 from letkf_mpi.local.localization import TAPERS, Localization, Sites
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.selection import Limit
+from letkf_mpi.local.subspace import Subspace
 from letkf_mpi.solvers import Letkf
 from obsoperator.departures import Used
 
@@ -58,10 +61,42 @@ def channels(groups: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], humidity
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What the kernel is prepared with: the `table`, its `vertical` taper (level, n), channels, limits and sites."""
+
+    table: Observations
+    vertical: np.ndarray
+    parts: Channels
+    limits: tuple[Limit, ...]
+    geometry: Geometry
+
+    def lanes(self, how: Method) -> Lanes:
+        return Lanes(self.table, self.vertical, self.parts, how, self.limits, self.geometry)
+
+    def rows(self, near: np.ndarray) -> np.ndarray:
+        """(p,) of the table, of the sites `near` (s,), site by site."""
+        first = self.table.first_row
+        return self.table.rows[np.concatenate([np.arange(first[site], first[site + 1]) for site in near])]
+
+    def of(self, near: np.ndarray, rows: np.ndarray, Y: np.ndarray) -> "Shared":
+        """With the sites `near` and their `rows` alone, and other perturbations `Y` (p, members) of them; humidity is
+        left to whoever knows the members."""
+        table, parts = self.table, self.parts
+        counts = np.diff(table.first_row)[near]
+        return Shared(Observations(Y, table.d[rows], table.variance[rows], np.arange(rows.size),
+                                   np.append(0, np.cumsum(counts))), self.vertical[:, rows],
+                      replace(parts, sees=parts.sees[:, rows], humidity=np.zeros_like(parts.humidity)),
+                      tuple(Limit(limit.kind[rows], limit.most[rows]) for limit in self.limits),
+                      Geometry(self.geometry.points[near], self.geometry.taper))
+
+
+@dataclass(frozen=True)
 class TileKernel:
     """The compiled kernel with the way to it."""
 
     lanes: Lanes
+    shared: Shared
+    how: Method
     sites: Sites
     columns: np.ndarray  # (column, 3) unit vectors of the whole grid
     localization: Localization
@@ -72,17 +107,49 @@ class TileKernel:
     def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels,
            limits: Sequence[Limit] = (), fraction: float = 1.0) -> "TileKernel":
         """For all tiles of `grid`; `vertical` (level, nobs) taper."""
-        sites = Sites(used.lat, used.lon)
+        sites, scale, how = Sites(used.lat, used.lon), settings.localization, method(settings)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
-        scale = settings.localization
         geometry = Geometry(sites.points, fit(TAPERS[scale.taper], scale.horizontal_km, CUTOFF))
-        return cls(Lanes(table, vertical, parts, method(settings), limits, geometry), sites,
-                   unit_vectors(grid.column_lat, grid.column_lon), scale, settings.inflation, fraction)
+        shared = Shared(table, vertical, parts, tuple(limits), geometry)
+        return cls(shared.lanes(how), shared, how, sites, unit_vectors(grid.column_lat, grid.column_lon), scale,
+                   settings.inflation, fraction)
 
     def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
         """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and
         β at the next time."""
         points = self.columns[columns]
-        found = self.lanes.analyse(self.sites.near(points, self.localization.reach_km), points, inflation, X)
+        found = self.lanes.analyse(self._near(points), points, inflation, X)
+        return found, self._learned(found, inflation)
+
+    def few(self, columns: np.ndarray) -> np.ndarray | None:
+        """The sites around `columns` where their observations are so few that the members are better analysed as a
+        smaller ensemble, None where they are not."""
+        members = self.shared.table.Y.shape[1]
+        if members < subspace.LEAST_MEMBERS or self.how.noobs_transform != "identity":
+            return None
+        near = self._near(self.columns[columns])
+        return near if subspace.size(members, np.diff(self.shared.table.first_row)[near].sum()) < members else None
+
+    def analyse_smaller(self, columns: np.ndarray, near: np.ndarray, X: np.ndarray, inflation: np.ndarray,
+                        level: np.ndarray) -> tuple[TileAnalysis, np.ndarray, np.ndarray]:
+        """As `analyse`, and the members (k, channel, column) before relaxation; of the `level` (channel,) each, and the
+        sites `near` are few.  What is told of members is that of the smaller ensemble."""
+        rows, points = self.shared.rows(near), self.columns[columns]
+        seen = Subspace.of(self.shared.table.Y[rows])
+        shared = self.shared.of(near, rows, seen.smaller(self.shared.table.Y[rows]))
+        mean = X.mean(axis=0, dtype=np.float64)
+        Xb = np.moveaxis(X - mean, 0, -1)  # (channel, column, k)
+        small = np.moveaxis(seen.smaller(Xb), -1, 0).astype(np.float32)
+        solve = shared.lanes(replace(self.how, relaxation="none"))
+        found = solve.analyse(np.arange(near.size), points, inflation, small)
+        increment = found.X.mean(axis=0, dtype=np.float64)
+        Xa = np.sqrt(inflation)[level][..., None] * seen.across(Xb)
+        Xa += seen.larger(np.moveaxis(found.X - increment, 0, -1))
+        return found, self._learned(found, inflation), mean + increment + np.moveaxis(Xa, -1, 0)
+
+    def _near(self, points: np.ndarray) -> np.ndarray:
+        return self.sites.near(points, self.localization.reach_km)
+
+    def _learned(self, found: TileAnalysis, inflation: np.ndarray) -> np.ndarray:
         sums = Sums(found.square / self.fraction, found.power / self.fraction, found.weight)
-        return found, self.inflation.learn(sums, inflation)
+        return self.inflation.learn(sums, inflation)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from contracts.grid import Grid
+from letkf_mpi.local import subspace
 
 BATCH = 16  # columns that the kernel solves together
 
@@ -26,10 +27,11 @@ def work(tiles: Sequence[np.ndarray], nearby: np.ndarray, members: int) -> np.nd
     """Cost estimate of each tile: batches of columns x (p k² + c k³) for `nearby` (tile,) observations p around it.
 
     The compiled kernel takes as long for one column as for a batch.  Its time beside assembly, measured with k = 20,
-    40 and 80, is that of 120, 140 and 180 observations: c = 1 + 100/k.
+    40 and 80, is that of 120, 140 and 180 observations: c = 1 + 100/k.  k is that of the smaller ensemble where there
+    is one (`subspace`).
     """
-    batches = np.array([-(-tile.size // BATCH) for tile in tiles])
-    return batches * members**2 * (nearby + 100.0 + members)
+    batches, k = np.array([-(-tile.size // BATCH) for tile in tiles]), subspace.size(members, nearby)
+    return batches * k**2 * (nearby + 100.0 + k)
 
 
 def share(costs: np.ndarray, ranks: int) -> tuple[tuple[int, ...], ...]:

@@ -191,6 +191,9 @@ class LocalAnalysis:
         alpha = self._alpha(columns) if alpha is None else alpha
         if self.kernel is None:
             return self._point_by_point(columns, X, inflation, alpha)
+        if (near := self.kernel.few(columns)) is not None:
+            found, adapted, unrelaxed = self.kernel.analyse_smaller(columns, near, X, inflation, self._level_of_channel)
+            return self.relaxed(X, unrelaxed, Diagnostics.told_by(found, inflation=adapted, alpha=alpha))
         found, adapted = self.kernel.analyse(columns, X, inflation)
         return ColumnsAnalysis(found.X, Diagnostics.told_by(found, inflation=adapted, alpha=alpha))
 
