@@ -1,7 +1,7 @@
 """The way from grid, observations and settings to the compiled kernel, tile by tile.
 
 Neighbours are searched once for a tile; the kernel finds the horizontal taper of each site and column once and goes
-through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.  Where members are far
+through the levels.  It knows the LETKF, inflation by sums over local observations, RTPP and RTPS.  Where members are
 more than the observations around a tile it gets a smaller ensemble (`subspace`), and only the transform is its work.
 """
 
