@@ -29,6 +29,12 @@ def brief(error: BaseException) -> str:
     return lines[0][:200]
 
 
+def of_memory(error: MemoryError) -> str:
+    """What to tell of a process that may take no more."""
+    return (f"needs more memory than this process may take ({brief(error)}); give the job more, or let it take less "
+            "(fewer RANKS, a smaller [model] batch)")
+
+
 def shown(value: object) -> str:
     """What somebody wrote, as Python would write it, at most so long that the sentence around it is still read."""
     text = repr(value)

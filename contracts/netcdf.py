@@ -19,7 +19,7 @@ import numpy as np
 
 from contracts import paths, times
 from contracts.constants import HECTOPASCAL
-from contracts.errors import ContractError, brief, shown
+from contracts.errors import ContractError, brief, of_memory, shown
 
 if TYPE_CHECKING:
     from contracts.opened import Dataset
@@ -80,6 +80,8 @@ def open_to_read(path: Path, contract: str | None) -> Iterator["Dataset"]:
         try:
             _refuse_other(path, dataset, contract, again)
             yield dataset
+        except MemoryError as error:  # it was looked at: what it holds is in proportion to its size
+            raise ContractError(f"{path}: to read it {of_memory(error)}") from error
         except WHAT_FILES_DO as error:
             raise ContractError(f"{path}: is damaged ({brief(error)}); remove it and make it again"
                                 f"{again}") from error

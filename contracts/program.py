@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from contracts.errors import UserError
+from contracts.errors import UserError, of_memory
 from contracts.follow import Stopped
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse ends with 2 where the arguments do not fit
@@ -86,6 +86,9 @@ def run(main: Callable[[Sequence[str]], None], program: str) -> None:
         logging.getLogger(program).info("%s", reason)
     except UserError as error:
         logging.getLogger(program).error("%s", error)
+        sys.exit(FAILED)
+    except MemoryError as error:
+        logging.getLogger(program).error("%s", of_memory(error))
         sys.exit(FAILED)
     except KeyboardInterrupt:
         logging.getLogger(program).error("interrupted; run the same command again to resume")

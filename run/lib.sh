@@ -114,6 +114,33 @@ words_of() {
     fi
 }
 
+# memory_kills: how many processes of this control group the kernel has killed so far for want of memory, by version 2 of
+# the groups or version 1; of this computer where no group says so.
+memory_kills() {
+    local controllers place name count root=/sys/fs/cgroup files=()
+    while IFS=: read -r _ controllers place; do
+        case ,$controllers, in
+            ,,) files+=("$root$place/memory.events" "$root/memory.events") ;;
+            *,memory,*) files+=("$root/memory$place/memory.oom_control" "$root/memory/memory.oom_control") ;;
+        esac
+    done 2>/dev/null </proc/self/cgroup
+    for place in "${files[@]}" /proc/vmstat; do
+        [[ -r $place ]] || continue
+        while read -r name count; do
+            [[ $name == oom_kill ]] && { echo "$count"; return; }
+        done <"$place"
+    done
+    echo 0
+}
+
+# for_memory BEFORE: what to add to a sentence where the kernel has killed more than the BEFORE of then.
+for_memory() {
+    local kills=$(($(memory_kills) - $1))
+    ((kills <= 0)) || printf ', and the kernel killed %d %s meanwhile for want of memory: %s' "$kills" \
+        "$( ((kills == 1)) && echo process || echo processes)" \
+        "give the job more, or let it take less (fewer RANKS, a smaller [model] batch)"
+}
+
 # room_for TIME: end before a cycle for which the disk has no room.
 room_for() {
     local free
@@ -142,13 +169,14 @@ ensemble_complete() {
 # step STAGE TIME COMMAND…: run the command, say how long it took.  What it writes to the terminal is shown and kept
 # only if it fails, or leaves no product: each program keeps its own log/STAGE.log.
 step() {
-    local stage=$1 time=$2 status=0 began output how
+    local stage=$1 time=$2 status=0 began output how kills
     shift 2
     output=$FOLDER/$time/log/$stage.out
     mkdir -p "${output%/*}"
+    kills=$(memory_kills)
     began=$(clock)
     "$@" >"$output" 2>&1 </dev/null || status=$?
-    how="failed after $(seconds_since "$began") s with status $status"
+    how="failed after $(seconds_since "$began") s with status $status$(for_memory "$kills")"
     ((status)) || "has_$stage" "$time" ||
         { status=1 how="ended without an error but left its product incomplete in $FOLDER/$time"; }
     if ((status)); then

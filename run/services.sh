@@ -7,6 +7,7 @@
 
 STOP_SECONDS=60  # for the step in hand; then a service is killed, which costs no more than that step
 declare -A SERVICE=() DEATHS=() DUE=()  # by name: process id, deaths within this cycle, when it is started again
+KILLS=$(memory_kills)  # that have been told
 exec {NEVER}<> <(:)  # nothing is ever written there: reading with a time-out sleeps without starting a process
 
 start_service() {
@@ -33,7 +34,8 @@ revive() {
     for name in "${all_stages[@]}"; do
         if [[ -n ${SERVICE[$name]:-} ]]; then
             if ! buried "$name" || ((STATUS == 0)); then continue; fi
-            how="ended with status $STATUS" words="its words"
+            how="ended with status $STATUS$(for_memory "$KILLS")" words="its words"
+            KILLS=$(memory_kills)
         else
             if [[ -n ${DUE[$name]:-} || -e $STOP ]] || "has_$name" "$time"; then continue; fi
             how="has ended without an error and its product of $time is not there" words="see"

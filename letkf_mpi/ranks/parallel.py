@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from mpi4py import MPI
 
 from contracts import launcher, program
-from contracts.errors import UserError
+from contracts.errors import UserError, of_memory
 from contracts.follow import IN_A_HURRY, Stopped
 
 T = TypeVar("T")
@@ -181,6 +181,8 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
         sys.exit(program.FAILED)
     except KeyboardInterrupt:
         _abort(world, name, "interrupted; run the same command again to resume", program.INTERRUPTED)
+    except MemoryError as error:
+        _abort(world, name, of_memory(error), program.FAILED)
     except Exception as error:
         story = str(error) if isinstance(error, UserError) else "\n" + traceback.format_exc()
         _abort(world, name, story, program.FAILED)

@@ -24,6 +24,13 @@ def test_a_user_error_is_one_sentence_in_utc_and_status_1():
     assert line.endswith("probe ERROR m.nc: no such file") and line[19] == "Z"
 
 
+def test_memory_that_a_process_does_not_get_is_told_in_one_sentence():
+    done = run("import numpy as np; np.empty((2**20, 2**30))")
+    line, = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert "needs more memory than this process may take (Unable to allocate 8.00 PiB for an array" in line
+
+
 def test_a_fault_of_ours_shows_its_traceback():
     done = run("1 / 0")
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr

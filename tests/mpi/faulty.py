@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 from contracts.analysis import Writer
 from contracts.errors import UserError
 from letkf_mpi import analysis
@@ -19,6 +21,10 @@ def die(*_, **__):
 
 def fail(*_, **__):
     raise ZeroDivisionError("made to fail in a tile")
+
+
+def want_too_much(*_, **__):
+    np.empty(2**50)
 
 
 def die_after_one_member(self, X, members, disk):
@@ -51,6 +57,7 @@ FAULTS = {
     "killed in a tile": (LocalAnalysis, "tile", die),
     "killed while writing": (Writer, "members", die_after_one_member),
     "exception in a tile": (LocalAnalysis, "tile", fail),
+    "no memory in a tile": (LocalAnalysis, "tile", want_too_much),
     "interrupted in a tile": (LocalAnalysis, "tile", interrupt),
     "interrupted while the launcher sleeps": (LocalAnalysis, "tile", interrupt_while_the_launcher_sleeps),
     "slow in a tile": (LocalAnalysis, "tile", linger),

@@ -70,6 +70,12 @@ def test_a_killed_rank_ends_the_job_and_running_again_gives_the_same_bits(finish
     assert case.contents(fresh.files) == finished[1]
 
 
+def test_a_rank_that_gets_no_memory_ends_all_with_one_sentence(fresh):
+    job = mpirun(3, "-m", "tests.mpi.faulty", "no memory in a tile", 1, fresh.toml, NOW, timeout=60)
+    refused(job, "rank 1 of 3: needs more memory than this process may take (Unable to allocate 8.00 PiB")
+    assert not fresh.files.departures.exists()
+
+
 @pytest.mark.parametrize("rank", [0, 2])
 def test_an_exception_on_one_rank_ends_all(fresh, rank):
     job = mpirun(3, "-m", "tests.mpi.faulty", "exception in a tile", rank, fresh.toml, NOW, timeout=60)

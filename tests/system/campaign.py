@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from contracts.paths import ExperimentFolder
-from tests.system import experiment
+from tests.system import experiment, memory
 from tests.system.experiment import Experiment, copy, data, nothing_half_written, processes_of, same, told
 from tests.system.faults import FAULTS, RUN_LIMIT_S, Fault, Run
 
@@ -245,9 +245,10 @@ def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterab
     done = undisturbed.run()
     seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    with small_disk(folder / "disk") as mounted:
+    with small_disk(folder / "disk") as mounted, memory.group() as group:
+        possible = {"disk full": mounted, "killed for memory": group is not None}
         of_all = Campaign(faults, seed, services, analysis, prepared, data(undisturbed.folder), seconds,
-                          [kind for kind in kinds if mounted or kind != "disk full"], results)
+                          [kind for kind in kinds if possible.get(kind, True)], results)
         of_all.go_on()
         while of_all.struck < faults and not of_all.trouble:
             of_all.round(copy(prepared, folder / "disk"))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system import power, refusals
+from tests.system import memory, power, refusals
 from tests.system.experiment import Experiment, processes_of
 
 RUN_LIMIT_S = 180.0  # a run that takes longer hangs
@@ -162,6 +162,20 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
+def starve(run: Run) -> bool:
+    """One process gets no more memory: the kernel kills it, where it asks for some."""
+    found = run.wait_for(lambda: processes_of(run.made))
+    with memory.group() as group:
+        if not found or group is None:
+            return False
+        process = run.rng.choice(found)
+        group.limit_to(memory.PAGE)
+        with contextlib.suppress(ProcessLookupError):
+            group.take(process)
+            run.wait_for(lambda: group.kills or not group.processes, 10)
+        return group.kills > 0
+
+
 def pause(run: Run) -> bool:
     """One process stands still for a while, as on a computer that swaps, or at a debugger."""
     found = run.wait_for(lambda: processes_of(run.made))
@@ -220,6 +234,7 @@ FAULTS = {
     "model server killed": killed("model_server"),
     "obsproc killed": killed("obsproc"),
     "verify killed": killed("verify scores"),
+    "killed for memory": Fault(strike=starve, users=False),
     "driver killed": Fault(strike=kill_driver, users=False),
     "all killed": Fault(strike=kill_all, users=False),
     "writer killed in a write": Fault(strike=kill_writer, users=False),
