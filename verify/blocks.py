@@ -19,8 +19,9 @@ import numpy as np
 
 from contracts import times
 from contracts.errors import UserError
+from verify import shown
 from verify.compare import table
-from verify.score_file import Scores, units
+from verify.score_file import Scores
 
 ENSEMBLES = ("background", "analysis")
 
@@ -100,14 +101,16 @@ def markdown(rows: Sequence[Named], channels: Sequence[str], days: int, skip: in
     tables = [title]
     for channel in channels:
         found = [errors(each, channel) for each in blocks]
-        body = [[row.name, *_cells(mine, found[0] if mine is not found[0] else None)]
+        factor = shown.factor(channel)
+        body = [[row.name, *_cells(mine, found[0] if mine is not found[0] else None, factor)]
                 for row, mine in zip(rows, found, strict=True)]
-        tables.append(f"{channel}, {units(channel)}\n\n" + table(head, body))
+        tables.append(f"{channel}, {shown.units(channel)}\n\n" + table(head, body))
     return "\n\n".join(tables)
 
 
-def _cells(mine: Errors, control: Errors | None) -> list[str]:
-    means, halves = mine.rmse.mean(axis=0), interval(mine.rmse)
+def _cells(mine: Errors, control: Errors | None, factor: float) -> list[str]:
+    """Errors in SI times `factor`."""
+    means, halves = factor * mine.rmse.mean(axis=0), factor * interval(mine.rmse)
     ratio = " / ".join(f"{value:.2f}" for value in mine.reliability.mean(axis=0))
     cells = [f"{mean:.3g} ± {half:.2g}" for mean, half in zip(means, halves, strict=True)] + [ratio]
     if control is None:

@@ -2,7 +2,8 @@
 
 Averages over the last half of the cycles that have scores, in the first region: RMSE and spread of background and
 analysis by channel, the mean of the inflation β over levels and area, and whether the run diverged.  Where one of them
-has no truth, instead the fit to observations by quantity: O−B and O−A, those first that no analysis has seen.
+has no truth, instead the fit to observations by quantity: O−B and O−A, those first that no analysis has seen, over the
+rows that all of them have (`common`).
 
 An experiment is called diverged where it did not reach its last time, or where over that half the analysis of any of
 the channels shown is worse than the climate: RMSE above that of the free ensemble's mean where one was run, else above
@@ -10,16 +11,19 @@ the first background's, which is made of states of another year and knows nothin
 nobody knows.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
 from contracts import field
 from contracts.variables import Flag, Quantity
+from verify import common, shown
 from verify.config import Settings
 from verify.fit import Fit
-from verify.score_file import Scores, units
+from verify.score_file import Scores
 from verify.summary import number
 
 SHOWN = {"background_rmse": "background RMSE", "background_spread": "background spread",
@@ -30,7 +34,8 @@ FATES = (Flag.withheld, Flag.assimilated)  # the first say what an analysis is w
 
 @dataclass(frozen=True)
 class Summary:
-    """One experiment: over the last half `scores` by (score, channel) and `fit`; `climate` its RMSE by channel."""
+    """One experiment: over the last half `scores` by (score, channel), `fit` and the files of its `departures`;
+    `climate` its RMSE by channel.  In SI."""
 
     name: str
     cycles: Sequence[Scores]
@@ -39,6 +44,7 @@ class Summary:
     scores: dict[tuple[str, str], float]
     climate: dict[str, float]
     fit: Fit
+    departures: Mapping[datetime, Path]
 
     @property
     def diverged(self) -> str:
@@ -58,8 +64,10 @@ def of(settings: Settings, cycles: Sequence[Scores], channels: Sequence[str]) ->
     climate = {name: rmse for name, rmse in climate.items() if np.isfinite(rmse)}  # none without a truth
     scores = {(score, name): mean(half, score, name) for score in SHOWN for name in channels}
     experiment = settings.experiment
+    files = {cycle.time: experiment.folder.at(cycle.time).departures for cycle in half}
     return Summary(experiment.name, cycles, len(experiment.times()), mean_inflation(settings, half), scores, climate,
-                   Fit.join([cycle.fit for cycle in half]))
+                   Fit.join([cycle.fit for cycle in half]),
+                   {time: path for time, path in files.items() if path.exists()})
 
 
 def last_half(cycles: Sequence[Scores]) -> Sequence[Scores]:
@@ -90,21 +98,29 @@ def markdown(rows: Sequence[Summary], channels: Sequence[str]) -> str:
     if any(not cycle.against_truth for row in rows for cycle in row.cycles):
         return "\n\n".join([*tables, *_fits(rows)])
     for channel in channels:
-        body = [[row.name, *(number(row.scores[score, channel]) for score in SHOWN)] for row in rows]
-        tables.append(f"{channel}, {units(channel)}, last half\n\n" + table(["experiment", *SHOWN.values()], body))
+        factor = shown.factor(channel)
+        body = [[row.name, *(number(factor * row.scores[score, channel]) for score in SHOWN)] for row in rows]
+        title = f"{channel}, {shown.units(channel)}, last half"
+        tables.append(f"{title}\n\n" + table(["experiment", *SHOWN.values()], body))
     return "\n\n".join(tables)
 
 
 def _fits(rows: Sequence[Summary]) -> Iterator[str]:
     """For each quantity and fate that any of the experiments has a table of the fit to observations."""
+    files = [row.departures for row in rows]
+    yield (f"Fit to observations over the rows that all of these experiments have with one fate, at the "
+           f"{len(common.times(files))} times of the last half that all have; \"own\" counts those of the one alone.")
+    fits = common.fits(files)
     for fate in FATES:
         for quantity in Quantity:
-            totals = [row.fit.select(fate, quantity).total() for row in rows]
-            if any(total["count"] for total in totals):
-                body = [[row.name, str(total["count"]), *(number(total[name]) for name in FITTED)]
-                        for row, total in zip(rows, totals, strict=True)]
-                title = f"{quantity.name}, {quantity.units}, {fate.name}, last half"
-                yield f"{title}\n\n" + table(["experiment", "number", *FITTED.values()], body)
+            own = [row.fit.select(fate, quantity).total()["count"] for row in rows]
+            if any(own):
+                totals = [fit.select(fate, quantity).total() for fit in fits]
+                factor = shown.factor_of(quantity)
+                body = [[row.name, str(total["count"]), str(count), *(number(factor * total[name]) for name in FITTED)]
+                        for row, count, total in zip(rows, own, totals, strict=True)]
+                title = f"{quantity.name}, {shown.units_of(quantity)}, {fate.name}, last half"
+                yield f"{title}\n\n" + table(["experiment", "number", "own", *FITTED.values()], body)
 
 
 def monthly(rows: Sequence[Summary], channels: Sequence[str]) -> str:
@@ -113,7 +129,7 @@ def monthly(rows: Sequence[Summary], channels: Sequence[str]) -> str:
     tables = []
     for channel in channels:
         body = [[row.name, *(_month(row.cycles, month, channel) for month in months)] for row in rows]
-        title = f"{channel}, {units(channel)}, analysis RMSE / spread by month"
+        title = f"{channel}, {shown.units(channel)}, analysis RMSE / spread by month"
         tables.append(f"{title}\n\n" + table(["experiment", *months], body))
     return "\n\n".join(tables)
 
@@ -122,7 +138,8 @@ def _month(cycles: Sequence[Scores], month: str, channel: str) -> str:
     chosen = [cycle for cycle in cycles if cycle.time.strftime("%Y-%m") == month]
     if not chosen:
         return "-"
-    return " / ".join(number(mean(chosen, score, channel)) for score in ("analysis_rmse", "analysis_spread"))
+    return " / ".join(number(shown.factor(channel) * mean(chosen, score, channel))
+                      for score in ("analysis_rmse", "analysis_spread"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

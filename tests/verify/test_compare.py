@@ -1,19 +1,23 @@
 """The tables of a sweep against the definitions, computed slowly."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
-from contracts import field, times
+from contracts import field, observations, times
 from contracts.config import decode
 from contracts.errors import UserError
 from contracts.field import Field
+from contracts.observations import Source
 from contracts.variables import Flag, Quantity
 from tests.verify.case import LAYERS, departures, no_fit
-from verify import blocks, compare, fit
+from verify import blocks, common, compare, fit
 from verify.config import Settings
 from verify.score_file import Scores
+from verify.summary import number
 
 TEXT = """
 [experiment]
@@ -94,6 +98,20 @@ def test_the_tables_are_markdown_with_a_row_for_each_experiment(settings):
     assert "temperature_500, K, last half" in lines
 
 
+def test_humidity_and_pressure_are_told_as_people_read_them(settings):
+    channels = ("specific_humidity_500", "surface_pressure")
+    made = [replace(cycle, channels=channels) for cycle in cycles(settings, 7, analysis_rmse=2e-4, background_rmse=150)]
+    row = compare.of(settings, made, channels)
+    two_days = [replace(made[0], time=made[0].time + number * settings.experiment.step) for number in range(8)]
+    blocked = blocks.markdown([blocks.Named("swept", two_days)], channels, 1, 0)
+    for text in (compare.markdown([row], channels), compare.monthly([row], channels), blocked):
+        assert "specific_humidity_500, g kg-1" in text and "surface_pressure, hPa" in text
+    assert cells(compare.markdown([row], channels), "specific_humidity_500, g kg-1, last half")[0][3] == "0.200"
+    assert cells(compare.markdown([row], channels), "surface_pressure, hPa, last half")[0][1] == "1.50"
+    assert cells(blocked, "specific_humidity_500, g kg-1")[0][2].startswith("0.2 ±")
+    assert cells(blocked, "surface_pressure, hPa")[0][1].startswith("1.5 ±")
+
+
 def test_months_are_kept_apart(settings):
     made = cycles(settings, 7, analysis_rmse=1.25, analysis_spread=0.5)
     later = [cycle for cycle in made if cycle.time.month == 2]
@@ -103,32 +121,89 @@ def test_months_are_kept_apart(settings):
     assert times.name(made[0].time).startswith("199001")
 
 
-def without_truth(settings: Settings) -> list[Scores]:
-    """Four cycles that only observations say anything of."""
-    return [Scores(time, 20, "", ("global",), CHANNELS, fit.statistics(departures(number), LAYERS), {})
-            for number, time in enumerate(settings.experiment.times()[:4])]
+def without_truth(settings: Settings, name: str = "swept", rejected: float = np.inf) -> compare.Summary:
+    """Of four cycles that only observations say anything of; the analysis `rejected` what departs by more."""
+    experiment = msgspec.structs.replace(settings.experiment, name=name)
+    found = []
+    for seed, time in enumerate(experiment.times()[:4]):
+        table = departures(seed)
+        far = np.abs(table.value - table.background_mean) > rejected
+        table = table.with_columns(flag=np.where(far, Flag.gross_error, table.flag))
+        observations.write(experiment.folder.at(time).departures, table, Source(time, (time, time + experiment.step)))
+        found.append(Scores(time, 20, "", ("global",), CHANNELS, fit.statistics(table, LAYERS), {}))
+    return compare.of(msgspec.structs.replace(settings, experiment=experiment), found, CHANNELS)
+
+
+def cells(text: str, title: str) -> list[list[str]]:
+    """Of the table below that title."""
+    lines = text.split(title + "\n\n")[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def omb(flag: Flag, quantity: Quantity, within: float = np.inf) -> np.ndarray:
+    """O-B of the last half of the cycles."""
+    tables = [departures(number) for number in (2, 3)]
+    found = np.concatenate([(table.value - table.background_mean)[(table.flag == flag) & (table.quantity == quantity)]
+                            for table in tables])
+    return found[np.abs(found) <= within]
 
 
 def test_without_a_truth_the_fit_to_observations_is_compared_withheld_ones_first(settings):
-    rows = [compare.of(settings, without_truth(settings), CHANNELS)] * 2
-    text = compare.markdown(rows, CHANNELS)
+    text = compare.markdown([without_truth(settings)] * 2, CHANNELS)
     titles = [line for line in text.splitlines() if line.endswith("last half")]
-    assert titles == [f"{quantity.name}, {quantity.units}, {fate}, last half" for fate in ("withheld", "assimilated")
-                      for quantity in (Quantity.u_component_of_wind, Quantity.temperature, Quantity.surface_pressure)]
-    later = [departures(number) for number in (2, 3)]
-    omb = np.concatenate([(table.value - table.background_mean)[(table.flag == Flag.withheld)
-                                                                 & (table.quantity == Quantity.temperature)]
-                          for table in later])
-    table = text.split("temperature, K, withheld, last half")[1].split("\n\n")[1].splitlines()
-    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
-    assert cells[:3] == ["swept", str(omb.size), compare.number(float(np.sqrt((omb**2).mean())))]
+    assert titles == [f"{quantity.name}, {units}, {fate}, last half" for fate in ("withheld", "assimilated")
+                      for quantity, units in ((Quantity.u_component_of_wind, "m s-1"), (Quantity.temperature, "K"),
+                                              (Quantity.surface_pressure, "hPa"))]
+    expected = omb(Flag.withheld, Quantity.temperature)
+    for row in cells(text, "temperature, K, withheld, last half"):
+        assert row[:4] == ["swept", str(expected.size), str(expected.size), number(np.sqrt((expected**2).mean()))]
+    pascals = omb(Flag.assimilated, Quantity.surface_pressure)
+    row = cells(text, "surface_pressure, hPa, assimilated, last half")[0]
+    assert row[3] == number(np.sqrt((pascals**2).mean()) / 100)
     assert "| stopped after 4 of 7 |" in text and "temperature_500" not in text
 
 
+def test_who_rejects_what_he_fits_badly_is_no_better_for_it(settings):
+    """Two experiments with the same departures, one of which drops the large ones: over common rows they are alike."""
+    whole, choosy = without_truth(settings), without_truth(settings, "choosy", rejected=1.0)
+    text = compare.markdown([whole, choosy], CHANNELS)
+    all_of_it, kept = (omb(Flag.assimilated, Quantity.temperature, most) for most in (np.inf, 1.0))
+    first, second = cells(text, "temperature, K, assimilated, last half")
+    assert 0 < kept.size < all_of_it.size
+    assert first == ["swept", str(kept.size), str(all_of_it.size), *first[3:]]
+    assert second == ["choosy", str(kept.size), str(kept.size), *first[3:]]
+    assert first[3] == number(np.sqrt((kept**2).mean())) and "at the 2 times" in text
+
+
+def test_rows_are_known_again_in_another_order_and_twins_one_by_one():
+    table = departures(5)
+    twice = table.select(np.array([3, 8, 3, 8, 8, 2]))
+    other = table.select(np.array([2, 8, 5, 3, 8]))
+    first, second = common.rows([twice, other])
+    assert len(first) == len(second) == 4  # 2, 3 and two of the three of 8
+    for name in common.KEYS:
+        np.testing.assert_array_equal(getattr(twice.select(first), name), getattr(other.select(second), name))
+    assert len(set(first)) == len(set(second)) == 4
+
+
+def test_experiments_that_share_no_time_have_no_rows_in_common(settings):
+    one, other = without_truth(settings), without_truth(settings, "other")
+    text = compare.markdown([one, replace(other, departures={})], CHANNELS)
+    assert "at the 0 times" in text
+    assert {row[1] for row in cells(text, "temperature, K, withheld, last half")} == {"0"}
+
+
+def test_no_row_in_common_is_no_error():
+    first, second = common.rows([departures(1), departures(2)])
+    assert first.size == second.size == 0
+    assert len(fit.statistics(departures(1).select(first), common.WHOLE_HPA)) == 0
+
+
 def test_nobody_knows_without_a_truth_whether_a_run_has_diverged(settings):
-    assert compare.of(settings, [without_truth(settings)[0]] * 7, CHANNELS).diverged == "-"
+    found = list(without_truth(settings).cycles)[:1] * 7
+    assert compare.of(settings, found, CHANNELS).diverged == "-"
 
 
 def test_blocks_need_a_truth(settings):
     with pytest.raises(UserError, match="swept has none; name one in .verify. truth, or leave out --blocks"):
-        blocks.markdown([blocks.Named("swept", without_truth(settings))], CHANNELS, 1, 0)
+        blocks.markdown([blocks.Named("swept", without_truth(settings).cycles)], CHANNELS, 1, 0)
