@@ -26,7 +26,7 @@ NO_FIT = Fit(*([np.empty(0)] * len(fields(Fit))))
 
 def times(files: Sequence[Mapping[datetime, Path]]) -> list[datetime]:
     """Those that all experiments have departures of; `files` theirs by time."""
-    return sorted(reduce(set.intersection, map(set, files)))
+    return sorted(set(files[0]).intersection(*files[1:]))
 
 
 def fits(files: Sequence[Mapping[datetime, Path]]) -> list[Fit]:

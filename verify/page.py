@@ -27,7 +27,8 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: .2rem .8rem .2rem 0; text-align: right; white-space: nowrap; vertical-align: baseline; }
 th { font-weight: 500; color: var(--faint); border-bottom: 1px solid var(--rule); vertical-align: bottom;
   white-space: pre; }
-td.text, th.text { text-align: left; } tbody tr:nth-child(even) { background: var(--wash); }
+td.text, th.text { text-align: left; } td.text:last-child { white-space: normal; overflow-wrap: anywhere; }
+tbody tr:nth-child(even) { background: var(--wash); }
 .figures { display: grid; gap: .9rem 1.4rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 .figures.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
@@ -97,7 +98,8 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
-    """Numbers to the right, the first `text_columns` to the left; a wide table scrolls by itself."""
+    """Numbers to the right, the first `text_columns` to the left; a wide table scrolls by itself, and where all is text
+    its last column, of sentences, is broken into lines."""
     def line(cells: Sequence[str], tag: str) -> str:
         texts = (' class="text"' if i < text_columns else "" for i in range(len(cells)))
         return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>"

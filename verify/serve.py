@@ -24,7 +24,8 @@ import msgspec
 
 from contracts import config, program
 from contracts.errors import UserError
-from verify import page, prometheus, status
+from contracts.variables import Quantity
+from verify import page, prometheus, shown, status
 from verify.config import Settings
 from verify.status import Cycle, Status
 from verify.summary import number
@@ -153,7 +154,8 @@ def html(now: Status, report: Path | None = None) -> str:
     warned = [[cycle.time, warning] for cycle in reversed(now.cycles) for warning in cycle.warnings]
     if warned:
         parts.append(page.section("warnings", "Warnings", page.table(["cycle", "what was said"], warned, 2)))
-    parts.append(page.section("cycles", f"The last {len(now.cycles)} cycles", cycle_table(now.cycles[::-1])))
+    parts.append(page.section("cycles", f"The last {len(now.cycles)} cycles", cycle_table(now.cycles[::-1]),
+                              files_table(now.cycles[::-1])))
     parts.append(page.paragraph(f"As of {now.written:%Y-%m-%d %H:%M:%S} UTC; renewed every {REFRESH_SECONDS} s. "
                                 f"{TABLE_NOTE}", "note"))
     return page.document(f"{now.state}: {now.experiment}", "\n".join(parts), REFRESH_SECONDS)
@@ -185,15 +187,25 @@ def _stages(now: Status) -> str:
 def cycle_table(cycles: Sequence[Cycle]) -> str:
     """A row for each cycle: stages, observations, fit."""
     quantities = list(dict.fromkeys(name for cycle in cycles for name in cycle.departures))
-    units = {name: found.units for cycle in cycles for name, found in cycle.departures.items()}
     header = ["cycle", *(f"{stage}\ns" for stage in status.STAGES), "observations\nread", "\nassimilated",
-              *(f"{name.replace('component_of_wind', 'wind').replace('_', ' ')}\n{units[name]}" for name in quantities)]
+              *(f"{name.replace('component_of_wind', 'wind').replace('_', ' ')}\n{shown.units_of(Quantity[name])}"
+                for name in quantities)]
     return page.table(header, [_row(cycle, quantities) for cycle in cycles])
+
+
+def files_table(cycles: Sequence[Cycle]) -> str:
+    """Files of observations that were not read, or not whole; empty where there are none."""
+    rows = [[cycle.time, fate, ", ".join(names)] for cycle in cycles for fate, names in cycle.files.items()
+            if fate != "read"]
+    return "<h3>Files not read, or not whole</h3>" + page.table(["cycle", "fate", "files"], rows, 3) if rows else ""
 
 
 def _row(cycle: Cycle, quantities: Sequence[str]) -> list[str]:
     took = [stage.state if stage.seconds is None else f"{stage.seconds:.2f}" for stage in cycle.stages.values()]
     counted = [str(sum(cycle.counts.values())), str(cycle.counts.get("assimilated", 0))] if cycle.counts else ["", ""]
-    fit = [f"{number(found.omb_rms)} / {number(found.background_spread)}"
-           if (found := cycle.departures.get(name)) else "" for name in quantities]
-    return [cycle.time, *took, *counted, *fit]
+    return [cycle.time, *took, *counted, *(_fit(cycle, name) for name in quantities)]
+
+
+def _fit(cycle: Cycle, quantity: str) -> str:
+    found, factor = cycle.departures.get(quantity), shown.factor_of(Quantity[quantity])
+    return f"{number(factor * found.omb_rms)} / {number(factor * found.background_spread)}" if found else ""

@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ from verify.report.material import Material
 from verify.summary import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PAGES = {"report": "report.html", "status": ""}  # where `verify serve` has them
+PICTURES = PAGES | {"warnings": "report.html#cycles"}
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "samples", "spectrum", "drift", "cycles",
             "settings"]
@@ -250,18 +254,47 @@ def test_colours_of_a_chart_follow_the_page():
     assert set(re.findall(r"var\(--([a-z]+)\)", svg + page.STYLE)) <= known
 
 
+def test_files_that_were_refused_and_warnings_are_on_report_and_page(troubled):
+    _, told, pages = troubled
+    for file in pages.values():
+        found = Tree(file.read_text()).texts
+        for words in told:
+            assert words in found, (file, words)
+        assert "sound.bufr" not in found
+
+
+@pytest.fixture
+def troubled(tmp_path, monkeypatch):
+    """Address of a server, what its pages must tell, and the pages as it sends them: an experiment with all kinds of
+    warnings."""
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    told = watched.trouble(settings)
+    verify.main(["report", str(path)])
+    with serve.server(settings, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://{serve.ADDRESS}:{server.server_port}/"
+        sent = {}
+        for name, place in PAGES.items():
+            with urlopen(address + place) as answer:
+                sent[name] = tmp_path / f"{name}.html"
+                sent[name].write_bytes(answer.read())
+        yield address, told, sent
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium: install the Debian package to look at the pages")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("device", "width"), [("phone", 390), ("desktop", 1280)])
-def test_the_pages_can_be_looked_at(made, tmp_path, scheme, device, width):
-    """Screenshots go to $SCREENSHOTS, if set; the paper is as light or dark as asked for, and nothing sticks out."""
-    settings, report, _ = made
-    status_page = tmp_path / "status.html"
-    status_page.write_text(serve.html(status.of(settings), report))
-    for name, file in (("report", report), ("status", status_page)):
+def test_the_pages_can_be_looked_at(troubled, tmp_path, scheme, device, width):
+    """Screenshots, of pages as `verify serve` sends them, go to $SCREENSHOTS, if set; the paper is as light or dark as
+    asked for, and nothing sticks out."""
+    address, _, pages = troubled
+    for name, place in PICTURES.items():
         picture = Path(os.environ.get("SCREENSHOTS") or tmp_path) / f"{name}_{device}_{scheme}.png"
-        assert brightness(shoot(file, picture, width, scheme, tmp_path)) == scheme
-        assert not sticks_out(file, width, tmp_path)
+        assert brightness(shoot(address + place, picture, width, scheme, tmp_path)) == scheme
+    assert not any(sticks_out(file, width, tmp_path) for file in pages.values())
 
 
 def chromium(*arguments: str, folder: Path) -> str:
@@ -272,18 +305,18 @@ def chromium(*arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-def framed(file: Path, width: int, folder: Path, script: str = "") -> str:
-    """A page that holds `file` in a window of `width`, which a browser's own window may not have."""
-    frame = folder / f"frame_{file.stem}.html"
-    frame.write_text(f'<body style="margin:0"><iframe src="file://{file}" style="width:{width}px; height:2400px; '
+def framed(address: str, width: int, folder: Path, script: str = "") -> str:
+    """A page that holds another in a window of `width`, which a browser's own window may not have."""
+    frame = folder / "frame.html"
+    frame.write_text(f'<body style="margin:0"><iframe src="{address}" style="width:{width}px; height:2400px; '
                      f'border:0"></iframe>{script}</body>')
     return f"file://{frame}"
 
 
-def shoot(file: Path, picture: Path, width: int, scheme: str, folder: Path) -> Path:
+def shoot(address: str, picture: Path, width: int, scheme: str, folder: Path) -> Path:
     picture.parent.mkdir(parents=True, exist_ok=True)
     chromium(f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"--screenshot={picture}",
-             f"--window-size={width},2400", framed(file, width, folder), folder=folder)
+             f"--window-size={width},2400", framed(address, width, folder), folder=folder)
     return picture
 
 
@@ -298,7 +331,7 @@ def sticks_out(file: Path, width: int, folder: Path) -> bool:
     script = ("<script>onload = () => { const root = document.querySelector('iframe').contentDocument.documentElement; "
               "document.body.dataset.wide = root.scrollWidth > root.clientWidth ? 'yes' : 'no' }</script>")
     dom = chromium("--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=3000",
-                   framed(file, width, folder, script), folder=folder)
+                   framed(f"file://{file}", width, folder, script), folder=folder)
     found = re.search(r'data-wide="(\w+)"', dom)
     assert found, "the browser did not measure the page"
     return found[1] == "yes"

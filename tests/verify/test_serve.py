@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from contracts import errors, times
+from contracts.variables import Quantity
 from tests.verify import watched
 from tests.verify.case import TIMES
-from verify import serve, status
+from verify import serve, shown, status
 from verify.summary import number
 
 
@@ -57,8 +58,9 @@ def test_the_page_has_the_numbers_of_the_files(serving):
     page = Texts(html)
     assert code == 200 and "complete" in page.texts and times.name(TIMES[1]) in page.texts
     for cycle in status.of(settings).cycles:
-        for found in cycle.departures.values():
-            assert f"{number(found.omb_rms)} / {number(found.background_spread)}" in page.texts
+        for name, found in cycle.departures.items():
+            factor = shown.factor_of(Quantity[name])
+            assert f"{number(factor * found.omb_rms)} / {number(factor * found.background_spread)}" in page.texts
     assert "meta" in page.tags and f'http-equiv="refresh" content="{serve.REFRESH_SECONDS}"' in html
     assert "script" not in page.tags
 

@@ -1,13 +1,15 @@
 """An experiment in which everything is there that status and report look at."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from contracts import field, observations, state
 from contracts.field import Field
-from contracts.observations import Source
+from contracts.observations import Delivery, Source
 from contracts.state import State
+from letkf_mpi.summary import clipping
 from tests import builders
 from tests.verify import case
 from tests.verify.case import MEMBERS, TIMES, departures
@@ -40,3 +42,18 @@ def finished(folder: Path, monkeypatch, with_truth: bool = True, more: str = "")
             data = np.random.default_rng(n).uniform(1, 2, (levels.size, *space.grid.shape))
             field.write(here.field(name), Field(name, "1", space.grid, levels, data, time))
     return path, settings
+
+
+def trouble(settings: Settings) -> list[str]:
+    """Let the first cycle have refused one file and half of another, and have clipped humidities; what must be told."""
+    here, time = settings.experiment.folder.at(TIMES[0]), TIMES[0]
+    window = (time - settings.experiment.step / 2, time + settings.experiment.step / 2)
+    deliveries = (Delivery("sound.bufr", "read"), Delivery("half.bufr", "damaged"), Delivery("hostile.bufr", "refused"))
+    source = Source(time, window, deliveries=deliveries)
+    observations.write(here.observations, builders.observations(np.zeros(3)), source)
+    said = {"obsproc.pipeline": "hostile.bufr: cannot be read, its library ended with SIGSEGV on it; it is damaged, or "
+                                "not what it should be; going on without it",
+            "letkf_mpi.analysis": clipping(SimpleNamespace(clipped=np.array([3, 0])), humid=10)}
+    for name, sentence in said.items():
+        here.log(name.partition(".")[0]).write_text(f"2026-01-01T00:00:00Z {name} WARNING {sentence}\n")
+    return [*(f"{name}: {sentence}" for name, sentence in said.items()), "refused", "hostile.bufr", "half.bufr"]

@@ -7,7 +7,7 @@ from contracts import netcdf
 from verify import page, status
 from verify.config import Settings
 from verify.report.material import Material
-from verify.serve import TABLE_NOTE, cycle_table
+from verify.serve import TABLE_NOTE, cycle_table, files_table
 
 LIBRARIES = ("numpy", "scipy", "netCDF4", "matplotlib")
 
@@ -28,12 +28,13 @@ def without_cycles(settings: Settings) -> str:
 
 
 def cycles(material: Material) -> list[str]:
-    """A row for each cycle, and what was warned of."""
+    """A row for each cycle, files that were not read, and what was warned of."""
     found = status.of(material.settings, last=len(material.cycles)).cycles
     warned = [[cycle.time, warning] for cycle in found for warning in cycle.warnings]
     return [
         page.paragraph(TABLE_NOTE, "note"),
         cycle_table(found),
+        files_table(found),
         "<h3>Warnings</h3>" + page.table(["cycle", "what was said"], warned, 2) if warned else "",
     ]
 
