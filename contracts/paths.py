@@ -6,6 +6,8 @@ One folder per valid time holds everything about that time:
                         2016010106/observations.nc  background/m0001.nc …  analysis/m0001.nc …
                                    background/slots/-0200/m0001.nc …     two hours earlier (`slots`)
                                    background/parameters.nc              of the model, of each member (`parameters`)
+                                   downscaled/ensspread.nc  m0001.nc …   the background on a finer grid
+                                   downscaled/coarse/ensspread.nc  guess/ensspread.nc     from what, and interpolated
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
                                    forecast/024h/ensmean.nc  ensspread.nc     an extended forecast, by lead
                         free/2016010106/ensmean.nc  ensspread.nc          the ensemble without any analysis
@@ -24,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from contracts import times
 from contracts.errors import UserError
@@ -100,6 +103,15 @@ class TimeFolder:
     @property
     def analysis(self) -> EnsembleFolder:
         return EnsembleFolder(self.folder / "analysis")
+
+    @property
+    def downscaled(self) -> EnsembleFolder:
+        """The background on a finer grid, by a network; its spread is written last."""
+        return EnsembleFolder(self.folder / "downscaled")
+
+    def downscaled_from(self, what: Literal["coarse", "guess"]) -> EnsembleFolder:
+        """The spread on the coarse grid that it was made of, and what interpolation makes of that."""
+        return EnsembleFolder(self.folder / "downscaled" / what)
 
     def forecast(self, lead: timedelta) -> EnsembleFolder:
         """The extended forecast that started here, `lead` later."""

@@ -59,6 +59,7 @@ PROGRAMS = {
     "networks train": Program("networks.training.config:load", ("network", "training")),
     "networks climate": Program("networks.climate.config:load", ("climate",)),
     "networks latent": Program("networks.latent.config:load", ("latent",)),
+    "networks downscale": Program("networks.downscale.config:Settings", ("downscale",)),
     "networks look": Program("networks.look.config:load", ("latent", "look")),
     "verify": Program("verify.config:Settings", ("verify",), makes="verify", free=("verify",)),
 }

@@ -190,6 +190,15 @@ def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
             raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
 
 
+def grid_of(path: Path) -> Grid:
+    """The grid of a state file; raises ContractError where its axes are none of a globe."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        try:
+            return Grid(dataset["lat"][:], dataset["lon"][:])
+        except ValueError as error:
+            raise ContractError(f"{path}: {error}") from error
+
+
 def _read_time(path: Path, dataset: "Dataset") -> datetime:
     seconds = dataset["time"][:]
     if seconds.size != 1:

@@ -13,6 +13,7 @@ COMMANDS = {
     "convert": ("networks.climax.convert", "weights of the public ClimaX code into ours, with their model card"),
     "climate": ("networks.climate.command", "the Gaussian climate of the states of nature runs"),
     "latent": ("networks.latent.command", "a latent in which errors of forecasts are nearly uncorrelated"),
+    "downscale": ("networks.downscale.command", "spread and members of an ensemble on a finer grid"),
     "look": ("networks.look.command", "what latents lose, what still goes together in them, balance of increments"),
 }
 HELP = "\n".join([

@@ -26,6 +26,7 @@ from contracts.errors import UserError, unknown
 
 GROUP = "networks.kinds"
 KINDS = {"autoencoder": "networks.autoencoder", "climax": "networks.climax", "denoiser": "networks.denoiser",
+         "downscale": "networks.downscale",
          "flow": "networks.flow", "o2a": "networks.o2a", "o2f": "networks.o2f", "o2l": "networks.o2l"}
 DEFAULT = "climax"  # of an experiment file that names none
 ENSEMBLES = ("trained", "loss", "members", "alpha")  # of [training], what says nothing to most kinds

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from contracts import program, times
 from contracts.errors import UserError
-from networks.data import sources
+from networks.data import sources, spreads
 from networks.data.sources import Source
 from networks.training import config
 
@@ -52,6 +52,8 @@ def write_shards(settings: config.Settings) -> None:
 def source_of(settings: config.Settings) -> Source | None:
     """Where the states to train on come from; None where the shards are all there is."""
     training = settings.training
+    if training.source == "spread":
+        return spreads.of(settings.space, settings.ensembles)
     return sources.of(training.source, settings.space, settings.nature_folders, training.data)
 
 

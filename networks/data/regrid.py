@@ -39,12 +39,21 @@ class Regridding:
         if self.source == self.target:
             return fields.astype(np.float64)
         if self.method == "conservative":
-            rows = _shares(_row_edges(self.target), _row_edges(self.source))
-            return np.einsum("ij,...jl,kl->...ik", rows, fields, _columns(self.target, self.source), optimize=True)
+            return np.einsum("ij,...jl,kl->...ik", self.rows, fields, self.columns, optimize=True)
         stencil = self.source.bilinear(self.target.column_lat, self.target.column_lon)
         flat = fields.reshape(*fields.shape[:-2], self.source.size).astype(np.float64)
         found = (stencil.vector if is_wind else stencil.scalar)(flat)
         return found.reshape(*fields.shape[:-2], *self.target.shape)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """R (nlat, nlat of the source)"""
+        return _shares(_row_edges(self.target), _row_edges(self.source))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """C (nlon, nlon of the source)"""
+        return _columns(self.target, self.source)
 
 
 def _shares(target: np.ndarray, source: np.ndarray) -> np.ndarray:

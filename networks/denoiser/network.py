@@ -59,38 +59,24 @@ class Level(nn.ModuleList):
         return x
 
 
-class Network(nn.Module):
-    """N; `still` (plane, lat, lon) is what does not change (`networks.planes`)."""
+class Pyramid(nn.Module):
+    """`inputs` fields to `outputs` fields, told the noise, of ends `noise`; zero before it has learned."""
 
-    still: Tensor
-
-    def __init__(self, shape: Shape, still: np.ndarray, precision: Precision = "float32"):
+    def __init__(self, inputs: int, outputs: int, widths: Sequence[int], blocks: int, noise: tuple[float, float]):
         super().__init__()
-        self.shape, self.precision = shape, precision
-        widths = shape.widths
+        self.ends = noise
         self.noise = nn.Sequential(nn.Linear(1 + 2 * WAVES, TOLD), nn.GELU(), nn.Linear(TOLD, TOLD), nn.GELU())
-        self.enter = Convolution(shape.inputs, widths[0])
-        self.down = nn.ModuleList(Level(width, shape.blocks) for width in widths)
+        self.enter = Convolution(inputs, widths[0])
+        self.down = nn.ModuleList(Level(width, blocks) for width in widths)
         self.sink = nn.ModuleList(nn.Conv2d(above, width, 1) for above, width in zip(widths, widths[1:], strict=False))
         self.lift = nn.ModuleList(nn.Conv2d(below, width, 1) for width, below in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(Level(width, shape.blocks) for width in widths[:-1])
-        self.leave = Convolution(widths[0], shape.channels)
+        self.up = nn.ModuleList(Level(width, blocks) for width in widths[:-1])
+        self.leave = Convolution(widths[0], outputs)
         silence(self.leave)
-        self.register_buffer("still", torch.tensor(still, dtype=torch.float32), persistent=False)
 
-    def forward(self, z: Tensor, filtered: Tensor, sigma: Tensor, seconds: np.ndarray) -> Tensor:
-        """N (B, channel, lat, lon) of noisy states `z` and the same `filtered`, of noise `sigma` (B,), at times
-        `seconds` (B,) since 1970."""
-        date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=z.dtype, device=z.device)
-        date = date[..., None, None].expand(-1, -1, *z.shape[-2:])
-        unit = z / (1 + sigma.square()).sqrt()[:, None, None, None]
-        x = torch.cat([unit, filtered, self.still.expand(len(z), -1, -1, -1), date], dim=1)
-        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            found = self.pyramid(x, self.noise(self.waves(sigma)))
-        return found.float()
-
-    def pyramid(self, x: Tensor, noise: Tensor) -> Tensor:
-        """(B, input, lat, lon) -> (B, channel, lat, lon)"""
+    def pyramid(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """(B, input, lat, lon) and noise (B,) -> (B, output, lat, lon)"""
+        noise = self.noise(self.waves(sigma))
         x = self.enter(x)
         levels = [x := self.down[0](x, noise)]
         for sink, down in zip(self.sink, self.down[1:], strict=True):
@@ -101,10 +87,32 @@ class Network(nn.Module):
 
     def waves(self, sigma: Tensor) -> Tensor:
         """(B, 1 + 2 WAVES): where ln `sigma` stands between its ends, beyond which nothing was learned."""
-        low, high = np.log(self.shape.noise)
+        low, high = np.log(self.ends)
         place = ((sigma.log() - low) / (high - low)).clamp(0, 1)[:, None]
         angle = torch.pi * place * torch.arange(1, WAVES + 1, dtype=sigma.dtype, device=sigma.device)
         return torch.cat([2 * place - 1, angle.sin(), angle.cos()], dim=1)
+
+
+class Network(Pyramid):
+    """N; `still` (plane, lat, lon) is what does not change (`networks.planes`)."""
+
+    still: Tensor
+
+    def __init__(self, shape: Shape, still: np.ndarray, precision: Precision = "float32"):
+        super().__init__(shape.inputs, shape.channels, shape.widths, shape.blocks, shape.noise)
+        self.shape, self.precision = shape, precision
+        self.register_buffer("still", torch.tensor(still, dtype=torch.float32), persistent=False)
+
+    def forward(self, z: Tensor, filtered: Tensor, sigma: Tensor, seconds: np.ndarray) -> Tensor:
+        """N (B, channel, lat, lon) of noisy states `z` and the same `filtered`, of noise `sigma` (B,), at times
+        `seconds` (B,) since 1970."""
+        date = torch.tensor(season.basis(seconds, 1 + DATE)[:, 1:], dtype=z.dtype, device=z.device)
+        date = date[..., None, None].expand(-1, -1, *z.shape[-2:])
+        unit = z / (1 + sigma.square()).sqrt()[:, None, None, None]
+        x = torch.cat([unit, filtered, self.still.expand(len(z), -1, -1, -1), date], dim=1)
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            found = self.pyramid(x, sigma)
+        return found.float()
 
 
 def halvings(widths: Sequence[int]) -> int:

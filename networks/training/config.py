@@ -11,6 +11,7 @@ from contracts import config
 from contracts.config import NotNegative, NotNegativeFloat, Positive, PositiveFloat
 from contracts.errors import UserError
 from contracts.nature import Nature
+from contracts.paths import ExperimentFolder
 from contracts.state import StateSpace
 from networks import kinds, starter
 from networks.card import Damping
@@ -54,9 +55,10 @@ class Training(config.Section, frozen=True):
     test_start: datetime | None = None  # a period that `skill` scores the finished weights in
     test_end: datetime | None = None
     periods: tuple[Period, ...] = ()  # default: that of [experiment]
-    source: Literal["nature", "weatherbench", "shards"] = "nature"  # shards: all of them are made already
+    source: Literal["nature", "weatherbench", "spread", "shards"] = "nature"  # shards: all of them are made already
     natures: tuple[str, ...] = ()  # nature: folders of several runs, of different times; default: that of [nature]
-    data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment
+    data: str = ""  # weatherbench: the folder of NetCDF files or the zarr store; $NAME for the environment; spread: the
+    # folder in the work folder of an experiment whose backgrounds' logarithms of spread are the states
     shards: str = "shards"  # beside the experiments in the work folder, or an absolute path
     storage: Literal["float16", "float32"] = "float16"  # of anomalies in shards
     days_per_shard: Positive = 30
@@ -154,6 +156,14 @@ class Settings(config.Section, frozen=True):
     def nature_folders(self) -> tuple[Path, ...]:
         """Nature runs to train on."""
         return tuple(map(self.experiment.in_work, self.training.natures or (self.nature.folder,)))
+
+    @property
+    def ensembles(self) -> ExperimentFolder:
+        """The experiment whose ensembles are trained on, of [training] data; raises UserError where none is named."""
+        if not self.training.data:
+            raise UserError("[training] data: name the folder, in the work folder, of the experiment whose ensembles "
+                            "are trained on")
+        return ExperimentFolder(self.experiment.in_work(self.training.data))
 
     @property
     def shards_folder(self) -> Path:

@@ -18,6 +18,7 @@ from contracts.constants import GRAVITY
 from contracts.errors import UserError
 from contracts.field import Field
 from contracts.grid import Grid
+from contracts.state import State, StateSpace
 from contracts.variables import Flag, Quantity
 from letkf_mpi import summary
 from tests.verify import watched
@@ -145,6 +146,23 @@ def test_a_field_that_is_the_same_everywhere_is_said_not_drawn(tmp_path, monkeyp
     verify.main(["report", str(path)])
     html = status.report_file(settings).read_text()
     assert "The same everywhere: inflation, 500 hPa 1.25." in html and "map of inflation" not in html
+
+
+def test_a_spread_on_a_finer_grid_is_drawn_beside_what_it_was_made_of(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    here, own = settings.experiment.folder.at(TIMES[0]), settings.state.space(settings.grid.grid())
+    drawn = {"coarse": (4, 1.5), "bilinear and mean error": (8, 2.5), "network": (8, 3.5)}
+    folders = (here.downscaled_from("coarse"), here.downscaled_from("guess"), here.downscaled)
+    for folder, (rows, value) in zip(folders, drawn.values(), strict=True):
+        space = StateSpace(Grid.regular(rows, 2 * rows), own.channels)
+        state.write(folder.spread, State(space, np.full(space.shape, value), TIMES[0]), statistic="spread")
+    verify.main(["report", str(path)])
+    html = status.report_file(settings).read_text()
+    for title, (_, value) in drawn.items():
+        assert f"map of {title}, temperature 500 (K): area mean {number(value)}" in html
+    own_spread = state.read(here.background.spread, own).field("temperature")[0]
+    mean = float((own_spread * own.grid.area_weights).mean())
+    assert f"map of the ensemble&#x27;s own, temperature 500 (K): area mean {number(mean)}" in html
 
 
 def test_coastlines_lie_on_the_globe_and_cross_no_date_line():

@@ -1,9 +1,9 @@
 """`python -m verify report EXPERIMENT.toml`: all that an experiment's files say, in one page that needs nothing else.
 
 `report.html` in the experiment's folder: the weather, scores against the truth, fit to the observations, ranks, spread
-and skill, maps of the last analysis, its members beside the truth, energy by scale, the free ensemble, extended
-forecasts by lead, a free run of years, a table of cycles, settings.  What has no data is left out: an experiment
-without cycles has a report of its forecasts alone.
+and skill, maps of the last analysis, its members beside the truth, spread on a finer grid, energy by scale, the free
+ensemble, extended forecasts by lead, a free run of years, a table of cycles, settings.  What has no data is left out:
+an experiment without cycles has a report of its forecasts alone.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from contracts import config, program, times
 from contracts.errors import UserError
 from verify import page, status
 from verify.config import Settings
-from verify.report import free, leads, maps, observed, record, samples, spectra, truth, weather
+from verify.report import downscaled, free, leads, maps, observed, record, samples, spectra, truth, weather
 from verify.report.material import Material
 
 Sections = dict[str, tuple[str, list[str]]]  # by name in the page: title and parts
@@ -60,6 +60,7 @@ def html(material: Material) -> str:
         "spread-skill": ("Spread and skill", observed.spread_skill(material)),
         "maps": (f"Maps of {times.name(material.last.time)}", maps.maps(material)),
         "samples": (f"Members beside the truth, {times.name(material.last.time)}", samples.samples(material)),
+        "downscaled": ("Spread on a finer grid", downscaled.maps(material)),
         "spectrum": ("Energy by scale", spectra.spectra(material)),
         "drift": ("Without any analysis", truth.drift(material)),
         **of_forecasts(material.settings),

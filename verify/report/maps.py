@@ -8,6 +8,7 @@ import numpy as np
 from contracts import field, state
 from contracts.constants import HECTOPASCAL
 from contracts.errors import UserError
+from contracts.grid import Grid
 from contracts.state import StateSpace
 from contracts.variables import Channel, Flag
 from verify import charts, page, shown
@@ -21,27 +22,28 @@ def maps(material: Material) -> list[str]:
     """Raises UserError where [verify] map_channel names none of the state's channels."""
     channel, here = channel_of(material), material.settings.experiment.folder.at(material.last.time)
     name, unit = plain(channel.name), shown.units(channel.name)
-    pictures = []
+    pictures, grid = [], material.space.grid
     background, analysis = (_read(material, channel, which.mean) for which in (here.background, here.analysis))
     if background is not None and analysis is not None:
-        pictures.append(a_map(material, f"increment, {name} ({unit})", analysis - background, diverging=True))
+        pictures.append(a_map(grid, f"increment, {name} ({unit})", analysis - background, diverging=True))
         mean = _mean_increment(material, channel)
         title = f"mean increment of {len(material.cycles)} cycles, {name} ({unit})"
-        pictures.append(a_map(material, title, mean, True))
+        pictures.append(a_map(grid, title, mean, True))
     spreads = {which: spread for which, ensemble in (("background", here.background), ("analysis", here.analysis))
                if (spread := _read(material, channel, ensemble.spread)) is not None}
     bounds = charts.ends(np.stack(list(spreads.values()))) if spreads else None  # one scale: they are to be compared
-    pictures += [a_map(material, f"{which} spread, {name} ({unit})", spread, bounds=bounds)
+    pictures += [a_map(grid, f"{which} spread, {name} ({unit})", spread, bounds=bounds)
                  for which, spread in spreads.items()]
     fields = {f"{plain(each)}, {_level(channel)}": values for each in FIELDS
               if (values := _diagnostic(material, channel, each)) is not None}
     constant = {title: float(values.flat[0]) for title, values in fields.items() if np.ptp(values) == 0}
-    pictures += [a_map(material, title, values) for title, values in fields.items() if title not in constant]
+    pictures += [a_map(grid, title, values) for title, values in fields.items() if title not in constant]
     return [page.figures([*pictures, _coverage(material)], wide=True),
             *(page.paragraph(f"The same everywhere: {title} {number(value)}.") for title, value in constant.items())]
 
 
 def channel_of(material: Material) -> Channel:
+    """That of [verify] map_channel; raises UserError where the state has none of that name."""
     space, wanted = material.space, material.settings.verify.map_channel
     for channel in space.channels:
         if channel.name == wanted:
@@ -79,9 +81,9 @@ def _diagnostic(material: Material, channel: Channel, name: str) -> np.ndarray |
     return field.read(path, name, space.grid, levels).data[np.searchsorted(levels, channel.pressure)]
 
 
-def a_map(material: Material, title: str, values: np.ndarray, diverging: bool = False,
+def a_map(grid: Grid, title: str, values: np.ndarray, diverging: bool = False,
           bounds: tuple[float, float] | None = None) -> str:
-    grid = material.space.grid
+    """With its numbers in words."""
     mean = float((values * grid.area_weights).mean())
     row, col = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     told = (f"map of {title}: area mean {number(mean)}, from {number(values.min())} to {number(values.max())}; largest "

@@ -28,7 +28,8 @@ def samples(material: Material) -> list[str]:
     named = f"{plain(channel.name)} ({shown.units(channel.name)})"
     note = ("Members look like the truth where a generative method has learned its texture; a mean is smoother. The "
             "spread of a reliable ensemble is large where its mean errs, on average and not point by point.")
-    pictures = [[maps.a_map(material, f"{title}, {named}", values, bounds=charts.ends(np.stack(list(alike.values()))))
+    grid = material.space.grid
+    pictures = [[maps.a_map(grid, f"{title}, {named}", values, bounds=charts.ends(np.stack(list(alike.values()))))
                  for title, values in alike.items()] for alike in (of, size)]
     return [page.paragraph(note, "note"), *(page.figures(alike, wide=True) for alike in pictures)]
 
