@@ -77,7 +77,9 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable
+	mkdir -p build
+	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-json=build/bench.json
+	$(BIN)/python -m tests.benchmarks.ratios build/bench.json
 
 docs: setup
 	$(BIN)/python -m docs build/docs
