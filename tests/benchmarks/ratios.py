@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.ratios build/bench.json [--keep]`: our times beside those of named peers of the same run.
 
-`make bench` ends with it: each ratio, that of the table kept in `ratios.toml` for this instruction set, and a word where
+`make bench` ends with it: each ratio, that kept in `ratios.toml` for this instruction set, and a word where
 ours got slower by more than noise.  Ratios of one run survive a busy machine and another processor better than seconds
 do.  Noise is three times the scatter of the ratio, from the quartiles of both contestants' rounds here and then.
 `--keep` writes the table anew.  It never passes or fails.
