@@ -22,9 +22,10 @@ from verify import __main__ as verify
 from verify import score_file
 from verify.config import Settings
 from verify.league import config as league_config
-from verify.league import cost, standing
+from verify.league import cost, observed, standing
 from verify.league.config import Contestant, League
 from verify.league.fields import Fields, Places, nearest_km
+from verify.league.observed import Fits
 from verify.league.result import Result
 from verify.score_file import Scores
 
@@ -274,6 +275,64 @@ def test_a_contestant_without_files_has_begun_nothing(tmp_path, monkeypatch):
     result = Result.read(Contestant("x", tmp_path / "nothing.toml", settings), League(), None)
     assert (result.days, result.blocks, result.finished, result.state) == (0, [], False, "not begun")
     assert result.score("analysis_rmse", "temperature_500").size == 0
+
+
+def fitted(folder: Path, name: str, factor: float, times: int = 2) -> None:
+    """An experiment without a truth, whose means are `factor` times as far from what is observed; of each one some rows
+    were not accepted."""
+    path = folder / f"{name}.toml"
+    path.write_text(TEXT.format(experiment=builders.experiment(
+        name, builders.TIME, builders.TIME + timedelta(hours=12), members=4).rstrip()).replace(
+        'truth = "nature/%Y%m%d%H.nc"', ""))
+    settings = config.load(path, Settings)
+    for n, time in enumerate(settings.experiment.times()[:times]):
+        table = departures(n)
+        rng = np.random.default_rng(n)
+        flag = np.where(rng.uniform(size=len(table)) < 0.8, Flag.withheld, Flag.assimilated)
+        flag[np.random.default_rng(len(name)).integers(0, len(table), 50)] = Flag.gross_error
+        far = rng.standard_normal(len(table))
+        station = np.char.mod("S%02d", np.arange(len(table)) % 30).astype("S8")
+        made = replace(table, flag=flag.astype(np.int8), station=station, background_mean=table.value - factor * far,
+                       analysis_mean=table.value - 0.5 * factor * far)
+        observations.write(settings.experiment.folder.at(time).departures, made, Source(time, (time, time)))
+
+
+def test_without_a_truth_contestants_are_held_against_what_no_analysis_has_seen(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    for name, factor in (("control", 2.0), ("better", 1.0), ("slower", 1.0)):
+        fitted(tmp_path, name, factor, times=1 if name == "slower" else 2)
+    path = tmp_path / "short.toml"
+    path.write_text(LEAGUE)
+    verify.main(["league", str(path)])
+    rows = [re.split(r" +\| ", line.strip("| ")) for line in capsys.readouterr().out.splitlines()[2:] if "|" in line]
+    assert [row[:3] for row in rows] == [["the control", "-", "-"],
+                                         ["better", "−50.0 (−50.0 to −50.0) *", "−50.0 (−50.0 to −50.0) *"]]
+    for row in rows:
+        for cell in row[3:]:
+            before, after = map(float, cell.split(" → "))
+            assert after == pytest.approx(before / 2, rel=0.02)
+    page = (tmp_path / "short" / "league.html").read_text()
+    assert "2 cycles" in page and "slower" in page and "Not finished" in page
+
+
+def test_rows_count_that_all_contestants_have_withheld(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORK", str(tmp_path))
+    for name in ("control", "better", "slower"):
+        fitted(tmp_path, name, 1.0)
+    (tmp_path / "short.toml").write_text(LEAGUE)
+    _, contestants = league_config.load(tmp_path / "short.toml")
+    fits, waiting = Fits.read(contestants)
+    assert waiting == [] and len(fits.times) == 2
+    time = fits.times[0]
+    tables = [observations.read_departures(each.settings.experiment.folder.at(time).departures)[0]
+              for each in contestants]
+    held = np.all([table.flag == Flag.withheld for table in tables], axis=0)
+    for quantity in fits.quantities():
+        which = held & (tables[0].quantity == quantity)
+        (sample,) = fits.of(quantity, time)
+        assert sample.station.size == which.sum()
+        expected = np.sqrt(np.mean((tables[1].value - tables[1].analysis_mean)[which] ** 2))
+        assert observed.rms([sample], "oma")[1] == pytest.approx(expected)
 
 
 LEAGUES = sorted((Path(__file__).parents[2] / "run" / "leagues").glob("*.toml"))

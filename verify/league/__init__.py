@@ -14,7 +14,7 @@ from tqdm import tqdm
 from contracts import program
 from contracts.errors import UserError
 from verify import compare, page, status
-from verify.league import character, config, errors, records, standings
+from verify.league import character, config, errors, observed, records, standings
 from verify.league.fields import Places
 from verify.league.result import Result
 from verify.league.table import Table
@@ -38,21 +38,32 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{chosen.league}: {len(contestants)} contestants of the same task")
         return
     control = contestants[0].settings
+    path = control.experiment.in_work(chosen.league.stem) / "league.html"
+    if not control.verify.truth:
+        fits, waiting = observed.Fits.read(contestants)
+        status.write(path, observed.html(chosen.league.stem, fits, waiting))
+        tell(*observed.standings(fits))
+        print(path)
+        return
     places = Places.read(control, league)
     results = [Result.read(each, league, places) for each in tqdm(contestants, unit="contestant", disable=None)]
     if not results[0].cycles:
         raise UserError(f"{control.experiment.folder.folder}: the control has no scores yet; run: run/league.sh "
                         f"{chosen.league}")
     material = Table.of(chosen.league.stem, league, results)
-    path = control.experiment.in_work(chosen.league.stem) / "league.html"
     status.write(path, html(material))
     records.write(path.with_suffix(".csv"), material)
     for header, rows in (standings.standings(material), standings.unfinished(material)):
         if rows:
-            lines = [[f"{first} {second}".replace("\n", " ").strip(), *(cell.replace("\n", " ") for cell in more)]
-                     for first, second, *more in (header, *rows)]
-            print(compare.table(lines[0], lines[1:]) + "\n")
+            (first, second, *more), *others = header, *rows  # number and title in one column
+            tell([f"{first} {second}", *more], [[f"{a} {b}", *rest] for a, b, *rest in others])
     print(path)
+
+
+def tell(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    lines = [[cell.replace("\n", " ").strip() for cell in line] for line in (header, *rows)]
+    print(compare.table(lines[0], lines[1:]) + "\n")
 
 
 def html(table: Table) -> str:
