@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from contracts import field, netcdf, observations, paths, state, static, times
+from contracts import analysis, field, netcdf, observations, paths, state, static, times
 from contracts.errors import ContractError, UserError
 from contracts.grid import Grid
+from contracts.state import State, StateSpace
 from contracts.variables import Flag, Quantity
 from tests import builders
 
@@ -309,6 +310,18 @@ def test_a_state_beyond_all_states_is_refused(tmp_path):
         dataset["temperature"][0, 0, 0, 0] = 1e30
     with pytest.raises(ContractError, match="m0001.nc: temperature reaches 1e.30 K, which no state does"):
         state.read(path, space)
+
+
+def test_the_height_of_the_stratopause_is_none_beyond_all_states(tmp_path):
+    """47 km at 1 hPa: 4.65e5 m2 s-2 (U.S. Standard Atmosphere 1976), for reading and for the end of an analysis."""
+    space = StateSpace.of(Grid.regular(4, 8), (100.0, 200.0), ("geopotential",), ())
+    high = State(space, np.full(space.shape, 4.65e5), builders.TIME)
+    state.write(tmp_path / "m0001.nc", high, member=1)
+    assert (state.read(tmp_path / "m0001.nc", space).data == np.float32(4.65e5)).all()
+    most, spread = np.full(len(space.channels), 4.65e5), np.ones(len(space.channels))
+    analysis.refuse_diverged(space, most, most, spread, spread, 0.01)
+    with pytest.raises(UserError, match="geopotential_1 runs from 465000 to 800000, expected .*: it has diverged"):
+        analysis.refuse_diverged(space, most, np.full(len(space.channels), 8e5), spread, spread, 0.01)
 
 
 @pytest.mark.parametrize("size", [3_000_000_000, 200_000_000])

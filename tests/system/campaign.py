@@ -42,6 +42,7 @@ RESUMES = 8  # at the end of a round; so many damaged files are found one after 
 SENTENCE = re.compile(r" ERROR |left its product incomplete|^cycle.sh: (?!.*its words: \S+$)|"
                       r"\.sh: line \d+: .*: (Input/output error|No space left on device|Read-only file system)$",
                       re.MULTILINE)  # the last is what bash says of the files that it opens itself
+PATIENCE = 10  # with the undisturbed run, from which the limits of the others follow
 ROOM = 64 * 2**20  # bytes of the disk that is filled
 
 TEXT = experiment.TEXT.replace("1989-01-01T06", "1989-01-01T12").replace("members = 8", "members = 6")
@@ -242,7 +243,7 @@ def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterab
     prepared = experiment.make(folder / "prepared" / "work", TEXT + experiment.ANALYSES[analysis]).work
     undisturbed = copy(prepared, folder / "undisturbed")
     began = time.monotonic()
-    done = undisturbed.run()
+    done = undisturbed.run(limit_s=PATIENCE * RUN_LIMIT_S)
     seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
     with small_disk(folder / "disk") as mounted, memory.group() as group:

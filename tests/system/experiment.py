@@ -109,11 +109,12 @@ class Experiment:
         return subprocess.Popen(["bash", "-c", command], env=self.environment, cwd=self.work, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
-    def run(self, script: str = "cycle.sh", before: str = "", after: str = "") -> subprocess.CompletedProcess:
+    def run(self, script: str = "cycle.sh", before: str = "", after: str = "",
+            limit_s: float = CYCLE_LIMIT_S) -> subprocess.CompletedProcess:
         """The same to its end; a run that hangs is killed and fails the test."""
         process = self.start(script, before, after)
         try:
-            out, err = process.communicate(timeout=CYCLE_LIMIT_S)
+            out, err = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             kill(process)
             raise
