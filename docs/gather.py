@@ -22,7 +22,8 @@ FOLLOWS = {  # the parts of the table of contents
                         "run/experiments/claims/RESULTS", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
                         "run/experiments/generative/RESULTS", "run/experiments/neural/RESULTS",
                         "run/experiments/observations/RESULTS", "tests/benchmarks/README"],
-    "Reference": ["settings", "contracts/README", "functions", "exit_statuses", "CHANGELOG", "CONTRIBUTING"],
+    "Reference": ["settings", "contracts/README", "functions", "exit_statuses", "upgrading", "CHANGELOG",
+                  "CONTRIBUTING"],
 }
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
