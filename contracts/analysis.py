@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 
 import numpy as np
 
@@ -161,10 +162,12 @@ class Writer:
     time: datetime
     experiment: str
 
-    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk) -> None:
-        """`X` (members, channel, column) of the members with these numbers from 0: one file each."""
-        for member, x in zip(members, X, strict=True):
-            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk)
+    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk, course: Sequence[np.ndarray] = ()) -> None:
+        """`X` (members, channel, column) of the members with these numbers from 0: one file each, with the `course` of
+        its minimisation, if there was one."""
+        for member, x, J in zip(members, X, course or repeat(None, len(X)), strict=True):
+            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk,
+                        course=J)
 
     def statistics(self, mean: np.ndarray, spread: np.ndarray, disk: Disk) -> None:
         """Mean and spread (channel, column) of the ensemble."""

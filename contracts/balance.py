@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.constants import EARTH_RADIUS, EARTH_ROTATION, GAS_CONSTANT_DRY, HEAT_CAPACITY_DRY
+from contracts.grid import Grid
 from contracts.sphere import great_circle_km, unit_vectors
 from contracts.state import StateSpace
 
@@ -46,12 +47,18 @@ def geostrophic(dx: np.ndarray, space: StateSpace, level: float, where: np.ndarr
     points `where` (lat, lon)."""
     u, v, phi = (dx[index_of(space, name, level)] for name in (U, V, PHI))
     lat, lon = np.deg2rad(space.grid.lat)[:, None], np.deg2rad(space.grid.lon)
-    f = 2 * EARTH_ROTATION * np.sin(lat)
+    rows = has_geostrophic_wind(space.grid)[:, None]
+    f, cosine = np.where(rows, 2 * EARTH_ROTATION * np.sin(lat), np.inf), np.where(rows, np.cos(lat), np.inf)
     east = (np.roll(phi, -1, -1) - np.roll(phi, 1, -1)) / (2 * (lon[1] - lon[0]))
     north = np.gradient(phi, lat[:, 0], axis=0)
-    balanced = np.stack([-north / (f * EARTH_RADIUS), east / (f * EARTH_RADIUS * np.cos(lat))])
-    where = where & (np.abs(space.grid.lat) >= TROPICS)[:, None]
+    balanced = np.stack([-north / (f * EARTH_RADIUS), east / (f * EARTH_RADIUS * cosine)])
+    where = where & rows
     return np.stack([u, v])[:, where], balanced[:, where], space.grid.area_weights[where]
+
+
+def has_geostrophic_wind(grid: Grid) -> np.ndarray:
+    """(row,) which rows of the grid: none near the equator, nor a pole, where a wind has no direction."""
+    return (np.abs(grid.lat) >= TROPICS) & (np.abs(grid.lat) < 90.0)
 
 
 def hydrostatic(dx: np.ndarray, space: StateSpace, where: np.ndarray) -> Pair:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contracts.opened import Dataset
 
 CONTRACT = "state/1"
+COURSE = "cost_by_iteration"
 CELL_METHODS = {"mean": "mean", "spread": "standard_deviation"}  # of members, by what a file is of them
 NO_STATE = 100.0  # times the largest number of a variable's valid range
 
@@ -121,18 +122,22 @@ class State:
 
 
 def write(path: Path, state: State, member: int | None = None, experiment: str = "",
-          statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None) -> None:
+          statistic: str | None = None, start: datetime | None = None, disk: Disk | None = None,
+          course: np.ndarray | None = None) -> None:
     """Write one state atomically; `member` from 1, or `statistic` "mean" or "spread", or a method's own, by its name.
 
     The number of the member is a scalar coordinate `realization` too, and what is a mean or spread of members says so
     in `cell_methods`.  `start` of an extended forecast is kept as `forecast_reference_time`, and the lead as
-    `forecast_period`.  With `disk` it is there when the block of `paths.side_by_side` ends.
+    `forecast_period`.  With `disk` it is there when the block of `paths.side_by_side` ends.  `course` (iterations + 1,)
+    is the cost for each observation along the minimisation that made the state, an attribute.
     """
     attributes: dict[str, object] = {"experiment": experiment}
     if member is not None:
         attributes["member"] = np.int32(member)
     if statistic is not None:
         attributes["statistic"] = statistic
+    if course is not None:
+        attributes[COURSE] = course
     space = state.space
     scalars = [] if start is None else ["forecast_reference_time", "forecast_period"]
     scalars += [] if member is None else ["realization"]
@@ -159,6 +164,13 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
             netcdf.add(dataset, name, dimensions, values, units=variable.units, long_name=variable.long_name,
                        standard_name=variable.standard_name, **of_members,
                        **({"coordinates": " ".join(coordinates)} if coordinates else {}))
+
+
+def course(path: Path) -> np.ndarray | None:
+    """(iterations + 1,) what `write` was told of the minimisation that made a state, None where there was none."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        found = getattr(dataset, COURSE, None)
+        return None if found is None else np.atleast_1d(found)
 
 
 def height_name(metres: float) -> str:

@@ -92,7 +92,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
         finish(analyst, out, given.background, compared, found, wanted, source, phase)
     else:
         with phase("write"), paths.side_by_side() as disk:
-            out.members(found.members, wanted, disk)
+            out.members(found.members, wanted, disk, found.course)
     for line in (f"{len(wanted)} of {experiment.members} members analysed", memory.peak_line(), phase.line()):
         log.info("%s", line)
 
@@ -107,7 +107,7 @@ def finish(analyst: Analyst, out: Writer, background: np.ndarray, compared: Comp
         final = compared.final(whole, analyst.carried(whole, out.time))
     with phase("write"):
         with paths.side_by_side() as disk:
-            out.members(found.members, wanted, disk)
+            out.members(found.members, wanted, disk, found.course)
             out.statistics(mean, spread, disk)
             files.write_beside(out, found, disk)
         aircraft_bias.learn(settings.aircraft_bias, settings.experiment, out.time, final)

@@ -18,12 +18,13 @@ from contracts.state import StateSpace
 from neural_da import amplitude, prior
 from neural_da.amplitude import Root
 from neural_da.draws import Draws
+from neural_da.found import analysed_as, told
 from neural_da.latent_3d_var import Covariance, perturbed
 from neural_da.localized import Extended, Share, Taper
 from neural_da.method import Analysed
 from neural_da.methods import ALPHA_SQUARED, ThreeDVar
 from neural_da.problem import Problem
-from neural_da.side_by_side import by_itself, each_member, stacked
+from neural_da.side_by_side import by_itself, each_member
 from neural_da.variational import Stops, Variational
 
 log = logging.getLogger("neural_da.three_d_var")
@@ -67,10 +68,8 @@ class Prepared:
         fitted = Fitted(self, alpha_squared)
         found = each_member(problem, perturbed(fitted, problem, draws), self.settings.threads)
         if found:
-            before, after, iterations = np.array([(one.before, one.after, one.iterations) for one in found]).T
-            log.info("alpha %.3f; J per observation %.4g -> %.4g; iterations %.1f, at most %d", alpha_squared**0.5,
-                     before.mean(), after.mean(), iterations.mean(), iterations.max())
-        return Analysed(stacked(problem, [one.x for one in found]), carried={ALPHA_SQUARED: alpha_squared})
+            log.info("alpha %.3f; %s", alpha_squared**0.5, told(found))
+        return analysed_as(problem, found, carried={ALPHA_SQUARED: alpha_squared})
 
     def alpha_squared(self, problem: Problem, draws: Draws) -> float:
         """Of this time, smoothed with that of the time before."""

@@ -33,11 +33,12 @@ from networks.latent.operator import Operator
 from networks.latent.regions import Regions
 from neural_da import in_latent, minimise
 from neural_da.draws import Draws
+from neural_da.found import Found, analysed_as, told
 from neural_da.method import Analysed
 from neural_da.methods import FourDEnVar
 from neural_da.minimise import Solution
 from neural_da.problem import Problem, Tangent
-from neural_da.side_by_side import each_member, stacked
+from neural_da.side_by_side import each_member
 
 log = logging.getLogger("neural_da.four_d_en_var")
 
@@ -76,17 +77,17 @@ class Prepared:
         mean = system.solved(departures_of_mean(problem)) if settings.alpha else None
         dx = system.increment(mean.x) if mean else torch.zeros(problem.background[0].shape, dtype=torch.float64)
 
-        def member(i: int, number: int) -> tuple[np.ndarray, Solution]:
-            found = system.solved(departures(problem, number, [torch.as_tensor(y[i]) for y in values]))
+        def member(i: int, number: int) -> Found:
+            d = departures(problem, number, [torch.as_tensor(y[i]) for y in values])
+            found, before = system.solved(d), 0.5 * float(sum(one.square().sum() for one in d))
             own = settings.alpha * dx + (1 - settings.alpha) * system.increment(found.x)
-            return (problem.background[number] + own.numpy()).astype(np.float32), found
+            return Found((problem.background[number] + own.numpy()).astype(np.float32), found.iterations,
+                         (before + np.array(found.course)) / problem.nobs)
 
         found = each_member(problem, member, settings.threads)
         if found:
-            iterations = np.array([solution.iterations for _, solution in found])
-            log.info("%d coefficients for each member's perturbations; iterations %.1f, at most %d", system.now.count,
-                     iterations.mean(), iterations.max())
-        return Analysed(stacked(problem, [x for x, _ in found]))
+            log.info("%d coefficients for each member's perturbations; %s", system.now.count, told(found))
+        return analysed_as(problem, found)
 
 
 def departures(problem: Problem, number: int, values: Sequence[Tensor]) -> list[Tensor]:

@@ -42,16 +42,17 @@ from networks.latent import card
 from networks.latent.operator import Operator
 from neural_da.decoded import Decoded, Decoder
 from neural_da.draws import STATES, Draws
+from neural_da.found import Found, analysed_as, single, told
 from neural_da.hybrid import Variances
 from neural_da.localized import Extended, Share, Sized, at_points
 from neural_da.method import Analysed
 from neural_da.methods import Latent3DVar
 from neural_da.problem import Problem
-from neural_da.side_by_side import by_itself, each_member, stacked
-from neural_da.variational import Minimum, Stops, Variational
+from neural_da.side_by_side import by_itself, each_member
+from neural_da.variational import Stops, Variational
 
 log = logging.getLogger("neural_da.latent_3d_var")
-Member = Callable[[int, int], "Found"]  # the i-th of the members asked for, whose number is this -> its analysis
+Member = Callable[[int, int], Found]  # the i-th of the members asked for, whose number is this -> its analysis
 
 
 def prepared(settings: Latent3DVar, experiment: Experiment, space: StateSpace) -> "Prepared":
@@ -99,10 +100,8 @@ class Prepared:
         member = ENSEMBLES[self.settings.ensemble](self, problem, draws)
         found = each_member(problem, member, self.settings.threads)
         if found:
-            before, after, iterations = np.array([(one.before, one.after, one.iterations) for one in found]).T
-            log.info("J per observation %.4g -> %.4g; iterations %.1f, at most %d", before.mean(), after.mean(),
-                     iterations.mean(), iterations.max())
-        return Analysed(stacked(problem, [one.x for one in found]), self.fields(problem))
+            log.info("%s", told(found))
+        return analysed_as(problem, found, fields=self.fields(problem))
 
     def fields(self, problem: Problem) -> dict[str, np.ndarray]:
         """What b says at every point, where that is asked for: of the mean, so that it depends on no choice of
@@ -172,20 +171,6 @@ class Covariance:
     deviation: Tensor
 
 
-@dataclass(frozen=True)
-class Found:
-    """A member's analysis `x` float32 (channel, column), J for each observation before and after, and iterations."""
-
-    x: np.ndarray
-    before: float
-    after: float
-    iterations: int
-
-    @classmethod
-    def of(cls, minimum: Minimum, nobs: int) -> "Found":
-        return cls(_single(minimum.state), minimum.before / nobs, minimum.after / nobs, minimum.iterations)
-
-
 class OfMembers(Protocol):
     """What each member is analysed with."""
 
@@ -215,7 +200,7 @@ def perturbed(method: OfMembers, problem: Problem, draws: Draws) -> Member:
 
     def member(i: int, number: int) -> Found:
         of = method.variational(problem, covariances.of(number), problem.background[number], [y[i] for y in values])
-        return Found.of(of.minimum(method.stops), problem.nobs)
+        return Found.at(of.minimum(method.stops), problem.nobs)
 
     return member
 
@@ -229,7 +214,7 @@ def posterior(method: Prepared, problem: Problem, draws: Draws) -> Member:
     def member(i: int, number: int) -> Found:
         of = method.variational(problem, covariance, mean, [y[i] for y in values])
         drawn = of.moved(torch.tensor(eta[number], dtype=covariance.deviation.dtype))
-        return Found.of(drawn.minimum(method.stops), problem.nobs)
+        return Found.at(drawn.minimum(method.stops), problem.nobs)
 
     return member
 
@@ -246,7 +231,7 @@ def recentred(method: Prepared, problem: Problem, draws: Draws) -> Member:
         own = torch.tensor(problem.background[number], dtype=torch.float64) - mean
         taken = about.gain(tangents, own, method.stops)
         x = analysed.state + own - 0.5 * about.increment(taken.x)
-        return Found(_single(x), analysed.before / problem.nobs, analysed.after / problem.nobs, taken.iterations)
+        return Found(single(x), taken.iterations, np.array(analysed.course) / problem.nobs)
 
     return member
 
@@ -258,6 +243,3 @@ def _mean(problem: Problem) -> Tensor:
     """(channel, column) of the background, in double precision."""
     return torch.tensor(problem.background.mean(axis=0, dtype=np.float64))
 
-
-def _single(x: Tensor) -> np.ndarray:
-    return x.to(torch.float32).cpu().numpy()

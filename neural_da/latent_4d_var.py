@@ -125,4 +125,5 @@ class Window(Variational):
         log.info("L-BFGS: %d evaluations, gradient %.2g of the first", found.iterations, found.residual)
         with torch.no_grad():
             before, after = float(self.cost(start)), float(self.cost(found.x))
-        return Minimum(found.x, self.state(found.x), before, after, found.iterations)
+        course = [before + nobs * change for change in found.course[:-1]]
+        return Minimum(found.x, self.state(found.x), (*course, after))

@@ -41,6 +41,8 @@ class Needs:
 class Analysed:
     """`members` float32 (m, channel, column), those that `problem.members` asked for, which may be none.
 
+    `course` is J for each observation along the minimisation that made each of them, where one did: before the first
+    iteration and after each.
     `fields` are written for the eye and for other programs, each (level, column) or (channel, column) by name: of the
     analysis levels, or of all channels as a state.  `carried` are the numbers that the next time is given.
     """
@@ -48,6 +50,7 @@ class Analysed:
     members: np.ndarray
     fields: Mapping[str, np.ndarray] = field(default_factory=dict)
     carried: Mapping[str, float] = field(default_factory=dict)
+    course: Sequence[np.ndarray] = ()
 
 
 class Method(Protocol):

@@ -18,27 +18,31 @@ PAIRS = 20  # steps that L-BFGS remembers
 
 @dataclass(frozen=True)
 class Solution:
-    """`x`, after so many `iterations`, and how long the residual is, `residual`, in units of the first one."""
+    """`x`, after so many `iterations`, and how long the residual is, `residual`, in units of the first one.
+
+    `course` (iterations + 1,) is by how much what is minimised, 1/2 xᵀ A x − bᵀ x or J, has changed since the start.
+    """
 
     x: Tensor
     iterations: int
     residual: float
+    course: tuple[float, ...] = (0.0,)
 
 
 def conjugate_gradients(A: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, iterations: int) -> Solution:
     """From x = 0 until |b - A x| <= `tolerance` |b|, or for so many `iterations`."""
     x, r = torch.zeros_like(b), b
     first = power = float(r @ r)
-    p, count = r, 0
-    while power > tolerance**2 * first and count < iterations:
+    p, course = r, [0.0]
+    while power > tolerance**2 * first and len(course) <= iterations:
         Ap = A(p)
         step = power / float(p @ Ap)
+        course.append(course[-1] - 0.5 * step * power)
         x = x + step * p
         r = r - step * Ap
         before, power = power, float(r @ r)
         p = r + (power / before) * p
-        count += 1
-    return Solution(x, count, (power / first) ** 0.5 if first else 0.0)
+    return Solution(x, len(course) - 1, (power / first) ** 0.5 if first else 0.0, tuple(course))
 
 
 def conjugate_gradients_together(A: Callable[[Tensor, list[int]], Tensor], b: Tensor, tolerance: float,
@@ -70,13 +74,15 @@ def quasi_newton(J: Callable[[Tensor], Tensor], x: Tensor, tolerance: float, eva
     """L-BFGS from `x` (n,) until the gradient is `tolerance` of the first one, or for so many `evaluations` of `J` and
     its gradient, those of a line search more at most; it ends also where rounding lets J become no less."""
     lengths: list[float] = []
+    values: list[float] = []
 
     def evaluate(at: np.ndarray) -> tuple[float, np.ndarray]:
         here = torch.tensor(at, dtype=x.dtype).requires_grad_()
         value = J(here)
         (gradient,) = torch.autograd.grad(value, here)
         lengths.append(float(gradient.norm()))
-        return float(value.detach()), gradient.double().numpy()
+        values.append(float(value.detach()))
+        return values[-1], gradient.double().numpy()
 
     def stop(_: np.ndarray) -> None:
         if lengths[-1] <= tolerance * lengths[0] or len(lengths) >= evaluations:
@@ -84,4 +90,6 @@ def quasi_newton(J: Callable[[Tensor], Tensor], x: Tensor, tolerance: float, eva
 
     found = optimize.minimize(evaluate, x.double().numpy(), jac=True, method="L-BFGS-B", callback=stop,
                               options=dict(maxcor=PAIRS, maxiter=evaluations, maxfun=evaluations, ftol=0.0, gtol=0.0))
-    return Solution(torch.tensor(found.x, dtype=x.dtype), len(lengths), lengths[-1] / lengths[0] if lengths[0] else 0.0)
+    course = tuple(value - values[0] for value in values)
+    return Solution(torch.tensor(found.x, dtype=x.dtype), len(lengths), lengths[-1] / lengths[0] if lengths[0] else 0.0,
+                    course)

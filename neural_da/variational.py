@@ -45,13 +45,16 @@ class Stops:
 
 @dataclass(frozen=True)
 class Minimum:
-    """The `state` (channel, column) at the minimum, in double precision, J `before` and `after`, and iterations."""
+    """The `state` (channel, column) at the minimum, in double precision, and J on the `course` there: before the first
+    iteration and after each."""
 
     zeta: Tensor
     state: Tensor
-    before: float
-    after: float
-    iterations: int
+    course: tuple[float, ...]
+
+    @property
+    def iterations(self) -> int:
+        return len(self.course) - 1
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,13 @@ class Variational:
         return minimise.conjugate_gradients(self.hessian(tangents), seen, stops.tolerance, stops.iterations)
 
     def minimum(self, stops: Stops) -> Minimum:
-        """From zeta = 0."""
-        zeta, iterations = torch.zeros_like(self.deviation), 0
-        before = self.cost(zeta)
+        """From zeta = 0; J within a step is that of the H made linear, where a step ends J itself."""
+        zeta = torch.zeros_like(self.deviation)
+        course = [float(self.cost(zeta))]
         for _ in range(stops.steps):
             found = self.step(zeta, stops.tolerance, stops.iterations)
-            zeta, iterations = zeta + found.x, iterations + found.iterations
-        return Minimum(zeta, self.state(zeta), float(before), float(self.cost(zeta)), iterations)
+            zeta = zeta + found.x
+            if found.iterations:
+                within = [course[-1] + change for change in found.course[1:-1]]
+                course += [*within, float(self.cost(zeta))]
+        return Minimum(zeta, self.state(zeta), tuple(course))

@@ -66,7 +66,7 @@ def test_gauss_newton_steps_lead_to_where_the_gradient_is_zero():
         return float(torch.autograd.grad(variational.cost(zeta), zeta)[0].norm())
 
     found = variational.minimum(of.stops)
-    assert found.after < 0.5 * found.before
+    assert found.course[-1] < 0.5 * found.course[0]
     assert slope(found.zeta) < 0.01 * slope(torch.zeros_like(found.zeta))
 
 

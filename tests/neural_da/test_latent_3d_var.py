@@ -161,6 +161,37 @@ def test_a_member_has_the_same_bits_whatever_it_is_analysed_with(settings):
         assert np.array_equal(analysed(term, members=members, threads=2, **production), whole[members])
 
 
+def test_the_course_of_a_minimisation_is_j_after_each_of_its_iterations():
+    """Each as the end of a minimisation that stops there; H is linear, so that J is what conjugate gradients lower."""
+    term, y = made.term(made.table()), made.table().value
+    of = made.problem(BACKGROUND, term)
+
+    def stopped(iterations: int, steps: int = 1):
+        method = made.method(LATENT, iterations=iterations, steps=steps)
+        window = method.variational(of, method.covariances(of).of(), BACKGROUND[0], [y])
+        found = window.minimum(method.stops)
+        return found.course, float(window.cost(found.zeta))
+
+    whole, _ = stopped(8)
+    assert whole[0] == stopped(1)[0][0] and len(whole) == 9 and (np.diff(whole) < 0).all()
+    for count in (1, 3, 8):
+        course, at_the_end = stopped(count)
+        assert course[:-1] == whole[:count] and course[-1] == at_the_end == pytest.approx(whole[count], rel=1e-12)
+    assert stopped(3, steps=2)[0][:4] == stopped(3)[0] and len(stopped(3, steps=2)[0]) == 7
+
+
+@pytest.mark.parametrize("ensemble", KINDS)
+def test_the_course_that_is_told_is_that_of_each_member_and_recentred_that_of_the_mean(ensemble):
+    term = made.term(made.table())
+    method = made.method(LATENT, ensemble=ensemble, tolerance=0.1)
+    found = method.analyse(made.problem(BACKGROUND, term, members=[4, 1]), made.draws(6))
+    whole = method.analyse(made.problem(BACKGROUND, term), made.draws(6))
+    assert len(found.course) == 2 and len(whole.course) == 6
+    assert all(np.array_equal(found.course[i], whole.course[number]) for i, number in enumerate((4, 1)))
+    assert all(course[-1] < course[0] for course in whole.course)
+    assert np.array_equal(whole.course[0], whole.course[1]) == (ensemble == "recentred")
+
+
 def test_decoded_the_analysis_begins_with_what_the_latent_holds_of_the_background():
     term, x = made.term(made.table()), made.flat(BACKGROUND)
     of = replace(LATENT, mean=BACKGROUND[0].reshape(made.SPACE.shape).astype(float))

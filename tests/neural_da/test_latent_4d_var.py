@@ -94,6 +94,16 @@ def test_of_one_time_it_is_3d_var(quantities):
     assert in_scales((a - b).flatten()).max() < 1e-5
 
 
+def test_the_course_is_j_at_each_evaluation_from_the_background_to_the_analysis():
+    of, method = terms(), windows.method(Drifting(), iterations=12)
+    window = method.variational(made.problem(BACKGROUND, *of), covariance(method), BACKGROUND[0],
+                                [term.value.numpy() for term in of])
+    found = window.minimum(method.stops)
+    assert found.course[0] == float(window.cost(torch.zeros(method.latent.size, dtype=torch.float64)))
+    assert found.course[-1] == float(window.cost(found.zeta)) == pytest.approx(min(found.course))
+    assert 12 <= len(found.course) <= 20
+
+
 @pytest.mark.parametrize("sets", [2, 4])
 def test_equal_observations_at_n_times_of_a_still_world_are_one_with_errors_smaller_by_the_root_of_n(sets):
     table = made.table()

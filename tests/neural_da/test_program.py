@@ -64,6 +64,13 @@ def test_departures_have_every_row_with_its_fate_and_the_analysis_fits_better(fi
     assert (after**2).mean() < 0.7 * (before**2).mean()
 
 
+def test_members_keep_the_course_of_their_minimisation_and_what_is_none_keeps_none(finished):
+    files = finished[0].files
+    first, second = (state.course(files.analysis.member(number)) for number in (1, 2))
+    assert first[-1] < first[0] and first.size > 1 and not np.array_equal(first, second)
+    assert state.course(files.background.member(1)) is None and state.course(files.analysis.mean) is None
+
+
 def test_a_complete_analysis_is_left_alone_and_the_next_is_found(finished, caplog):
     made, numbers = finished
     with caplog.at_level("INFO"):

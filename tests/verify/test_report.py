@@ -13,7 +13,8 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from contracts import config, field, observations, state, times
+from contracts import balance, config, field, observations, state, times
+from contracts.balance import Agreement
 from contracts.constants import GRAVITY
 from contracts.errors import UserError
 from contracts.field import Field
@@ -21,10 +22,12 @@ from contracts.grid import Grid
 from contracts.state import State, StateSpace
 from contracts.variables import Flag, Quantity
 from letkf_mpi import summary
+from tests import builders
 from tests.verify import watched
 from tests.verify.case import TIMES, experiment
 from verify import __main__ as verify
 from verify import charts, coast, groups, page, score_file, serve, shown, status
+from verify.config import Settings
 from verify.derived import sea_level_pressure
 from verify.report.material import Material
 from verify.summary import number
@@ -33,8 +36,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 PAGES = {"report": "report.html", "status": ""}  # where `verify serve` has them
 PICTURES = PAGES | {"warnings": "report.html#cycles"}
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "samples", "spectrum", "drift", "cycles",
-            "settings"]
+SECTIONS = ["weather", "skill", "fit", "ranks", "spread-skill", "maps", "balance", "samples", "spectrum", "drift",
+            "cycles", "settings"]
 
 
 class Tree(HTMLParser):
@@ -163,6 +166,49 @@ def test_a_spread_on_a_finer_grid_is_drawn_beside_what_it_was_made_of(tmp_path, 
     own_spread = state.read(here.background.spread, own).field("temperature")[0]
     mean = float((own_spread * own.grid.area_weights).mean())
     assert f"map of the ensemble&#x27;s own, temperature 500 (K): area mean {number(mean)}" in html
+
+
+def with_courses(settings: Settings, courses: list[np.ndarray]) -> None:
+    """The last analysis anew, its members found by minimisations that went so, with what B says at each point."""
+    here, space = settings.experiment.folder.at(TIMES[1]), settings.state.space(settings.grid.grid())
+    for member, course in enumerate(courses, start=1):
+        x = state.read(here.analysis.member(member), space)
+        state.write(here.analysis.member(member), x, member, course=course)
+    amounts = np.abs(builders.random_state(space, 3, TIMES[1]).data)
+    state.write(here.field("background_deviation"), State(space, amounts, TIMES[1]), statistic="background_deviation")
+
+
+def test_minimisations_and_what_b_says_are_shown_where_they_are_there(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    with_courses(settings, [np.array([2.0, 1.5, 1.1]), np.array([3.0, 1.3]), np.array([2.5, 0.9, 0.6])])
+    verify.main(["report", str(path)])
+    tree = Tree(status.report_file(settings).read_text())
+    assert "minimisation" in [attributes["id"] for attributes in tree.all("section")]
+    told = [attributes["aria-label"] or "" for attributes in tree.all("svg")]
+    assert any(text.startswith("J for each observation by iteration, 3 members, each by itself: from 2.50 to 1.00, "
+                               "expected 1") for text in told)
+    assert any(text.startswith("map of deviation of background errors as B has it, temperature 500") for text in told)
+
+
+def test_one_minimisation_for_all_members_is_that_of_the_mean(tmp_path, monkeypatch):
+    path, settings = watched.finished(tmp_path, monkeypatch)
+    with_courses(settings, [np.array([2.0, 0.7])] * 3)
+    verify.main(["report", str(path)])
+    html = status.report_file(settings).read_text()
+    assert "that of the mean: from 2.00 to 0.700, expected 0.5" in html
+
+
+def test_the_balance_of_the_increment_is_that_of_the_definition(made):
+    settings, _, html = made
+    here, space = settings.experiment.folder.at(TIMES[1]), settings.state.space(settings.grid.grid())
+    dx = np.subtract(*(state.read(each.mean, space).data.astype(float) for each in (here.analysis, here.background)))
+    everywhere = np.ones(space.grid.shape, bool)
+    expected = [number(value) for pair in (balance.geostrophic(dx, space, 50_000.0, everywhere),
+                                           balance.hydrostatic(dx, space, everywhere))
+                for agreement in [Agreement.of([pair])] for value in (agreement.correlation, agreement.slope)]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
+    assert ["increment", *expected] in rows
+    assert {"departures of members", "error of the background"} <= {row[0] for row in rows if row}
 
 
 def test_coastlines_lie_on_the_globe_and_cross_no_date_line():

@@ -1,9 +1,10 @@
 """`python -m verify report EXPERIMENT.toml`: all that an experiment's files say, in one page that needs nothing else.
 
 `report.html` in the experiment's folder: the weather, scores against the truth, fit to the observations, ranks, spread
-and skill, maps of the last analysis, its members beside the truth, spread on a finer grid, energy by scale, the free
-ensemble, extended forecasts by lead, a free run of years, a table of cycles, settings.  What has no data is left out:
-an experiment without cycles has a report of its forecasts alone.
+and skill, maps of the last analysis, balance of its increment, how it was found where it minimises, its members beside
+the truth, spread on a finer grid, energy by scale, the free ensemble, extended forecasts by lead, a free run of years,
+a table of cycles, settings.  What has no data is left out: an experiment without cycles has a report of its forecasts
+alone.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,20 @@ from contracts import config, program, times
 from contracts.errors import UserError
 from verify import page, status
 from verify.config import Settings
-from verify.report import downscaled, free, leads, maps, observed, record, samples, spectra, truth, weather
+from verify.report import (
+    balanced,
+    downscaled,
+    free,
+    leads,
+    maps,
+    minimisation,
+    observed,
+    record,
+    samples,
+    spectra,
+    truth,
+    weather,
+)
 from verify.report.material import Material
 
 Sections = dict[str, tuple[str, list[str]]]  # by name in the page: title and parts
@@ -59,6 +73,8 @@ def html(material: Material) -> str:
         "ranks": ("Ranks of the observations", observed.ranks(material)),
         "spread-skill": ("Spread and skill", observed.spread_skill(material)),
         "maps": (f"Maps of {times.name(material.last.time)}", maps.maps(material)),
+        "balance": ("Balance of the increment", balanced.balanced(material)),
+        "minimisation": ("Minimisation", minimisation.minimisation(material)),
         "samples": (f"Members beside the truth, {times.name(material.last.time)}", samples.samples(material)),
         "downscaled": ("Spread on a finer grid", downscaled.maps(material)),
         "spectrum": ("Energy by scale", spectra.spectra(material)),

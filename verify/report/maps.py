@@ -16,6 +16,8 @@ from verify.report.material import Material, plain
 from verify.summary import number
 
 FIELDS = ("inflation", "relaxation_factor", "local_observation_count")  # of the analysis, drawn where they were written
+DEVIATIONS = {"background_deviation": "deviation of background errors as B has it",  # and states that a method leaves
+              "uncertainty": "uncertainty of the analysis"}
 
 
 def maps(material: Material) -> list[str]:
@@ -31,9 +33,12 @@ def maps(material: Material) -> list[str]:
         pictures.append(a_map(grid, title, mean, True))
     spreads = {which: spread for which, ensemble in (("background", here.background), ("analysis", here.analysis))
                if (spread := _read(material, channel, ensemble.spread)) is not None}
+    said = {title: deviation for one, title in DEVIATIONS.items()
+            if (deviation := _read(material, channel, here.field(one))) is not None}
     bounds = charts.ends(np.stack(list(spreads.values()))) if spreads else None  # one scale: they are to be compared
     pictures += [a_map(grid, f"{which} spread, {name} ({unit})", spread, bounds=bounds)
                  for which, spread in spreads.items()]
+    pictures += [a_map(material, f"{title}, {name} ({unit})", deviation) for title, deviation in said.items()]
     fields = {f"{plain(each)}, {_level(channel)}": values for each in FIELDS
               if (values := _diagnostic(material, channel, each)) is not None}
     constant = {title: float(values.flat[0]) for title, values in fields.items() if np.ptp(values) == 0}
