@@ -18,3 +18,4 @@ HECTOPASCAL = 100.0  # Pa
 HOUR = 3600  # s
 
 SURFACE_PRESSURE_NOMINAL = 100_000.0  # Pa, where surface channels stand in vertical localisation
+SOLAR_CONSTANT = 1360.8  # W m-2 at one astronomical unit, total (Kopp & Lean 2011, Geophys. Res. Lett. 38, L01706)

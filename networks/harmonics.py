@@ -19,7 +19,7 @@ from contracts import harmonics
 from contracts.grid import Grid
 from contracts.state import StateSpace
 
-WINDS = (("u_component_of_wind", "v_component_of_wind"), ("10m_u_component_of_wind", "10m_v_component_of_wind"))
+WINDS = tuple((f"{height}u_component_of_wind", f"{height}v_component_of_wind") for height in ("", "10m_", "100m_"))
 
 
 def response(truncation: int, order: int, strength: float) -> np.ndarray:

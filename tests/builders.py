@@ -30,6 +30,18 @@ CLIMATE = {
     "10m_u_component_of_wind": (2.0, 4.0),
     "10m_v_component_of_wind": (0.0, 4.0),
     "surface_pressure": (1.0e5, 800.0),
+    "vertical_velocity": (0.0, 0.5),
+    "mean_sea_level_pressure": (1.01e5, 800.0),
+    "total_column_water_vapour": (25.0, 3.0),
+    "total_column_water": (25.0, 3.0),
+    "2m_dewpoint_temperature": (280.0, 5.0),
+    "skin_temperature": (285.0, 5.0),
+    "100m_u_component_of_wind": (3.0, 5.0),
+    "100m_v_component_of_wind": (0.0, 5.0),
+    "soil_temperature_level_1": (283.0, 5.0),
+    "soil_temperature_level_2": (283.0, 5.0),
+    "volumetric_soil_water_layer_1": (0.3, 0.03),
+    "volumetric_soil_water_layer_2": (0.3, 0.03),
 }
 
 

@@ -21,9 +21,13 @@ from contracts.static import Static
 
 START = b"GRIB"
 ON_LEVELS = {"t": "temperature", "u": "u_component_of_wind", "v": "v_component_of_wind", "q": "specific_humidity",
-             "z": "geopotential", "gh": "height", "r": "relative_humidity"}
+             "z": "geopotential", "gh": "height", "r": "relative_humidity", "w": "vertical_velocity"}
 AT_SURFACE = {"2t": "2m_temperature", "2sh": "2m_specific_humidity", "10u": "10m_u_component_of_wind",
-              "10v": "10m_v_component_of_wind", "sp": "surface_pressure", "lsm": "land_sea_mask", "orog": "orography"}
+              "10v": "10m_v_component_of_wind", "sp": "surface_pressure", "lsm": "land_sea_mask", "orog": "orography",
+              "msl": "mean_sea_level_pressure", "prmsl": "mean_sea_level_pressure", "skt": "skin_temperature",
+              "tcwv": "total_column_water_vapour", "tcw": "total_column_water", "2d": "2m_dewpoint_temperature",
+              "100u": "100m_u_component_of_wind", "100v": "100m_v_component_of_wind"}
+WHERE = ("surface", "heightAboveGround", "meanSea", "entireAtmosphere")  # kinds of level that are none of pressure
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def _key(eccodes: Any, message: Any) -> tuple[str, float] | None:
     name, kind = (eccodes.codes_get(message, key) for key in ("shortName", "typeOfLevel"))
     if kind == "isobaricInhPa" and name in ON_LEVELS:
         return ON_LEVELS[name], eccodes.codes_get(message, "level") * HECTOPASCAL
-    if kind in ("surface", "heightAboveGround") and name in AT_SURFACE:
+    if kind in WHERE and name in AT_SURFACE:
         return AT_SURFACE[name], 0.0
     return None
 

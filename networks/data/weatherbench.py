@@ -28,6 +28,11 @@ SHORT_NAMES = {
     "geopotential": "z", "u_component_of_wind": "u", "v_component_of_wind": "v", "temperature": "t",
     "specific_humidity": "q", "2m_temperature": "t2m", "10m_u_component_of_wind": "u10",
     "10m_v_component_of_wind": "v10", "surface_pressure": "sp",
+    "vertical_velocity": "w", "mean_sea_level_pressure": "msl", "total_column_water_vapour": "tcwv",
+    "total_column_water": "tcw", "2m_dewpoint_temperature": "d2m", "skin_temperature": "skt",
+    "100m_u_component_of_wind": "u100", "100m_v_component_of_wind": "v100", "soil_temperature_level_1": "stl1",
+    "soil_temperature_level_2": "stl2", "volumetric_soil_water_layer_1": "swvl1",
+    "volumetric_soil_water_layer_2": "swvl2",
 }
 
 

@@ -13,7 +13,7 @@ from contracts import config, state
 from contracts.errors import UserError
 from contracts.grid import Grid
 from contracts.state import StateSpace
-from contracts.variables import Flag, Quantity
+from contracts.variables import VARIABLES, Flag, Quantity
 from tests import builders
 from tests.verify.case import MEMBERS, TIMES, departures, experiment
 from verify import __main__ as verify
@@ -134,7 +134,9 @@ def states_of(space, **more):
     (Grid.gaussian(8, 16), "regular_gg"),
 ])
 def test_grib_holds_every_channel_of_every_member_to_its_last_packed_bit(tmp_path, grid, name):
-    space = StateSpace.of(grid, builders.LEVELS, builders.ON_LEVELS, (*builders.AT_SURFACE, "2m_specific_humidity"))
+    names = {on_levels: [name for name, variable in VARIABLES.items() if variable.on_levels == on_levels]
+             for on_levels in (True, False)}
+    space = StateSpace.of(grid, builders.LEVELS, names[True], names[False])
     one, states = states_of(space)
     found = list(messages(grib.write(tmp_path / "x.grib2", states, builders.TIME)))
     assert len(found) == 2 * len(space.channels)

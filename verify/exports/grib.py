@@ -26,6 +26,11 @@ SHORT_NAMES = {
     "geopotential": "z", "u_component_of_wind": "u", "v_component_of_wind": "v", "temperature": "t",
     "specific_humidity": "q", "2m_temperature": "2t", "2m_specific_humidity": "2sh", "10m_u_component_of_wind": "10u",
     "10m_v_component_of_wind": "10v", "surface_pressure": "sp",
+    "vertical_velocity": "w", "mean_sea_level_pressure": "msl", "total_column_water_vapour": "tcwv",
+    "total_column_water": "tcw", "2m_dewpoint_temperature": "2d", "skin_temperature": "skt",
+    "100m_u_component_of_wind": "100u", "100m_v_component_of_wind": "100v", "soil_temperature_level_1": "stl1",
+    "soil_temperature_level_2": "stl2", "volumetric_soil_water_layer_1": "swvl1",
+    "volumetric_soil_water_layer_2": "swvl2",
 }
 MEAN, SPREAD = 0, 4  # code table 4.7, derived forecast
 PERTURBED = 3  # 4.6, type of ensemble forecast
