@@ -16,7 +16,7 @@ Cards of before (`climax-card/1`) are read as what they mean.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -31,6 +31,7 @@ from networks import diagnosed, kinds, normalization
 from networks.normalization import CONSTANTS, Moments
 
 BEFORE = "climax-card/1"
+SECTIONS = ("grid", "network", "normalization")
 OF_CLIMAX = ("lead_hours", "lead_scale", "predicts", "damping")  # which stood beside [network] before
 
 
@@ -153,10 +154,10 @@ def _as_now(table: Mapping[str, Any]) -> dict[str, Any]:
     return table | {"contract": "card/2", "network": {"kind": "climax", **network, **moved}}
 
 
-def to_toml(card: Card) -> str:
+def to_toml(card: Section, sections_of: Sequence[str] = SECTIONS) -> str:
     """The card as TOML; reading it back gives the same card to the last bit."""
     table = msgspec.to_builtins(card)
-    sections = {name: table.pop(name) for name in ("grid", "network", "normalization")}
+    sections = {name: table.pop(name) for name in sections_of}
     lines = [f"{name} = {_value(value)}" for name, value in table.items()]
     for section, content in sections.items():
         lines += ["", f"[{section}]"]

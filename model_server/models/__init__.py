@@ -30,6 +30,7 @@ MODELS = {
     "climax": "model_server.models.climax",
     "flow": "model_server.models.flow",
     "gap": "model_server.models.gap",
+    "onnx": "model_server.models.onnx",
     "persistence": "model_server.models.persistence",
     "speedy": "model_server.models.speedy",
 }
@@ -83,7 +84,7 @@ def _installed(name: str) -> Iterator[None]:
             raise  # a fault of ours, not of the installation
         raise UserError(
             f"the model {name} needs the package {missing}, which is not installed; install the extra that "
-            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax"
+            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax, '.[onnx]' for onnx"
         ) from None
 
 

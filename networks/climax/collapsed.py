@@ -49,7 +49,7 @@ class Aggregation:
         stacked = torch.cat([weights * pixels, weights], dim=-1).flatten(2)  # (H, B L, V (p² + 1))
         heads = torch.bmm(stacked, self.value).transpose(0, 1).flatten(1)  # (B L, D)
         mixed = functional.linear(heads + self.value_bias, self.out)
-        return mixed.unflatten(0, (len(x), self.size.tokens)) + self.addend
+        return mixed.unflatten(0, (x.shape[0], self.size.tokens)) + self.addend
 
 
 def aggregation(network: ClimaX, lead: Tensor, variables: Sequence[int] | None = None) -> Aggregation:
@@ -100,7 +100,7 @@ class Settled(nn.Module):
         self.network = network.eval()
         formed = aggregation(network, torch.tensor([lead], device=network.pos_embed.device), inputs)
         for field in fields(Aggregation)[1:]:
-            self.register_buffer(field.name, getattr(formed, field.name), persistent=False)
+            self.register_buffer(field.name, getattr(formed, field.name).detach(), persistent=False)
         last = network.last
         rows = [pixel * network.size.outputs + field for pixel in range(network.size.patch**2) for field in outputs]
         self.register_buffer("weight", last.weight[rows].contiguous(), persistent=False)

@@ -238,15 +238,15 @@ class ClimaX(nn.Module):
 def unpatched(y: Tensor, size: Architecture) -> Tensor:
     """(B, L, p p C) in the order row, column, field -> (B, C, lat, lon)."""
     p = size.patch
-    cells = y.view(len(y), size.nlat // p, size.nlon // p, p, p, -1)
-    return cells.permute(0, 5, 1, 3, 2, 4).reshape(len(y), -1, size.nlat, size.nlon)
+    cells = y.view(y.shape[0], size.nlat // p, size.nlon // p, p, p, -1)
+    return cells.permute(0, 5, 1, 3, 2, 4).reshape(y.shape[0], -1, size.nlat, size.nlon)
 
 
 def patched(x: Tensor, size: Architecture) -> Tensor:
     """(B, V, lat, lon) -> (B, L, V, p²), the pixels of each patch row by row."""
     p = size.patch
     cells = x.view(*x.shape[:2], size.nlat // p, p, size.nlon // p, p)
-    return cells.permute(0, 2, 4, 1, 3, 5).reshape(len(x), size.tokens, x.shape[1], p * p)
+    return cells.permute(0, 2, 4, 1, 3, 5).reshape(x.shape[0], size.tokens, x.shape[1], p * p)
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ class Stepping(nn.Module):
         self.card, self.channels = card, tuple(channels)
         self.token = tuple(card.network.tokens.index(name) for name in card.inputs)  # number of each input
         self.output = tuple(card.network.head.index(name) for name in channels)  # of each channel in the head
-        self.damped = None if climatology is None else Damped(card, climatology, channels)
+        self.damped: nn.Module | None = None if climatology is None else Damped(card, climatology, channels)
         mean, std = normalization.columns(card.normalization, channels)
         scale = std
         if card.network.predicts == "tendency":
@@ -56,7 +56,7 @@ class Stepping(nn.Module):
 
     def inputs(self, fields: Tensor) -> Tensor:
         """(B, channel, lat, lon) -> (B, input, lat, lon), rows as the network knows them."""
-        channels, constants = (fields - self.mean) / self.std, self.constants.expand(len(fields), -1, -1, -1)
+        channels, constants = (fields - self.mean) / self.std, self.constants.expand(fields.shape[0], -1, -1, -1)
         known = [channels, constants] if self.diagnosed is None else [channels, self.diagnosed(fields), constants]
         return self._turned(torch.cat(known, dim=1)[:, self.take])
 

@@ -54,6 +54,21 @@ def read(patterns: Sequence[str], time: datetime, space: StateSpace, method: Met
     return state
 
 
+def hold(patterns: Sequence[str], time: datetime) -> bool:
+    """Whether states of `time` are there, by the files of all patterns, and by the times in those of many times."""
+    return all(_holds(pattern, time) for pattern in patterns)
+
+
+def _holds(pattern: str, time: datetime) -> bool:
+    if _is_store(pattern):
+        return bool((np.asarray(_store(pattern)["time"].values) == np.datetime64(time.replace(tzinfo=None))).any())
+    path = config.file_of(pattern, time)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == grib.START or time in era5.hold(path)
+
+
 def static(patterns: Sequence[str], time: datetime, grid: Grid, method: Method) -> Static:
     """Orography and land-sea mask from the first of the files that has them."""
     refusals = []
