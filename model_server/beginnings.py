@@ -12,7 +12,7 @@ Which states a member is made of follows from its number alone, so that a killed
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -47,6 +47,17 @@ class Beginnings:
         if count.sum():
             log.info("%d negative humidities set to 0 in members %s", count.sum(), list(numbers))
         return clipped.reshape(around.shape)
+
+    def earlier(self, step: timedelta) -> "Beginnings":
+        """The same members `step` earlier: what a model that needs two states begins with beside them."""
+        return replace(self, start=self.start - step, dates=tuple(date - step for date in self.dates))
+
+    def holds(self, number: int) -> bool:
+        """Whether the files that a member is made of, by its number from 1, are there."""
+        chosen = self.settings.initial
+        needed = [(chosen.states, date) for date in (self.dates if chosen.centre else [self.dates[number - 1]])]
+        needed += [(chosen.centre, self.start)] if chosen.centre else []
+        return all(states.hold(patterns, time) for patterns, time in needed)
 
     def static(self) -> Static:
         """Orography and land-sea mask of these states, on the experiment's grid."""

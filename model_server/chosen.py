@@ -4,14 +4,26 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from contracts.errors import UserError
+from contracts.state import StateSpace
 from model_server import config, models
 from model_server.models.base import ForecastModel, seen_by
 from networks.unseen import refuse_overlap
 
 
+def bare(settings: config.Settings) -> ForecastModel:
+    """The model of [model] alone, on its own grid where that has one; raises UserError where it cannot be had."""
+    chosen, space = settings.model, settings.space
+    if chosen.grid is None:
+        return models.create(chosen.name, chosen.options, space)
+    from model_server.models.regridded import regridded  # here, because few experiments have two grids
+
+    own = StateSpace(chosen.grid.grid(), space.channels)
+    return regridded(models.create(chosen.name, chosen.options, own), space, chosen.before == "shifted")
+
+
 def model_of(settings: config.Settings) -> ForecastModel:
     """The forecast model of the experiment; raises UserError where it cannot be had."""
-    model = models.create(settings.model.name, settings.model.options, settings.space)
+    model = bare(settings)
     if settings.model.before != "written" and model.history == 1:
         raise UserError(f'[model] before = "{settings.model.before}": {model.name} needs no earlier state; leave it '
                         "out")

@@ -68,6 +68,8 @@ class Model(config.Section, frozen=True):
     name: str = "speedy"
     options: dict[str, Any] = {}
     batch: Positive | None = None  # members in memory together; default: as many as half of what is free holds
+    grid: config.GridSettings | None = None  # of the model itself, if not that of the experiment; its members stay on
+    # it, and the analysis gives increments (`models.regridded`)
     spectral_filter: SpectralFilter | None = None  # of every step's fields; default: none
     before: Literal["written", "shifted"] = "written"  # a model that needs two states gets the earlier one as it was
     # written, or with the present increment of the analysis added to it
@@ -142,7 +144,8 @@ class Settings(config.Section, frozen=True):
     @property
     def batch(self) -> int:
         """Members handed to the model at once; no result depends on it."""
-        return self.model.batch or memory.members_that_fit(self.space.shape)
+        finest = max((self.grid, self.model.grid or self.grid), key=lambda one: one.grid().size)
+        return self.model.batch or memory.members_that_fit((len(self.space.channels), *finest.grid().shape))
 
 
 def load(path: Path) -> Settings:

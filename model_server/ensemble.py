@@ -63,13 +63,15 @@ def _before(kept: Kept, present: np.ndarray, forecast: np.ndarray | None) -> np.
 
 
 def write(folder: EnsembleFolder, batch: Batch, model: ForecastModel, experiment: str, disk: Disk | None = None,
-          states_only: bool = False) -> None:
+          states_only: bool = False, before: Sequence[np.ndarray | None] = ()) -> None:
     """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`.
 
-    With `states_only` no step can begin with them: nothing is kept for the model.
+    With `states_only` no step can begin with them: nothing is kept for the model.  What each of them was one step
+    earlier, which not all have where an experiment begins, is `before`, if given, else as the batch has it.
     """
-    before = (None,) * len(batch.members) if batch.before is None else batch.before
-    for number, data, own, earlier in zip(batch.members, batch.data, batch.restart, before, strict=True):
+    none: Sequence[np.ndarray | None] = [None] * len(batch.members)
+    kept = before or (none if batch.before is None else list(batch.before))
+    for number, data, own, earlier in zip(batch.members, batch.data, batch.restart, kept, strict=True):
         path = folder.member(number)
         refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
         if _keeps_files(model) and not states_only:

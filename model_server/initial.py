@@ -8,18 +8,19 @@ state of its own gets it from the nature run's restarts, at its own resolution.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from contracts import program, state, static, times
+from contracts.constants import HOUR
 from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from contracts.static import Static
-from model_server import config, ensemble, models, parameters, restart
-from model_server.chosen import dressed_as
+from model_server import config, ensemble, parameters, restart
+from model_server.chosen import bare, dressed_as
 from model_server.models.base import Batch, ForecastModel, NatureModel
 
 log = logging.getLogger("model_server.initial")
@@ -43,40 +44,71 @@ def initial(settings: config.Settings) -> None:
     if target.is_complete(experiment.members) and experiment.folder.static.exists():
         log.info("%s: complete already", target.folder)
         return
-    model = models.create(settings.model.name, settings.model.options, settings.space)
+    model = bare(settings)
     carried = dressed_as(settings, model)
     parameters.write(target, parameters.first(settings), start, experiment.name)
     begins = _of_states if settings.initial.source == "states" else _of_nature
-    batch_of, own, told = begins(settings, model, start)
+    begun, lacking = begins(settings, model, start), 0
     for numbers in ensemble.chunks(todo, settings.batch):
-        ensemble.write(target, replace(batch_of(numbers), members=tuple(numbers)), carried, experiment.name)
-    static.write(experiment.folder.static, own, experiment.name)
+        past = [begun.past(number) for number in numbers] if begun.past is not None else []
+        lacking += sum(one is None for one in past)
+        batch = replace(begun.batch(numbers), members=tuple(numbers))
+        ensemble.write(target, batch, carried, experiment.name, before=past)
+    static.write(experiment.folder.static, begun.static, experiment.name)
     members = stored(target, experiment.members, settings.space, start)
     write_statistics(target, members, settings.space, start, experiment.name)
-    log.info("%s: %d members, %s", target.folder, experiment.members, told)
+    log.info("%s: %d members, %s", target.folder, experiment.members, begun.told)
+    if begun.past is not None:
+        log.info("%s", _of_past(model, lacking, len(todo)))
 
 
-# What makes a batch of members by their numbers from 1, the static fields, and words for the log.
-Begun = tuple[Callable[[Sequence[int]], Batch], Static, str]
+@dataclass(frozen=True)
+class _Begun:
+    """A first ensemble: batches of members by their numbers from 1, the static fields, words for the log.
+
+    For a model that needs two states `past` is what a member was one step earlier, or None where that is not there.
+    """
+
+    batch: Callable[[Sequence[int]], Batch]
+    static: Static
+    told: str
+    past: Callable[[int], np.ndarray | None] | None = None
 
 
-def _of_nature(settings: config.Settings, model: ForecastModel, start: datetime) -> Begun:
+def _of_nature(settings: config.Settings, model: ForecastModel, start: datetime) -> _Begun:
     nature = NatureFolder(settings.initial_folder)
     sources = sources_of(settings, nature, settings.experiment.members)
-    own = model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid)
-    return (lambda numbers: begin_as(nature, [sources[number - 1] for number in numbers], model, start), own,
-            f"nature run of {times.name(sources[0])} to {times.name(sources[-1])}")
+
+    def past(number: int) -> np.ndarray | None:
+        time = sources[number - 1] - model.time_step
+        return state.read(nature.state(time), model.space, time).data if nature.state(time).exists() else None
+
+    of_nature = isinstance(model, NatureModel)
+    return _Begun(lambda numbers: begin_as(nature, [sources[number - 1] for number in numbers], model, start),
+                  model.static if isinstance(model, NatureModel) else static.read(nature.static, settings.space.grid),
+                  f"nature run of {times.name(sources[0])} to {times.name(sources[-1])}",
+                  None if model.history == 1 or of_nature else past)
 
 
-def _of_states(settings: config.Settings, model: ForecastModel, start: datetime) -> Begun:
+def _of_states(settings: config.Settings, model: ForecastModel, start: datetime) -> _Begun:
     from model_server import beginnings  # here, because what reads files of others takes a while to load
 
     if isinstance(model, NatureModel):
         raise UserError(f'[initial] source = "states": {model.name} keeps a state of its own, which only its own '
                         'nature run has; take source = "nature", or a model that begins from fields')
     chosen = beginnings.of(settings, start)
-    return (lambda numbers: Batch(start, chosen.members(numbers), (None,) * len(numbers)), chosen.static(),
-            f"states of {times.name(min(chosen.dates))} to {times.name(max(chosen.dates))}")
+    earlier = chosen.earlier(model.time_step)
+    return _Begun(lambda numbers: Batch(start, chosen.members(numbers), (None,) * len(numbers)), chosen.static(),
+                  f"states of {times.name(min(chosen.dates))} to {times.name(max(chosen.dates))}",
+                  None if model.history == 1 else
+                  lambda number: earlier.members([number])[0] if earlier.holds(number) else None)
+
+
+def _of_past(model: ForecastModel, lacking: int, written: int) -> str:
+    """Words for the log: where the earlier of the two first states comes from."""
+    hours = model.time_step.total_seconds() / HOUR
+    but = f", but of {lacking} of {written} members, which begin with the first analysis twice" if lacking else ""
+    return f"{model.name} begins with two states, the one {hours:g} h earlier from there{but}"
 
 
 def sources_of(settings: config.Settings, nature: NatureFolder, members: int) -> list[datetime]:

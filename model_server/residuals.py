@@ -18,8 +18,8 @@ from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from contracts.state import StateSpace
 from contracts.static import Static
-from model_server import config, initial, models
-from model_server.chosen import filtered_as
+from model_server import config, initial
+from model_server.chosen import bare, filtered_as
 from model_server.config import ResidualNoise
 from model_server.models import archive
 from model_server.models.base import ForecastModel, advance, begun, seen_by
@@ -91,10 +91,10 @@ def residuals(settings: config.Settings) -> None:
     first, last = asked.period
     folder = settings.experiment.in_work(asked.archive)
     refuse_overlap(folder, first, last, settings.experiment)
-    bare = models.create(settings.model.name, settings.model.options, settings.space)
-    refuse_seen(bare.name, seen_by(bare), first, last)
-    source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), bare,
-                            filtered_as(settings, bare))
+    model = bare(settings)
+    refuse_seen(model.name, seen_by(model), first, last)
+    source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), model,
+                            filtered_as(settings, model))
     step, wanted = int(source.model.time_step.total_seconds()), source.steps(first, last)
     held, note = archive.contents(source.model, settings.model, asked), archive.Note(folder)
     note.refuse_other(held)

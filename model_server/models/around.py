@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from contracts.state import StateSpace
 from model_server.models.base import ForecastModel, seen_by
 
@@ -42,3 +44,14 @@ class Around:
     @property
     def identity(self) -> Mapping[str, Any] | None:
         return getattr(self.model, "identity", None)
+
+
+def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tuple[np.ndarray, int]:
+    """Fields and error (channel, lat, lon) added, and the number of humidities that it made negative, which are zero.
+
+    `humid` (channel,) says which they are; where the error is zero the fields stay to the last bit.
+    """
+    found = np.where(error == 0, fields, fields + error)
+    floor = np.where(humid[:, None, None], np.minimum(fields, 0), -np.inf)
+    negative = found < floor
+    return np.where(negative, floor, found).astype(np.float32), int(np.count_nonzero(negative))

@@ -20,7 +20,7 @@ from contracts.config import Experiment
 from contracts.errors import UserError
 from model_server.config import Model, ResidualNoise
 from model_server.models.archive import Note, contents
-from model_server.models.around import Around
+from model_server.models.around import Around, with_error
 from model_server.models.base import Batch, ForecastModel, Restart, seen_by
 from model_server.models.season import Common, Gaussian, Season
 from model_server.models.segments import WHERE, Consecutive, Segments
@@ -76,17 +76,6 @@ class Noisy(Around):
         if not self.model.keeps_restart or kept is None:
             return None
         return {name: array for name, array in kept.items() if name != WHERE}
-
-
-def with_error(fields: np.ndarray, error: np.ndarray, humid: np.ndarray) -> tuple[np.ndarray, int]:
-    """Fields and error (channel, lat, lon) added, and the number of humidities that it made negative, which are zero.
-
-    `humid` (channel,) says which they are; where the error is zero the fields stay to the last bit.
-    """
-    found = np.where(error == 0, fields, fields + error)
-    floor = np.where(humid[:, None, None], np.minimum(fields, 0), -np.inf)
-    negative = found < floor
-    return np.where(negative, floor, found).astype(np.float32), int(np.count_nonzero(negative))
 
 
 def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experiment: Experiment) -> ForecastModel:

@@ -14,7 +14,7 @@ from contracts.nature import NatureFolder
 from contracts.state import State
 from model_server import config, ensemble
 from model_server.forecast import model_of
-from model_server.models import archive, noise, segments
+from model_server.models import archive, around, segments
 from model_server.models.base import MODEL_STREAM, NOISE_STREAM, Batch, advance
 from model_server.models.persistence import Persistence
 from model_server.residuals import memory, residuals
@@ -194,7 +194,7 @@ def test_no_noise_is_the_model_itself_to_the_last_bit(noisy, begin):
     same({name: found[name] for name in expected}, expected)
     fields = np.zeros(SPACE.shape, np.float32)
     fields[:, 0], fields[:, 1] = -0.0, -1.0
-    unchanged, count = noise.with_error(fields, np.zeros_like(fields), humidity.humid(SPACE))
+    unchanged, count = around.with_error(fields, np.zeros_like(fields), humidity.humid(SPACE))
     assert unchanged.tobytes() == fields.tobytes() and count == 0
 
 
@@ -202,7 +202,7 @@ def test_noise_makes_no_humidity_negative_and_none_that_was_more_so():
     error = np.random.default_rng(1).standard_normal(SPACE.shape, np.float32)
     fields = np.full(SPACE.shape, 0.1, np.float32)
     fields[:, 0] = -0.1
-    found, count = noise.with_error(fields, error, humidity.humid(SPACE))
+    found, count = around.with_error(fields, error, humidity.humid(SPACE))
     q = SPACE.index("specific_humidity")
     np.testing.assert_array_equal(found[q], np.maximum(fields + error, np.minimum(fields, 0))[q])
     assert count == np.count_nonzero((fields + error < np.minimum(fields, 0))[q]) > 0

@@ -1,2 +1,2 @@
-"""Three small forecast models, each a module with `Options` and `create`: one that relaxes, one that needs two states,
-one with noise that it remembers."""
+"""Small forecast models, each a module with `Options` and `create`: one that relaxes, two that need two states, one
+with noise that it remembers."""
