@@ -70,6 +70,7 @@ def graph_of(checkpoint: Checkpoint[ClimaXCard]) -> bytes:
     """The step of a checkpoint as a graph, all its outputs being its channels."""
     step = Step(ClimaXEmulator.of(checkpoint, checkpoint.card.outputs).settled()).eval()
     example = torch.zeros(2, len(checkpoint.card.outputs), *checkpoint.card.horizontal.shape)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # which tells of operations that no graph of ours has
     done = torch.onnx.export(step, (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
                              opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim(MEMBER, min=1)},), verbose=False)
     assert done is not None

@@ -239,3 +239,45 @@ def test_a_network_with_noise_is_not_exported(tmp_path):
     card = made.card(made.small_space(), noise=NoiseSizes(local=1, common=1, blocks=1))
     with pytest.raises(UserError, match="draws random numbers at each step"):
         export.export(made.checkpoint(card), tmp_path / "x.onnx")
+
+
+class Two(torch.nn.Module):
+    """A network of two states and the sun: what it adds to the present one."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(2 * channels + 1, 16, 1), torch.nn.Tanh(),
+                                          torch.nn.Conv2d(16, channels, 1))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_a_network_of_two_states_cycles_with_the_same_bits_in_any_batches(begin, tmp_path):
+    space = begin("persistence").space
+    names, path = [channel.name for channel in space.channels], tmp_path / "two.onnx"
+    torch.manual_seed(0)
+    network = Two(len(names)).eval()
+    example = torch.zeros(2, 2 * len(names) + 1, *space.grid.shape)
+    torch.onnx.export(network, (example,), dynamo=True, input_names=["x"], output_names=["y"], verbose=False,
+                      dynamic_shapes=({0: torch.export.Dim("member", min=1)},)).save(path)
+    fed = [*names, *(f"{name}_before" for name in names), "insolation"]
+    moments = {channel.name: builders.CLIMATE[channel.variable] for channel in space.channels}
+    path.with_suffix(".toml").write_text(graphs.card({"x": fed}, {"y": names}, space.grid.shape,
+                                                     'predicts = "tendency"', more="\n".join([
+        "[normalization]", "insolation = { mean = 300.0, std = 400.0 }",
+        *(f"{name} = {{ mean = {mean}, std = {std}, tendency_std = {0.1 * std} }}"
+          for name, (mean, std) in moments.items())])))
+
+    given = batch(two=True, where=space)
+    mean, std = (np.array([moments[name][i] for name in names])[:, None, None] for i in (0, 1))
+    sun = (forcings.insolation(np.array([times.to_seconds(given.time)]), space.grid) - 300) / 400
+    x = np.concatenate([(given.data - mean) / std, (given.before - mean) / std, np.stack([sun] * 3)], axis=1)
+    with torch.no_grad():
+        expected = given.data + 0.1 * std * network(torch.tensor(x, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(model(path, space).step(given).data, expected, rtol=1e-5, atol=1e-4)
+
+    more = f'options = {{ file = "{path}" }}'
+    whole, single = (cycle(begin("onnx", name, size, more=more)) for name, size in (("whole", 4), ("single", 1)))
+    same(single, whole)
+    assert any("before" in name for name in whole)
