@@ -18,7 +18,7 @@ from contracts.errors import unknown
 from contracts.grid import Grid
 from contracts.static import Static
 from contracts.variables import VARIABLES, Channel
-from networks import forcings
+from networks import forcings, normalization
 from networks.forcings import FORCINGS
 from networks.normalization import CONSTANTS, LAND_SEA_MASK, LATITUDE, OROGRAPHY, Moments
 
@@ -98,9 +98,8 @@ class Feed:
     @cached_property
     def _scales(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, float32 (input, 1, 1); an earlier field has those of its channel."""
-        table = [self.moments.get(name) or self.moments.get(channel_of(name)) or PLAIN for name in self.names]
-        return tuple(np.array([getattr(one, what) for one in table], np.float32)[:, None, None]  # type: ignore[return-value]
-                     for what in ("mean", "std"))
+        known = {name: self.moments.get(name) or self.moments.get(channel_of(name)) or PLAIN for name in self.names}
+        return normalization.columns(known, self.names)
 
     def _constant(self, name: str) -> np.ndarray:
         """(lat, lon)"""

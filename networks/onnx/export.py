@@ -70,7 +70,8 @@ def graph_of(checkpoint: Checkpoint[ClimaXCard]) -> bytes:
     """The step of a checkpoint as a graph, all its outputs being its channels."""
     step = Step(ClimaXEmulator.of(checkpoint, checkpoint.card.outputs).settled()).eval()
     example = torch.zeros(2, len(checkpoint.card.outputs), *checkpoint.card.horizontal.shape)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # which tells of operations that no graph of ours has
+    for talkative in ("torch.onnx", "onnx_ir", "onnxscript"):  # of each constant, and operations that no graph has
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     done = torch.onnx.export(step, (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
                              opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim(MEMBER, min=1)},), verbose=False)
     assert done is not None
