@@ -153,8 +153,10 @@ def test_the_bits_of_a_member_depend_on_no_other_member_and_no_thread(precision)
         np.testing.assert_array_equal(some, all_of_them[np.array(members, int)])
 
 
-def test_the_system_is_symmetric_and_the_tangent_that_of_h():
-    """Through station pressure too, which is not linear: H' v is the difference of H on both sides of the mean."""
+@pytest.mark.parametrize(("quantity", "value", "error"), [
+    (Quantity.surface_pressure, 9e4, 100.0), (Quantity.wind_speed, 10.0, 5.0), (Quantity.relative_humidity, 0.5, 0.5)])
+def test_the_system_is_symmetric_and_the_tangent_that_of_h(quantity, value, error):
+    """Of quantities that are not linear too: H' v is the difference of H on both sides of the mean."""
     space = builders.space(6, 12)
     climate = climates.climate(space)
     seasons = np.zeros_like(climate.seasons)
@@ -162,17 +164,18 @@ def test_the_system_is_symmetric_and_the_tangent_that_of_h():
     climate = replace(climate, seasons=seasons)
     rng = np.random.default_rng(2)
     table = builders.observations(
-        np.full(20, 9e4), quantity=Quantity.surface_pressure, lat=rng.uniform(-80, 80, 20), lon=rng.uniform(0, 360, 20),
-        pressure=9e4, error=100.0, elevation=rng.uniform(0, 200, 20))
+        np.full(20, value), quantity=quantity, lat=rng.uniform(-80, 80, 20), lon=rng.uniform(0, 360, 20),
+        pressure=8e4, error=error, elevation=rng.uniform(0, 200, 20))
     mean = torch.as_tensor(climate.mean(TIME)).flatten(1)
     (term,) = problem(climate, table).terms
+    assert len(term) > 9
     observed = Observed(climate, term, (term.tangent(mean, torch.float64),))
-    u, w = vectors = torch.tensor(rng.standard_normal((2, 20)))
+    u, w = vectors = torch.tensor(rng.standard_normal((2, len(term))))
     Au, Aw = observed.system(vectors)
     assert float(u @ Aw) == pytest.approx(float(w @ Au), rel=1e-10)
 
     v = climate.draw(rng.standard_normal(space.shape))
-    y = torch.tensor(table.value)
+    y = term.value
     for step in (1e-2, 1e-3):
         ahead, behind = (observed.departure(climate.mean(TIME) + sign * step * v, y) for sign in (1, -1))
         difference = (behind - ahead) / (2 * step)
