@@ -171,9 +171,13 @@ class Writer:
 
     def statistics(self, mean: np.ndarray, spread: np.ndarray, disk: Disk) -> None:
         """Mean and spread (channel, column) of the ensemble."""
-        for path, data, statistic in ((self.files.analysis.mean, mean, "mean"),
-                                      (self.files.analysis.spread, spread, "spread")):
-            state.write(path, self._state(data), experiment=self.experiment, statistic=statistic, disk=disk)
+        self.statistic("mean", mean, disk)
+        self.statistic("spread", spread, disk)
+
+    def statistic(self, name: str, data: np.ndarray, disk: Disk) -> None:
+        """One of them, "mean" or "spread"."""
+        path = {"mean": self.files.analysis.mean, "spread": self.files.analysis.spread}[name]
+        state.write(path, self._state(data), experiment=self.experiment, statistic=name, disk=disk)
 
     def parameters(self, analysed: Parameters) -> None:
         """Those of the model of all members, where the analysis has made some."""

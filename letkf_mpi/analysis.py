@@ -11,7 +11,7 @@ import argparse
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
@@ -20,7 +20,7 @@ import numpy as np
 from contracts import config, ensemble, frozen, humidity, paths, program, static, times
 from contracts.analysis import Writer, each_time, next_time, parse
 from contracts.follow import Follower
-from contracts.observations import Departures, Observations, Source
+from contracts.observations import Departures, Observations
 from contracts.phases import Phases
 from contracts.state import StateSpace
 from contracts.static import Static
@@ -28,13 +28,19 @@ from letkf_mpi import files, memory, parameters, summary
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel import lanes
 from letkf_mpi.local import tempering, tile_kernel, tiles
-from letkf_mpi.local.columns import Columns, share_tiles
-from letkf_mpi.local.update import Diagnostics, LocalAnalysis
-from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.local.columns import Columns, Plan, share_tiles
+from letkf_mpi.local.localization import Sites
+from letkf_mpi.local.update import LocalAnalysis
+from letkf_mpi.products import Products
+from letkf_mpi.ranks.exchange import to_root
+from letkf_mpi.ranks.layouts import GROUP_BYTES, Layouts, Members
 from letkf_mpi.ranks.node_memory import NodeMemory
-from letkf_mpi.ranks.parallel import World, guarded, nothing
+from letkf_mpi.ranks.observing import Observing
+from letkf_mpi.ranks.parallel import World, guarded
 from letkf_mpi.ranks.static_states import StaticStates
+from letkf_mpi.shares import ByShares
 from letkf_mpi.static import additive
+from letkf_mpi.totals import Totals
 from obsoperator import Forward, accounts, aircraft_bias, comparison
 from obsoperator.departures import FirstGuess, Used
 from obsoperator.own_time import AtSlots, Between
@@ -86,7 +92,7 @@ class Analyst:
         chosen = self.settings.analysis
         return memory.Size(self.members.count, len(self.space.channels), self.space.grid.size,
                            self.space.analysis_levels.size, nobs, self.world.size, self.world.largest_node,
-                           Layouts.group_bytes, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
+                           GROUP_BYTES, chosen.static.size if chosen.static else 0, chosen.solver.needs_noise,
                            chosen.is_tempered, chosen.time != "instant")
 
     def writer(self, time: datetime) -> Writer:
@@ -119,40 +125,44 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             inflation, alpha = node.shared(files.read_learned, settings, space, time)
             background = read_background(analyst, time)
         with phase("H(x)"):
-            H = analyst.operator(table.select(members.mine.of(len(table))))
-            guess = compare(analyst, H, table, background, time)
+            seen = Observing.of(world, table, len(space.channels), analyst.operator)
+            guess, flag = compare(analyst, seen, table, background, time)
             climate = analyst.static_states
-            Y_static = climate.observed(table, analyst.static) if climate else None
-            used = node.shared(FirstGuess.used, guess, settings.analysis.solver.needs_noise, Y_static)
+            Y_static = climate.observed(seen) if climate else None
+            used = whole(node, guess.used(settings.analysis.solver.needs_noise, Y_static))
             augmented = settings.parameters
             estimate = augmented and world.at_root(parameters.estimate, augmented, settings.experiment, time, used)
         with phase("share"):
-            plan = share_tiles(world, analyst.tiles, space.grid, settings, used)
+            sites = Sites.of(used.lat, used.lon, node.by_shares)
+            plan = share_tiles(world, analyst.tiles, space.grid, settings, sites)
         with phase("exchange"):
-            layouts = Layouts(members, len(space.channels), plan.columns)
-            mine = Columns(plan.tiles[world.rank], layouts.to_columns(background), settings.analysis.threads)
+            by_member = Layouts(world, members.shares, len(space.channels), plan.columns)
+            mine = Columns(plan.tiles[world.rank], by_member.to_columns(background), settings.analysis.threads)
             del background
             X_static = climate.at(plan.columns) if climate else None
         with phase("local analyses"):
-            local = LocalAnalysis(space, used, settings, analyst.seed(time), X_static)
-            observe = partial(observed_again, analyst, phase, layouts, mine, H, guess, len(table))
-            diagnostics = tempering.analyse(mine, local, inflation, alpha, observe)
+            local = LocalAnalysis(space, used, settings, analyst.seed(time), X_static, 1.0, node.by_shares, sites)
+            observe = partial(observed_again, world, phase, seen, plan, mine, guess)
+            told = tempering.analyse(mine, local, inflation, alpha, observe)
         with phase("diagnostics"):
             seconds = world.of_each_rank(mine.seconds)
-            diagnostics = diagnostics.each(layouts.gather)
-            world.at_last(files.check, diagnostics, space, settings.analysis.least_spread)
-        with phase("exchange"):
-            analysis = members.whole(layouts.to_members(mine.X))
-            del mine, observe
+            totals = Totals.of(world, told, space.grid.area_weights.reshape(-1)[mine.columns] / space.grid.size)
+            world.together(files.check, totals, space, settings.analysis.least_spread)
         with phase("H(x)"):
-            hxa = members.gather(H.apply(analysis), len(table))
+            hxa = seen.H.apply(seen.in_columns(plan.columns, mine.X)).T
+        with phase("exchange"):
+            products = Products.of(world, settings, plan.columns, mine.X, told)
+            del mine, observe, told
         with phase("write"):
             if estimate:
                 out.parameters(estimate.after)
-            final = write(analyst, out, analysis, diagnostics, partial(FirstGuess.with_analysis, guess, hxa), source)
+            mine_of_table = write(world, out, products, partial(FirstGuess.with_analysis, guess, hxa))
+            final = departures(world, table, flag, mine_of_table)
+            world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, time, final)
+            world.at_root(out.last, final, source)
         for line in estimate.lines() if estimate else ():
             log.info("%s", line)
-        tell(analyst, phase, final, diagnostics, local.levels, summary.balance_line(seconds, plan.work))
+        tell(analyst, phase, final, products, totals, summary.balance_line(seconds, plan.work))
 
 
 def read_background(analyst: Analyst, time: datetime, offset: timedelta = timedelta()) -> np.ndarray:
@@ -174,78 +184,86 @@ def read_background(analyst: Analyst, time: datetime, offset: timedelta = timede
     return found
 
 
-def compare(analyst: Analyst, H: Forward, table: Observations, background: np.ndarray, time: datetime) -> FirstGuess:
-    """The fate of every observation from `background` (my members, my channels, column), on rank 0; `H` of my rows."""
-    members, settings = analyst.members, analyst.settings
-    whole = members.whole(background)
-    mine = comparison.observe(H, whole, at_slots(analyst, table.select(members.mine.of(len(table))), whole, time))
-    found = mine.each(lambda of_mine: members.gather(of_mine.T, len(table)), members.whole(mine.flag[None])[0])
-    return analyst.world.at_root(comparison.judge, table, found, settings.background_check, analyst.seed(time),
-                                 settings.analysis.time)
+def compare(analyst: Analyst, seen: Observing, table: Observations, background: np.ndarray,
+            time: datetime) -> tuple[FirstGuess, np.ndarray]:
+    """The fate of my rows of `table` from `background` (my members, my channels, column), and on rank 0 of all rows."""
+    world, settings = analyst.world, analyst.settings
+    X, mine = seen.in_members(analyst.members, background), table.select(seen.rows)
+    found = comparison.observe(seen.H, X, at_slots(analyst, seen, mine, X, time))
+    guess = comparison.decide(mine, found, settings.background_check, analyst.seed(time), settings.analysis.time,
+                              lambda few: np.concatenate(world.of_each_rank(few)))
+    flag = to_root(world, guess.table.flag)
+    world.at_root(comparison.tell, table, flag, settings.background_check)
+    compared_before = sum(world.of_each_rank(guess.compared.size)[: world.rank])
+    return replace(guess, before=seen.rows.start, compared_before=compared_before), flag
 
 
-def at_slots(analyst: Analyst, table: Observations, background: np.ndarray, time: datetime) -> AtSlots | None:
-    """My members at slots around `time`, and where the rows of `table` lie between them; None where all is compared at
-    the analysis time.  `background` (my members, channel, column)."""
+def at_slots(analyst: Analyst, seen: Observing, mine: Observations, X: np.ndarray, time: datetime) -> AtSlots | None:
+    """All members at slots around `time`, and where my rows of the table lie between them; None where all is compared
+    at the analysis time.  `X` of the background then, and of every state what H reads of it (member, 1, entry)."""
     if not (slots := analyst.world.shared(files.slots, analyst.settings, time)):
         return None
 
     def states(number: int) -> np.ndarray:
         slot = slots[number]
-        return analyst.members.whole(read_background(analyst, time, slot)) if slot else background
+        return seen.in_members(analyst.members, read_background(analyst, time, slot)) if slot else X
 
-    between = Between.of(table.time - times.to_seconds(time), np.array([slot.total_seconds() for slot in slots]))
+    between = Between.of(mine.time - times.to_seconds(time), np.array([slot.total_seconds() for slot in slots]))
     return AtSlots(between, len(slots), states)
 
 
+def whole(node: NodeMemory, mine: Used) -> Used:
+    """What the analysis sees of all rows, from what it sees of those of each rank."""
+    parts = {name: part for name, part in vars(mine).items() if part is not None}
+    return Used(**dict(zip(parts, node.joined(list(parts.values())), strict=True)))
+
+
 @contextmanager
-def observed_again(analyst: Analyst, phase: Phases, layouts: Layouts, mine: Columns, H: Forward,
-                   guess: FirstGuess, nobs: int) -> Iterator[Used]:
+def observed_again(world: World, phase: Phases, seen: Observing, plan: Plan, mine: Columns,
+                   guess: FirstGuess) -> Iterator[tuple[Used, ByShares]]:
     """What the next part of an analysis sees of the columns as they are; its arrays last as long as the block."""
-    members = analyst.members
-    with NodeMemory(analyst.world) as node:
-        with phase("exchange"):
-            analysis = members.whole(layouts.to_members(mine.X))
+    with NodeMemory(world) as node:
         with phase("H(x)"):
-            hx = members.gather(H.apply(analysis), nobs)
-            del analysis
-            used = node.shared(lambda: guess.again(hx).used())
-        yield used
+            hx = seen.H.apply(seen.in_columns(plan.columns, mine.X)).T
+            used = whole(node, guess.again(hx).used())
+        yield used, node.by_shares
 
 
-def write(analyst: Analyst, out: Writer, analysis: np.ndarray, diagnostics: Diagnostics,
-          final: Callable[[], Departures], source: Source) -> Departures:
-    """Members, and of the last rank statistics of the grid; meanwhile rank 0 makes `final`, which is written last."""
-    world, mine, settings = analyst.world, analyst.members.mine, analyst.settings
+def write(world: World, out: Writer, products: Products, rows: Callable[[], Departures]) -> Departures:
+    """All files of this rank, and its `rows` of departures, for which most have time while others write."""
 
     def of_this_rank(disk: paths.Disk) -> Departures:
-        if mine.writes:
-            out.members(analysis, mine.members, disk)
-        if world.rank == world.last:
-            files.write_statistics(out, diagnostics, settings, disk)
-        return final() if world.is_root else nothing()
+        products.write(out, disk)
+        return rows()
 
     with ExitStack() as flushing:
         disk = flushing.enter_context(paths.side_by_side())
-        table = world.together(of_this_rank, disk)
+        mine = world.together(of_this_rank, disk)
         world.together(flushing.close)
-    world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, out.time, table)
-    world.at_root(out.last, table, source)
-    return table
+    return mine
 
 
-def tell(analyst: Analyst, phase: Phases, table: Departures, diagnostics: Diagnostics, levels: np.ndarray,
-         balance: str) -> None:
+def departures(world: World, table: Observations, flag: np.ndarray, mine: Departures) -> Departures:
+    """The whole table with its fates on rank 0, from my rows; None elsewhere."""
+    names = [name for name in vars(mine) if name not in vars(table)]
+    columns = to_root(world, np.stack([getattr(mine, name) for name in names]))
+    return world.at_root(lambda: Departures(**vars(table) | {"flag": flag} | dict(zip(names, columns, strict=True))))
+
+
+def tell(analyst: Analyst, phase: Phases, table: Departures, products: Products, totals: Totals, balance: str) -> None:
     """The end of the log."""
-    world, humid = analyst.world, int(humidity.humid(analyst.space).sum()) * analyst.settings.experiment.members
+    world, space = analyst.world, analyst.space
     peaks = world.of_each_rank(memory.peak())
-    warning = world.of_last(summary.clipping, diagnostics, humid)
-    told = world.of_last(summary.analysis_lines, diagnostics, levels)
-    if world.is_root:
-        for line in (*accounts.observations_table(table), *told, balance, memory.peak_line(peaks), phase.line()):
-            log.info("%s", line)
-        if warning:
-            log.warning("%s", warning)
+    told = world.of_each_rank({name: summary.ranges(name, data) for name, data in products.fields.items()})
+    if not world.is_root:
+        return
+    ranges = {name: of_it for of_rank in told for name, of_it in of_rank.items()}
+    lines = summary.analysis_lines(ranges, space.analysis_levels, totals.clipped)
+    for line in (*accounts.observations_table(table), *lines, balance, memory.peak_line(peaks), phase.line()):
+        log.info("%s", line)
+    humid = int(humidity.humid(space).sum()) * analyst.settings.experiment.members * space.grid.size
+    if warning := summary.clipping(totals.clipped, humid):
+        log.warning("%s", warning)
 
 
 def expect_memory(analyst: Analyst, nobs: int) -> None:

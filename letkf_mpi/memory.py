@@ -2,23 +2,24 @@
 
 For k members, n columns, C channels on L levels, p observations and P ranks, in single precision (4 bytes) for states:
 
-    every rank     the program itself;  its members ⌈k/P⌉ 4 C n (with P > k one member and the part of it that was
-                   read);  its columns 4 k C n/P;  three buffers of the exchange;  what is told of its columns
-                   (`update.Diagnostics`);  H: eight entries and weights an observation, and its values for its members;
+    every rank     the program itself;  its members, k/P of 4 C n, and in the end those that it writes whole, ⌈k/P⌉,
+                   with mean, spread and fields beside;  its columns 4 k C n/P;  three buffers of the exchange;  what is
+                   told of its columns (`update.Diagnostics`);  of its rows, p/P, eight entries and weights of H, the
+                   numbers that they read of all members and what comes of them;
                    of each observation its taper on every level, twice 8 L p
-    rank 0 too     all equivalents before, after and at the ground, 3 · 8 k p
-    the last too   what is told of all columns
+    rank 0 too     the table of departures
     once a node    observations, Y (p, k) and inflation
 
 The analysis of a tile overwrites its background, so that columns are held once.  A static set of m states stands
-beside: on every rank its states 4 C n ⌈m/P⌉ and X_s at its columns, 8 m C n/P after 4 m C n/P; Y_s, 8 m p, twice on
-rank 0 and once on a node.  So does noise, 4 k p.  Tempering keeps the first background beside, 4 k C n/P, and a second
-Y, 8 k p; H(x) at slots takes the members of a rank and what H needs twice, and Y on rank 0 once more.
+beside: on every rank its states 4 C n m/P and X_s at its columns, 8 m C n/P after 4 m C n/P; Y_s, 8 m p/P, and on
+a node 8 m p.  So does noise, 4 k p.  Tempering keeps the first background beside, 4 k C n/P, and a second Y, 8 k p;
+H(x) at slots takes the members of a rank and what H needs twice.
 """
 
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from contracts.errors import UserError
 from letkf_mpi.local.update import Diagnostics
@@ -59,41 +60,40 @@ class Size:
 
     @property
     def static_set(self) -> float:
-        """Bytes of the states of the static set on a rank, whole and at its columns, in single and double precision."""
-        return self.state * (self._held_by_rank(self.static) + 3.0 * self.static / self.ranks)
+        """Bytes of the states of the static set on a rank, by member and at its columns, in single and double
+        precision."""
+        return self.state * 4.0 * self.static / self.ranks
 
     @property
-    def ensemble_of_rank(self) -> float:
-        """Bytes of the members that a rank holds whole."""
-        return self.state * self._held_by_rank(self.members)
-
-    def _held_by_rank(self, states: int) -> int:
-        """How many of `states`; where ranks share one, a rank holds it and the part that it read."""
-        return -(-states // self.ranks) + (self.ranks > states > 0)
+    def read(self) -> float:
+        """Bytes of the members, or their parts, on a rank."""
+        members = self.members / self.ranks
+        return self.state * (members if members < 1 else ceil(members))
 
     @property
-    def members_of_rank(self) -> int:
-        return -(-self.members // self.ranks)
+    def written(self) -> float:
+        """Bytes of what a rank writes at most: members, and a share of mean, spread and fields by level."""
+        beside = 2 * self.state + 8.0 * len(Diagnostics.BY_LEVEL) * self.levels * self.columns
+        return self.state * -(-self.members // self.ranks) + beside / min(self.ranks, 2 + len(Diagnostics.BY_LEVEL))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes at the peak: of every rank, of rank 0 and of the last one besides, and once on each node."""
+    """Bytes at the peak: of every rank, of rank 0 besides, and once on each node."""
 
     each: float
     first: float
-    last: float
     shared: float
     ranks_on_node: int
 
     @property
     def node(self) -> float:
-        """Of a full node that rank 0 and the last one stand on."""
-        return self.ranks_on_node * self.each + self.first + self.last + self.shared
+        """Of a full node that rank 0 stands on."""
+        return self.ranks_on_node * self.each + self.first + self.shared
 
     def __str__(self) -> str:
         return (f"memory: about {self.each / _GB:.2f} GB on each rank, {self.first / _GB:.2f} GB more on rank 0, "
-                f"{self.last / _GB:.2f} GB more on the last, {self.shared / _GB:.2f} GB once a node: "
+                f"{self.shared / _GB:.2f} GB once a node: "
                 f"{self.node / _GB:.2f} GB on a node of {self.ranks_on_node}")
 
     def refuse_above(self, limit_gb: float | None) -> None:
@@ -106,20 +106,18 @@ class Estimate:
 
 def estimate(size: Size) -> Estimate:
     """Memory of the analysis of this size."""
-    told = float(Diagnostics.bytes_of(size.channels, size.levels)) * size.columns
-    equivalents = 8.0 * size.observations
+    told = float(Diagnostics.bytes_of(size.channels, size.levels)) * size.columns / size.ranks
+    rows, equivalents = size.observations / size.ranks, 8.0 * size.observations
     beside = equivalents * size.static + size.noise * 4.0 * size.observations * size.members
-    rows = size.observations * min(1.0, size.members / size.ranks)
     columns, exchange = size.ensemble / size.ranks, 3.0 * min(size.group_bytes, size.ensemble / size.ranks)
     columns *= 1 + size.tempered
-    operator = rows * (_ENTRIES + 3 * 8 * size.members_of_rank)
-    compared = (1 + size.slots) * (size.ensemble_of_rank + operator)
-    local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told / size.ranks
-    each = _PROGRAM + compared + size.static_set + columns + max(exchange, local)
-    first = (3 + size.slots) * equivalents * size.members + 2 * beside + size.observations * _ROW
+    operator = rows * (_ENTRIES + size.members * (3 * 8 + min(8.0 * 4, size.state / max(1.0, rows))))
+    compared = (1 + size.slots) * (size.read + operator) + beside / size.ranks
+    local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told
+    each = _PROGRAM + max(compared, size.written) + size.static_set + columns + max(exchange, local)
     shared = (1 + size.tempered) * (size.observations * _ROW + equivalents * size.members)
     shared += beside + 8.0 * size.levels * size.columns
-    return Estimate(each, first, told, shared, size.ranks_on_node)
+    return Estimate(each, 2.0 * size.observations * _ROW, shared, size.ranks_on_node)
 
 
 def peak() -> float:

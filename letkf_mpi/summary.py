@@ -1,35 +1,38 @@
 """What the log says at the end of inflation, relaxation and local observations, and how even the work was."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from letkf_mpi.local.update import Diagnostics
-
 MOST_CLIPPED = 0.05  # of the humidities of all members
+_TOLD = {"inflation": "inflation", "relaxation_factor": "relaxation factor",
+         "local_observation_count": "local observations", "local_observations_left_out": "left out for nearer ones"}
 
 
-def analysis_lines(analysis: Diagnostics, levels: np.ndarray) -> list[str]:
-    """Lines: inflation, relaxation and local observations of each level, and what was clipped."""
-    lines = [f"level {level / 100:6g} hPa: inflation {_range(analysis.inflation[i])}, relaxation factor "
-             f"{_range(analysis.relaxation[i])}, local observations {_range(analysis.count[i], '.0f')}"
-             + _left_out(analysis.left_out[i]) for i, level in enumerate(levels)]
-    return lines + [f"{analysis.clipped.sum()} negative humidities set to 0"]
+def ranges(name: str, data: np.ndarray) -> list[str]:
+    """Mean, least and most of a field (level, column) on each level."""
+    spec = ".0f" if name.startswith("local_observation") else ".3f"
+    return [_range(of_level, spec) for of_level in data]
 
 
-def clipping(analysis: Diagnostics, humid: int) -> str:
-    """A warning where more than MOST_CLIPPED of the humidities, `humid` in a column of all members, were negative."""
-    share = float(analysis.clipped.sum()) / max(1, humid * analysis.clipped.size)
+def analysis_lines(ranges: Mapping[str, Sequence[str]], levels: np.ndarray, clipped: int) -> list[str]:
+    """Lines: inflation, relaxation and local observations of each level, from the `ranges` of these fields, and what
+    was clipped."""
+    lines = [", ".join(f"{words} {ranges[name][i]}" for name, words in _TOLD.items() if name in ranges)
+             for i in range(levels.size)]
+    return [f"level {level / 100:6g} hPa: {line}" for level, line in zip(levels, lines, strict=True)] + [
+        f"{clipped} negative humidities set to 0"]
+
+
+def clipping(clipped: int, of: int) -> str:
+    """A warning where more than MOST_CLIPPED `of` so many humidities were negative."""
+    share = clipped / max(1, of)
     return "" if share <= MOST_CLIPPED else (
         f"{100 * share:.1f} per cent of all humidities were negative and set to 0, which makes the mean moister; "
         "inflate less, or keep humidity aloft as it is in the background: [analysis] humidity_below_hpa")
 
 
-def _left_out(number: np.ndarray) -> str:
-    return f", left out for nearer ones {_range(number, '.0f')}" if number.any() else ""
-
-
-def _range(values: np.ndarray, spec: str = ".3f") -> str:
+def _range(values: np.ndarray, spec: str) -> str:
     low, mean, high = (format(number, spec) for number in (values.min(), values.mean(), values.max()))
     return f"{mean} ({low} to {high})"
 

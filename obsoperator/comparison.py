@@ -3,10 +3,11 @@
     found = observe(H, X)                        # H(x) of the members, where H has its rows
     guess = judge(table, found, check, seed)     # the fate of every row, and what of it the analysis sees
 
-A program whose processes share members or rows gathers what each `observe`d, array by array, before it `judge`s; one
-without processes does nothing in between.  With `slots` observations are compared at their own times (`own_time`).
+A program whose processes share rows has each `decide` of its own, with a way to put together what all found, and tells
+once, with `tell`, what `judge` does.  With `slots` observations are compared at their own times (`own_time`).
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,9 +16,11 @@ import numpy as np
 from contracts.observations import Observations
 from contracts.variables import Flag
 from obsoperator import own_time
-from obsoperator.departures import BackgroundCheck, FirstGuess, first_guess
+from obsoperator.departures import BackgroundCheck, FirstGuess, first_guess, strange_errors
 from obsoperator.forward import Forward
 from obsoperator.own_time import AtSlots
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,6 @@ class Equivalents:
     ground: np.ndarray
     flag: np.ndarray
     own: np.ndarray | None = None
-
-    def each(self, change: Callable[[np.ndarray], np.ndarray], flag: np.ndarray) -> "Equivalents":
-        """The same with its arrays (n, k) changed and another `flag`: those of more members or rows."""
-        return Equivalents(change(self.hx), change(self.ground), flag, None if self.own is None else change(self.own))
 
 
 def observe(H: Forward, X: np.ndarray, slots: AtSlots | None = None) -> Equivalents:
@@ -52,5 +51,19 @@ def judge(table: Observations, found: Equivalents, check: BackgroundCheck, seed:
     `seed` of everything random: the experiment's and the time.  With slots `method` "4d" or "fgat" says what stands for
     H(x), see `own_time`.
     """
+    guess = decide(table, found, check, seed, method)
+    tell(table, guess.table.flag, check)
+    return guess
+
+
+def decide(table: Observations, found: Equivalents, check: BackgroundCheck, seed: tuple[int, ...], method: str = "4d",
+           of_all: Callable[[np.ndarray], np.ndarray] = lambda of_these: of_these) -> FirstGuess:
+    """The same without a word; `of_all` as in `departures.first_guess`."""
     hx, drift = (found.hx, None) if found.own is None else own_time.compared(method, found.hx, found.own)
-    return first_guess(table, hx, found.ground, found.flag, check, seed, drift)
+    return first_guess(table, hx, found.ground, found.flag, check, seed, drift, of_all)
+
+
+def tell(table: Observations, flag: np.ndarray, check: BackgroundCheck) -> None:
+    """Warn of rows of a `table` as it came whose fate `flag` (nobs,) is to have an error that no observation has."""
+    for line in strange_errors(table, flag, check):
+        log.warning("%s", line)

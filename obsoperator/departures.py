@@ -14,7 +14,7 @@ The rank of an observation among the members is uniform in 0 … k for a reliabl
 the observation's error added (Hamill 2001, MWR 129, 550).
 """
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,12 +27,13 @@ from contracts.variables import Flag, Quantity, of_kind
 from obsoperator import error_bounds
 from obsoperator.error_bounds import Bounds
 
-log = logging.getLogger(__name__)
 _TEMPERATURES = of_kind("temperature")
 _HUMIDITIES = (Quantity.specific_humidity, Quantity.specific_humidity_2m)
 _ON_TRIAL = (Flag.passed, Flag.withheld)
 _COMPARED = (Flag.assimilated, Flag.withheld, Flag.monitored)
 _RANK, _PERTURBATION = 1, 2  # streams of draws from the same seed
+_DRAWN_AT_ONCE = 2**10  # rows
+_DRAWN_TOGETHER = 2**17  # rows; draws cannot be skipped, so that a part of a table draws for these before its own too
 
 
 class BackgroundCheck(Section, frozen=True):
@@ -80,13 +81,16 @@ class FirstGuess:
     """A table with final flags and the background's equivalents `hx` (nobs, k); draws come from `seed`.
 
     `drift` (nobs,) is what the background's mean changes from the analysis time to the observation's own, see
-    `own_time`.
+    `own_time`.  Where these are rows of a longer table there are rows `before` them, of which `compared_before` are
+    compared, as `compared` counts them: draws are those of the whole table.
     """
 
     table: Observations
     hx: np.ndarray
     seed: tuple[int, ...] = ()
     drift: np.ndarray | None = None
+    before: int = 0
+    compared_before: int = 0
 
     def used(self, with_noise: bool = False, static: np.ndarray | None = None) -> Used:
         """What the analysis sees; `static` (nobs, m) observed static perturbations."""
@@ -95,7 +99,7 @@ class FirstGuess:
         mean = hx.mean(axis=1)
         return Used(hx - mean[:, None], table.value - mean, table.error.astype(np.float64) ** 2, table.quantity,
                     table.lat, table.lon, vertical_position(table),
-                    self._draws(_PERTURBATION, len(self.table))[rows] if with_noise else None,
+                    self._draws(_PERTURBATION, self.before, len(self.table))[rows] if with_noise else None,
                     None if static is None else static[rows], table.message_type)
 
     def again(self, hx: np.ndarray) -> "FirstGuess":
@@ -106,19 +110,33 @@ class FirstGuess:
         return hx if self.drift is None else hx + self.drift[:, None]
 
     @property
+    def compared(self) -> np.ndarray:
+        """Numbers of the rows whose H(x) means something."""
+        return np.flatnonzero(np.isin(self.table.flag, _COMPARED))
+
+    @property
     def rank(self) -> np.ndarray:
         """(nobs,) members, with observation error added, below the observed value; -1 where not compared."""
-        compared = np.flatnonzero(np.isin(self.table.flag, _COMPARED))
+        compared = self.compared
         error = self.table.error[compared, None].astype(np.float64)
         above = (self.table.value[compared, None] - self.hx[compared]) / error  # in standard deviations
-        below = np.count_nonzero(self._draws(_RANK, compared.size) < above, axis=1)
+        below = np.count_nonzero(self._draws(_RANK, self.compared_before, compared.size) < above, axis=1)
         rank = np.full(len(self.table), -1)
         rank[compared] = np.where(np.isfinite(above.sum(axis=1)), below, -1)
         return rank
 
-    def _draws(self, stream: int, rows: int) -> np.ndarray:
-        """(rows, k) standard normal, float32."""
-        return np.random.default_rng((*self.seed, stream)).standard_normal((rows, self.hx.shape[1]), dtype=np.float32)
+    def _draws(self, stream: int, before: int, rows: int) -> np.ndarray:
+        """(rows, k) standard normal, float32, of the rows that have so many `before` them."""
+        drawn, k = np.empty((rows, self.hx.shape[1]), np.float32), self.hx.shape[1]
+        for block in range(before // _DRAWN_TOGETHER, -(-(before + rows) // _DRAWN_TOGETHER)):
+            first = block * _DRAWN_TOGETHER
+            start, stop = max(before, first), min(before + rows, first + _DRAWN_TOGETHER)
+            random = np.random.default_rng((*self.seed, stream, block) if block else (*self.seed, stream))
+            for _ in range((start - first) // _DRAWN_AT_ONCE):
+                random.standard_normal((_DRAWN_AT_ONCE, k), dtype=np.float32)
+            random.standard_normal(((start - first) % _DRAWN_AT_ONCE, k), dtype=np.float32)
+            random.standard_normal(out=drawn[start - before : stop - before], dtype=np.float32)
+        return drawn
 
     def with_analysis(self, hx: np.ndarray) -> Departures:
         """The rows of `departures.nc`, with the analysis' equivalents `hx` (nobs, k) at the analysis time."""
@@ -130,11 +148,12 @@ class FirstGuess:
 
 
 def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray, operator_flag: np.ndarray,
-                check: BackgroundCheck, seed: tuple[int, ...] = (),
-                drift: np.ndarray | None = None) -> FirstGuess:
+                check: BackgroundCheck, seed: tuple[int, ...] = (), drift: np.ndarray | None = None,
+                of_all: Callable[[np.ndarray], np.ndarray] = lambda of_these: of_these) -> FirstGuess:
     """Judge every row from `hx` and `ground_pressure` (nobs, k) and the operator's flags (nobs,).
 
-    `seed` of everything random here: the experiment's and the time.  `drift` (nobs,) as in `FirstGuess`.
+    `seed` of everything random here: the experiment's and the time.  `drift` (nobs,) as in `FirstGuess`.  Where these
+    are rows of a longer table, `of_all` makes of a few numbers found in them those found in the whole.
     """
     spread, d = _spread(hx), table.value - hx.mean(axis=1)
     error = table.error.astype(np.float64)
@@ -152,20 +171,26 @@ def first_guess(table: Observations, hx: np.ndarray, ground_pressure: np.ndarray
     unless_rejected = np.where(table.flag == Flag.passed, Flag.assimilated, table.flag)
     on_trial = np.isin(table.flag, _ON_TRIAL)
     flag = np.where(on_trial, np.select(conditions, flags, unless_rejected), table.flag)
-    condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag)
+    condemned = on_trial & (flag == unless_rejected) & _beside_a_gross_temperature(table, flag, of_all)
     flag = np.where(condemned, Flag.gross_error, flag)
     _account(table.flag, flag)
-    strange = np.flatnonzero(on_trial & np.isin(flag, (Flag.missing_error, Flag.error_out_of_bounds)))
-    for line in error_bounds.named(table, strange, check.error_bounds):
-        log.warning("%s", line)
     return FirstGuess(table.with_columns(flag=flag), hx, seed, drift)
 
 
-def _beside_a_gross_temperature(table: Observations, flag: np.ndarray) -> np.ndarray:
+def strange_errors(table: Observations, flag: np.ndarray, check: BackgroundCheck) -> list[str]:
+    """A sentence for each of the first rows of a `table` as it came whose fate `flag` (nobs,) is to have an error that
+    no observation has."""
+    stood_trial = np.isin(table.flag, _ON_TRIAL)
+    strange = np.flatnonzero(stood_trial & np.isin(flag, (Flag.missing_error, Flag.error_out_of_bounds)))
+    return error_bounds.named(table, strange, check.error_bounds)
+
+
+def _beside_a_gross_temperature(table: Observations, flag: np.ndarray,
+                                of_all: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Humidities at whose level the same report has a temperature with a gross error, (nobs,) bool."""
     level = table.report + 1j * np.nan_to_num(table.pressure, nan=-1.0)  # one number stands for both
     gross = np.isin(table.quantity, _TEMPERATURES) & (flag == Flag.gross_error)
-    return np.isin(table.quantity, _HUMIDITIES) & np.isin(level, level[gross])
+    return np.isin(table.quantity, _HUMIDITIES) & np.isin(level, of_all(level[gross]))
 
 
 def _account(before: np.ndarray, after: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """H of a whole table of observations: parts, one for each quantity, and the model's ground below the free air."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -86,6 +87,15 @@ class Forward:
         ground = None if self.ground is None else replace(self.ground, place=self.ground.place[chosen])
         return Forward(self.columns, self.flag[chosen], tuple(kept), ground)
 
+    def gathered(self, size: int) -> tuple[np.ndarray, "Forward"]:
+        """Which numbers of a state of `size` numbers this H reads, channel * column, ascending; and H of states that
+        hold those only, one after the other as if on one level: (..., 1, entry)."""
+        ground = () if self.ground is None else (self.ground.at_places,)
+        entries, numbers = _distinct([part.entry for part in (*self.parts, *ground)], size)
+        parts = [replace(part, entry=entry) for part, entry in zip((*self.parts, *ground), numbers, strict=True)]
+        below = None if self.ground is None else replace(self.ground, at_places=parts.pop())
+        return entries, Forward(entries.size, self.flag, tuple(parts), below)
+
     def apply(self, X: np.ndarray) -> np.ndarray:
         """H(x) (..., nobs) of members `X` (..., channel, column); NaN where it does not exist.
 
@@ -100,6 +110,18 @@ class Forward:
         """(..., nobs) pressure of the model's ground, Pa, below rows of the free air that might lie below it; NaN
         elsewhere."""
         return np.full((*X.shape[:-2], self.flag.size), np.nan) if self.ground is None else self.ground.pressure(X)
+
+
+def _distinct(entries: Sequence[np.ndarray], size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The distinct ones of whole numbers below `size`, ascending, and the place of each among them."""
+    if sum(entry.size for entry in entries) < size // 16:  # sorting few is less than a mark for each number there is
+        found = np.unique(np.concatenate([np.empty(0, np.intp), *(entry.reshape(-1) for entry in entries)]))
+        return found, [np.searchsorted(found, entry) for entry in entries]
+    marked = np.zeros(size, bool)
+    for entry in entries:
+        marked[entry] = True
+    place = np.cumsum(marked) - 1
+    return np.flatnonzero(marked), [place[entry] for entry in entries]
 
 
 def _places(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ in double precision, so that it stays below 5e-6; `python -m letkf_mpi.kernel.ac
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -32,6 +32,7 @@ from contracts.errors import UserError
 from letkf_mpi.kernel import quadrature
 from letkf_mpi.kernel.tapers import Fit
 from letkf_mpi.local.selection import Limit
+from letkf_mpi.shares import ByShares, alone
 from letkf_mpi.solvers.base import Weights
 
 log = logging.getLogger(__name__)
@@ -88,13 +89,12 @@ class Observations:
     rows: np.ndarray
     first_row: np.ndarray
 
-    @property
-    def packed(self) -> tuple[np.ndarray, ...]:
-        """Y as it is, 1/σ and d/σ (n,); d²/σ² and |Y|²/(k−1)σ² (n,) site by site."""
-        power = np.einsum("pk,pk->p", self.Y, self.Y) / (self.Y.shape[1] - 1) / self.variance
-        sigma = np.sqrt(self.variance)
-        columns = (self.Y, 1.0 / sigma, self.d / sigma, (self.d**2 / self.variance)[self.rows], power[self.rows])
-        return tuple(np.ascontiguousarray(column, dtype=np.float64) for column in columns)
+    def packed(self, part: slice) -> tuple[np.ndarray, ...]:
+        """1/σ and d/σ (n,); d²/σ² and |Y|²/(k−1)σ² (n,) site by site; a part of each."""
+        sigma, rows = np.sqrt(self.variance[part]), self.rows[part]
+        Y, d, variance = self.Y[rows], self.d[rows], self.variance[rows]
+        power = np.einsum("pk,pk->p", Y, Y) / (Y.shape[1] - 1) / variance
+        return 1.0 / sigma, self.d[part] / sigma, d**2 / variance, power
 
 
 @dataclass(frozen=True)
@@ -176,25 +176,32 @@ class TileAnalysis:
 
 
 class Lanes:
-    """The kernel with what all tiles share; `vertical` (level, n) taper.  Safe to use from several threads.
+    """The kernel with what all tiles share; `vertical(rows)` (level, r) taper.  Safe to use from several threads.
 
     Without a geometry tiles come with their horizontal tapers.
     """
 
-    def __init__(self, observations: Observations, vertical: np.ndarray, channels: Channels, method: Method,
-                 limits: Sequence[Limit] = (), geometry: Geometry | None = None):
+    def __init__(self, observations: Observations, vertical: Callable[[np.ndarray], np.ndarray], channels: Channels,
+                 method: Method, limits: Sequence[Limit] = (), geometry: Geometry | None = None,
+                 by_shares: ByShares = alone):
         kernel = compiled()
         if kernel is None:
             raise RuntimeError("the compiled kernel is not there")
         self._kernel, self._method = kernel, method.packed
         self._instructions = chosen_instructions()
-        self._shape = vertical.shape[0], channels.number.size
+        rows = observations.rows
+
+        def prepare(part: slice) -> Sequence[np.ndarray]:
+            return (*observations.packed(part), vertical(rows[part]), channels.sees[:, rows[part]].astype(np.uint8))
+
+        *packed, tapers, sees = (np.ascontiguousarray(made) for made in by_shares(rows.size, prepare))
+        self._shape = tapers.shape[0], channels.number.size
         self._members = observations.Y.shape[1]
         self._shared = self._kernel.prepare(
-            self._members, vertical.shape[0], observations.packed, _integers(observations.rows, observations.first_row),
-            np.ascontiguousarray(vertical[:, observations.rows], dtype=np.float64),
-            (np.ascontiguousarray(channels.sees[:, observations.rows], dtype=np.uint8),
-             channels.sees.all(axis=1).astype(np.uint8), *_integers(channels.level, channels.first, channels.number)),
+            self._members, tapers.shape[0], (np.ascontiguousarray(observations.Y, dtype=np.float64), *packed),
+            _integers(rows, observations.first_row), tapers,
+            (sees, channels.sees.all(axis=1).astype(np.uint8),
+             *_integers(channels.level, channels.first, channels.number)),
             channels.humidity.astype(np.uint8),
             tuple(_integers(limit.number[observations.rows], limit.most_of_each) for limit in limits),
             geometry.packed if geometry else (),
@@ -232,7 +239,8 @@ def weights(Y: np.ndarray, d: np.ndarray, variance: np.ndarray, taper: np.ndarra
     (p, column) and β (column,)."""
     p = len(d)
     table = Observations(Y, d, variance, np.arange(p), np.arange(p + 1))
-    return Lanes(table, np.ones((1, p)), Channels.single(p), Method(precision)).weights(taper, inflation)
+    shared = Lanes(table, lambda rows: np.ones((1, rows.size)), Channels.single(p), Method(precision))
+    return shared.weights(taper, inflation)
 
 
 def _integers(*columns: np.ndarray) -> tuple[np.ndarray, ...]:

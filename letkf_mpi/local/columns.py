@@ -8,6 +8,7 @@ import time as clock
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -15,11 +16,10 @@ from contracts import progress
 from contracts.grid import Grid
 from letkf_mpi.config import Settings
 from letkf_mpi.local import tiles
-from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.localization import Sites
 from letkf_mpi.local.update import ColumnsAnalysis, Diagnostics, LocalAnalysis
 from letkf_mpi.ranks.layouts import part_of
 from letkf_mpi.ranks.parallel import World
-from obsoperator.departures import Used
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +31,31 @@ class Plan:
     tiles: tuple[tuple[np.ndarray, ...], ...]  # of each rank
     work: np.ndarray
 
-    @property
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray], work: np.ndarray, ranks: int) -> "Plan":
+        """For the columns of each tile and the `work` (tile,) that is expected of it."""
+        shares = tiles.share(work, ranks)
+        return cls(tuple(tuple(blocks[tile] for tile in of_rank) for of_rank in shares),
+                   np.array([work[list(of_rank)].sum() for of_rank in shares]))
+
+    @cached_property
     def columns(self) -> tuple[np.ndarray, ...]:
         """Columns of each rank, tile after tile."""
-        return tuple(np.concatenate([*mine, np.empty(0, dtype=np.intp)]) for mine in self.tiles)
+        return tuple(one_after_another(mine) for mine in self.tiles)
 
 
-def share_tiles(world: World, blocks: Sequence[np.ndarray], grid: Grid, settings: Settings, used: Used) -> Plan:
+def one_after_another(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """(column,) of the columns of some tiles."""
+    return np.concatenate([*tiles, np.empty(0, dtype=np.intp)])
+
+
+def share_tiles(world: World, blocks: Sequence[np.ndarray], grid: Grid, settings: Settings, sites: Sites) -> Plan:
     """Give tiles to ranks by the work that the observations around them promise; each rank counts for some of them."""
     mine = part_of(slice(0, len(blocks)), world.rank, world.size)
     centres = np.array([block[block.size // 2] for block in blocks[mine]], dtype=np.intp)
-    counted = Neighbours(used.lat, used.lon).counts(grid.column_lat[centres], grid.column_lon[centres],
-                                                    settings.localization.reach_km)
+    counted = sites.counts(grid.column_lat[centres], grid.column_lon[centres], settings.localization.reach_km)
     work = tiles.work(blocks, np.concatenate(world.of_each_rank(counted)), settings.experiment.members)
-    shares = tiles.share(work, world.size)
-    return Plan(tuple(tuple(blocks[tile] for tile in tiles_of_rank) for tiles_of_rank in shares),
-                np.array([work[list(tiles_of_rank)].sum() for tiles_of_rank in shares]))
+    return Plan.of(blocks, work, world.size)
 
 
 @dataclass
@@ -61,11 +70,15 @@ class Columns:
     threads: int
     seconds: float = 0.0
 
+    @property
+    def columns(self) -> np.ndarray:
+        """(column,) numbers of the grid."""
+        return one_after_another(self.tiles)
+
     def analyse(self, local: LocalAnalysis, inflation: np.ndarray, alpha: np.ndarray) -> Diagnostics:
         """Every tile in its place, from β and α (level, column) of the whole grid."""
         analyse_tile = local.tile if len(local.used) else local.unchanged
-        if self.tiles:
-            local.prepare()
+        local.prepare()
         return self.each(local, lambda columns, here: analyse_tile(columns, self.X[:, :, here], inflation[:, columns],
                                                                    alpha[:, columns]))
 

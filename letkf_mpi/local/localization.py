@@ -14,7 +14,9 @@ Localisation between variables (Kang et al. 2011, JGR 116, D09110) names the obs
 variable; the others do not exist for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -24,7 +26,9 @@ from contracts.errors import unknown
 from contracts.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 from contracts.tapers import CUTOFF, gaspari_cohn
 from contracts.variables import VARIABLES, Quantity
+from letkf_mpi.shares import ByShares, alone
 
+_SAMPLE = 4096  # latitudes, at least, from which those of shares follow
 _ROUNDING = 1e-12  # of cosines; the strip is searched this much further (9 m), the exact distance decides
 
 
@@ -78,12 +82,14 @@ class Localization(Section, frozen=True):
 
 
 class Strips:
-    """Unit vectors `points` (n, 3) in order of latitude, in which the neighbours of a place are a strip."""
+    """Unit vectors `points` (n, 3) in order of latitude, in which the neighbours of a place are a strip; each may stand
+    for a `number` (n,) of others."""
 
-    def __init__(self, points: np.ndarray):
+    def __init__(self, points: np.ndarray, number: np.ndarray | None = None):
         self._order = np.argsort(points[:, 2], kind="stable")
         self._points = np.ascontiguousarray(points[self._order])
         self._z = self._points[:, 2].copy()
+        self._number = None if number is None else number[self._order]
 
     def near(self, centre: np.ndarray, reach_km: float) -> np.ndarray:
         """Numbers, ascending, of all points within `reach_km` of `centre` (3,), and perhaps of some at the rim."""
@@ -91,8 +97,9 @@ class Strips:
         return np.sort(self._order[strip][close])
 
     def count(self, centre: np.ndarray, reach_km: float) -> int:
-        """How many they are."""
-        return int(np.count_nonzero(self._close(centre, reach_km)[1]))
+        """How many they are, or stand for."""
+        strip, close = self._close(centre, reach_km)
+        return int(np.count_nonzero(close) if self._number is None else self._number[strip][close].sum())
 
     def _close(self, centre: np.ndarray, reach_km: float) -> tuple[slice, np.ndarray]:
         """A strip of the ordered points, and which of it are near."""
@@ -118,11 +125,8 @@ class Neighbours:
         inside = distance < reach_km
         return index[inside], distance[inside]
 
-    def counts(self, lat: np.ndarray, lon: np.ndarray, reach_km: float) -> np.ndarray:
-        """How many points lie around each of many centres (to rounding at the rim); for estimates of work."""
-        return np.array([self._strips.count(centre, reach_km) for centre in unit_vectors(lat, lon)], dtype=np.intp)
 
-
+@dataclass(frozen=True)
 class Sites:
     """Where observations stand: the distinct positions of a table, each with its rows.
 
@@ -130,12 +134,35 @@ class Sites:
     in order of position, so that their order among themselves does not depend on which others there are.
     """
 
-    def __init__(self, lat: np.ndarray, lon: np.ndarray):
-        position, site, count = np.unique(lat + 1j * lon, return_inverse=True, return_counts=True)
-        self.rows = np.argsort(site.reshape(-1), kind="stable")  # of the table, site by site
-        self.first_row = np.concatenate([[0], np.cumsum(count)])  # (site + 1,) where each site's begin in `rows`
-        self.points = unit_vectors(position.real, position.imag)  # (site, 3)
-        self._strips = Strips(self.points)
+    rows: np.ndarray  # (n,) of the table, site by site
+    first_row: np.ndarray  # (site + 1,) where each site's begin in `rows`
+    points: np.ndarray  # (site, 3)
+
+    @classmethod
+    def of(cls, lat: np.ndarray, lon: np.ndarray, by_shares: ByShares = alone) -> "Sites":
+        """Of a table's positions (n,) in degrees; a share of them is what lies between two latitudes."""
+        some = np.sort(lat[:: 1 + lat.size // _SAMPLE])
+
+        def latitude(row: int) -> float:
+            """South of which there are about so many rows."""
+            return -np.inf if row == 0 else np.inf if row == lat.size else some[row * some.size // lat.size]
+
+        def sort(part: slice) -> Sequence[np.ndarray]:
+            rows = np.flatnonzero((latitude(part.start) <= lat) & (lat < latitude(part.stop)))
+            position, site, count = np.unique(lat[rows] + 1j * lon[rows], return_inverse=True, return_counts=True)
+            points = unit_vectors(position.real, position.imag)
+            return rows[np.argsort(site.reshape(-1), kind="stable")], count, points.reshape(-1)
+
+        rows, count, points = by_shares(lat.size, sort)
+        return cls(rows, np.concatenate([[0], np.cumsum(count)]), points.reshape(-1, 3))
+
+    @cached_property
+    def _strips(self) -> Strips:
+        return Strips(self.points, np.diff(self.first_row))
+
+    def counts(self, lat: np.ndarray, lon: np.ndarray, reach_km: float) -> np.ndarray:
+        """How many rows lie around each of many centres (to rounding at the rim); for estimates of work."""
+        return np.array([self._strips.count(centre, reach_km) for centre in unit_vectors(lat, lon)], dtype=np.intp)
 
     def near(self, points: np.ndarray, reach_km: float) -> np.ndarray:
         """Sites, ascending, nearer than `reach_km` to some of `points` (n, 3), and some a little further away."""

@@ -28,15 +28,17 @@ import numpy as np
 from letkf_mpi.local.columns import Columns
 from letkf_mpi.local.relaxation import NoRelaxation
 from letkf_mpi.local.update import Diagnostics, LocalAnalysis
+from letkf_mpi.shares import ByShares
 from obsoperator.departures import Used
 
 
 def analyse(mine: Columns, local: LocalAnalysis, inflation: np.ndarray, alpha: np.ndarray,
-            observe: Callable[[], AbstractContextManager[Used]]) -> Diagnostics:
+            observe: Callable[[], AbstractContextManager[tuple[Used, ByShares]]]) -> Diagnostics:
     """The analysis of my columns in as many parts as the settings ask for, from β and α (level, column) of the grid.
 
-    `observe()` gives H(x) of the columns as they are then.  Of what is told, inflation, count and weight are those of
-    the first part, what is told of members that of the end.  Without observations there is but one part.
+    `observe()` gives H(x) of the columns as they are then, and how to share what is made of it.  Of what is told,
+    inflation, count and weight are those of the first part, what is told of members that of the end.  Without
+    observations there is but one part.
     """
     fractions = local.settings.analysis.fractions
     if len(fractions) == 1 or not len(local.used):
@@ -45,8 +47,9 @@ def analyse(mine: Columns, local: LocalAnalysis, inflation: np.ndarray, alpha: n
     part = replace(local, settings=unrelaxed, fraction=fractions[0])
     told = mine.analyse(part, inflation, alpha)
     for fraction in fractions[1:]:
-        with observe() as used:
-            later = mine.analyse(replace(part, used=used, fraction=fraction), np.ones_like(inflation), alpha)
+        with observe() as (used, by_shares):
+            again = replace(part, used=used, fraction=fraction, by_shares=by_shares)
+            later = mine.analyse(again, np.ones_like(inflation), alpha)
         told = replace(told, clipped=told.clipped + later.clipped)
     return mine.each(local, lambda _, here: local.relaxed(background[:, :, here], mine.X[:, :, here],
                                                           told.each(lambda of_all: of_all[..., here])))

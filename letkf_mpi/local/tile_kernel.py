@@ -5,7 +5,7 @@ through the levels.  It knows the LETKF, inflation by sums over local observatio
 more than the observations around a tile it gets a smaller ensemble (`subspace`), and only the transform is its work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from letkf_mpi.local.localization import TAPERS, Localization, Sites
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.selection import Limit
 from letkf_mpi.local.subspace import Subspace
+from letkf_mpi.shares import ByShares, alone
 from letkf_mpi.solvers import Letkf
 from obsoperator.departures import Used
 
@@ -62,16 +63,16 @@ def channels(groups: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], humidity
 
 @dataclass(frozen=True)
 class Shared:
-    """What the kernel is prepared with: the `table`, its `vertical` taper (level, n), channels, limits and sites."""
+    """What the kernel is prepared with: `table`, taper `vertical(rows)` (level, r), channels, limits and sites."""
 
     table: Observations
-    vertical: np.ndarray
+    vertical: Callable[[np.ndarray], np.ndarray]
     parts: Channels
     limits: tuple[Limit, ...]
     geometry: Geometry
 
-    def lanes(self, how: Method) -> Lanes:
-        return Lanes(self.table, self.vertical, self.parts, how, self.limits, self.geometry)
+    def lanes(self, how: Method, by_shares: ByShares = alone) -> Lanes:
+        return Lanes(self.table, self.vertical, self.parts, how, self.limits, self.geometry, by_shares)
 
     def rows(self, near: np.ndarray) -> np.ndarray:
         """(p,) of the table, of the sites `near` (s,), site by site."""
@@ -84,7 +85,7 @@ class Shared:
         table, parts = self.table, self.parts
         counts = np.diff(table.first_row)[near]
         return Shared(Observations(Y, table.d[rows], table.variance[rows], np.arange(rows.size),
-                                   np.append(0, np.cumsum(counts))), self.vertical[:, rows],
+                                   np.append(0, np.cumsum(counts))), lambda some: self.vertical(rows[some]),
                       replace(parts, sees=parts.sees[:, rows], humidity=np.zeros_like(parts.humidity)),
                       tuple(Limit(limit.kind[rows], limit.most[rows]) for limit in self.limits),
                       Geometry(self.geometry.points[near], self.geometry.taper))
@@ -104,15 +105,18 @@ class TileKernel:
     fraction: float  # of the likelihood that the observations' variances stand for
 
     @classmethod
-    def of(cls, grid: Grid, used: Used, settings: Settings, vertical: np.ndarray, parts: Channels,
-           limits: Sequence[Limit] = (), fraction: float = 1.0) -> "TileKernel":
-        """For all tiles of `grid`; `vertical` (level, nobs) taper."""
-        sites, scale, how = Sites(used.lat, used.lon), settings.localization, method(settings)
+    def of(cls, grid: Grid, used: Used, sites: Sites, settings: Settings, vertical: Callable[[np.ndarray], np.ndarray],
+           parts: Channels, limits: Sequence[Limit] = (), fraction: float = 1.0,
+           by_shares: ByShares = alone) -> "TileKernel":
+        """For all tiles of `grid`; `vertical(rows)` (level, r) taper; `sites` of the rows."""
+        scale, how = settings.localization, method(settings)
         table = Observations(used.Y, used.d, used.variance, sites.rows, sites.first_row)
         geometry = Geometry(sites.points, fit(TAPERS[scale.taper], scale.horizontal_km, CUTOFF))
         shared = Shared(table, vertical, parts, tuple(limits), geometry)
-        return cls(shared.lanes(how), shared, how, sites, unit_vectors(grid.column_lat, grid.column_lon), scale,
-                   settings.inflation, fraction)
+        lat, lon = grid.column_lat, grid.column_lon
+        columns, = by_shares(grid.size, lambda part: [unit_vectors(lat[part], lon[part]).reshape(-1)])
+        return cls(shared.lanes(how, by_shares), shared, how, sites, columns.reshape(-1, 3), scale, settings.inflation,
+                   fraction)
 
     def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
         """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and

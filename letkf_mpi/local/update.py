@@ -23,9 +23,10 @@ from contracts.state import StateSpace
 from letkf_mpi.config import Settings
 from letkf_mpi.kernel.lanes import HUMIDITY, TileAnalysis
 from letkf_mpi.local import tile_kernel
-from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.localization import Neighbours, Sites
 from letkf_mpi.local.selection import Limit, limits
 from letkf_mpi.local.tile_kernel import TileKernel
+from letkf_mpi.shares import ByShares, alone
 from letkf_mpi.solvers import LocalProblem
 from letkf_mpi.static.static_set import StaticColumns
 from obsoperator.departures import Used
@@ -110,6 +111,8 @@ class LocalAnalysis:
 
     For the methods that want them: `seed` of draws, `static` perturbations at the columns.  `fraction` of the
     likelihood that is used: errors have 1/fraction of their variance, but inflation learns from them as they are.
+    What is made of all observations is made `by_shares` of several processes, where there are some, and their sites are
+    made here if they are not known.
     """
 
     space: StateSpace
@@ -118,6 +121,8 @@ class LocalAnalysis:
     seed: tuple[int, ...] = ()
     static: StaticColumns | None = None
     fraction: float = 1.0
+    by_shares: ByShares = alone
+    known_sites: Sites | None = None
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -135,14 +140,19 @@ class LocalAnalysis:
         return tuple(tuple(self._groups_of(channels)) for channels in self.channels_at)
 
     def _groups_of(self, channels: np.ndarray) -> Iterator[Group]:
+        quantities, of_row = self._quantities
         alike: dict[bytes, list[int]] = {}
         for i in channels:
-            alike.setdefault(self._sees(self.space.channels[i].variable).tobytes(), []).append(i)
-        for sees, members in alike.items():
-            yield Group(np.array(members), np.frombuffer(sees, dtype=bool))
+            sees = self.settings.localization.sees(self.space.channels[i].variable, quantities)
+            alike.setdefault(sees.tobytes(), []).append(i)
+        for seen, members in alike.items():
+            yield Group(np.array(members), np.frombuffer(seen, dtype=bool)[of_row])
 
-    def _sees(self, variable: str) -> np.ndarray:
-        return self.settings.localization.sees(variable, self.used.quantity)
+    @cached_property
+    def _quantities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those that are observed, and the number (nobs,) of each row's."""
+        present = np.bincount(self.used.quantity, minlength=1) > 0
+        return np.flatnonzero(present), (np.cumsum(present) - 1)[self.used.quantity]
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -151,7 +161,17 @@ class LocalAnalysis:
     @cached_property
     def vertical_taper(self) -> np.ndarray:
         """(level, nobs)"""
-        return np.stack([self.settings.localization.vertical(self.used.pressure, level) for level in self.levels])
+        return self.vertical(np.arange(len(self.used)))
+
+    def vertical(self, rows: np.ndarray) -> np.ndarray:
+        """(level, r) vertical taper of some rows."""
+        pressure = self.used.pressure[rows]
+        return np.stack([self.settings.localization.vertical(pressure, level) for level in self.levels])
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Of the rows."""
+        return self.known_sites or Sites.of(self.used.lat, self.used.lon, self.by_shares)
 
     @cached_property
     def variance(self) -> np.ndarray:
@@ -173,12 +193,13 @@ class LocalAnalysis:
         humid = np.where(humidity.humid(self.space), HUMIDITY["not_negative"], HUMIDITY["none"])
         treated = np.where(self._kept, HUMIDITY["kept"], humid)
         groups = [[(group.channels, group.sees) for group in of_level] for of_level in self.groups]
-        return TileKernel.of(self.space.grid, replace(self.used, variance=self.variance), self.settings,
-                             self.vertical_taper, tile_kernel.channels(groups, treated), self.limits,
-                             self.fraction)
+        return TileKernel.of(self.space.grid, replace(self.used, variance=self.variance), self.sites, self.settings,
+                             self.vertical, tile_kernel.channels(groups, treated), self.limits, self.fraction,
+                             self.by_shares)
 
     def prepare(self) -> None:
-        """Make what tiles share, before they are analysed by several threads that would each make it."""
+        """Make what tiles share, before they are analysed by several threads that would each make it; of all processes
+        that share in it, also of those that have no tile."""
         if len(self.used) and self.kernel is None:
             _ = self.groups, self.neighbours, self.vertical_taper, self.limits, self.variance
 

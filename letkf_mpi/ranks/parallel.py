@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 from mpi4py import MPI
 
 from contracts import launcher, program
@@ -64,20 +65,25 @@ class World:
         """The ranks of this computer, which can share memory."""
         return self.comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
 
+    @property
+    def alone(self) -> MPI.Comm:
+        """This rank by itself."""
+        return MPI.COMM_SELF
+
     @cached_property
     def leaders(self) -> MPI.Comm:
         """The first rank of each computer; for the others MPI's null communicator, which is false."""
         return self.comm.Split(0 if self.node.rank == 0 else MPI.UNDEFINED, self.rank)
 
     @cached_property
+    def peers(self) -> MPI.Comm:
+        """The ranks that have the same number on their computers; on the larger ones some have two."""
+        return self.comm.Split(self.node.rank % self.comm.allreduce(self.node.size, MPI.MIN), self.rank)
+
+    @cached_property
     def largest_node(self) -> int:
         """Ranks on the computer that has most."""
         return self.comm.allreduce(self.node.size, MPI.MAX)
-
-    @property
-    def last(self) -> int:
-        """The rank that keeps the statistics of the grid, as rank 0 does those of the observations."""
-        return self.size - 1
 
     def at_root(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on rank 0 only; a UserError is raised on all ranks.
@@ -85,14 +91,6 @@ class World:
         What other ranks get is None; the type is that of rank 0, the only one to use it.
         """
         return self.together(partial(step, *args, **kwargs) if self.is_root else nothing)
-
-    def at_last(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same on the last rank."""
-        return self.together(partial(step, *args, **kwargs) if self.rank == self.last else nothing)
-
-    def of_last(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `step` on the last rank and give its result to all."""
-        return self.comm.bcast(self.at_last(step, *args, **kwargs), root=self.last)
 
     def shared(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step` on rank 0 and give its result to all."""
@@ -131,6 +129,19 @@ class World:
     def of_each_rank(self, value: T) -> list[T]:
         """What every rank has, in order, on all of them."""
         return self.comm.allgather(value)
+
+    def total(self, whole_numbers: np.ndarray) -> np.ndarray:
+        """The sum over all ranks of arrays of one shape, which has one value in whatever order they are added."""
+        return self._combined(whole_numbers, MPI.SUM)
+
+    def largest(self, mine: np.ndarray) -> np.ndarray:
+        """The largest of all ranks, element by element."""
+        return self._combined(mine, MPI.MAX)
+
+    def _combined(self, mine: np.ndarray, how: MPI.Op) -> np.ndarray:
+        combined = np.empty_like(mine)
+        self.comm.Allreduce(np.ascontiguousarray(mine), combined, how)
+        return combined
 
     def shared_window(self, bytes_of_node: int) -> MPI.Win:
         """A window of memory that all ranks of this computer see; its first rank brings it."""

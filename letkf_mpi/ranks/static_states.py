@@ -9,14 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from contracts.observations import Observations
 from contracts.state import StateSpace
-from contracts.static import Static
 from letkf_mpi.config import Settings
 from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.observing import Observing
 from letkf_mpi.ranks.parallel import World
 from letkf_mpi.static.static_set import StaticColumns, StaticSet
-from obsoperator import Forward
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,12 @@ class StaticStates:
         return self.layout.world.together(
             lambda: self.chosen.find(self.settings.experiment).read(mine.members, part))
 
-    def observed(self, table: Observations, static: Static) -> np.ndarray:
-        """Y_s (nobs, m) on rank 0, None elsewhere."""
-        H = Forward.of(table.select(self.layout.mine.of(len(table))), self.space, static,
-                       self.settings.analysis.max_height_difference_m)
-        hx = self.layout.gather(H.apply(self.layout.whole(self.X)), len(table))
-        return self.layout.world.at_root(self.chosen.perturbations, hx, axis=1)
+    def observed(self, seen: Observing) -> np.ndarray:
+        """Y_s (my rows, m)."""
+        return self.chosen.perturbations(seen.H.apply(seen.in_members(self.layout, self.X)).T, axis=1)
 
     def at(self, columns: Sequence[np.ndarray]) -> StaticColumns:
         """X_s at my columns, of the `columns` of each rank."""
-        X = Layouts(self.layout, len(self.space.channels), tuple(columns)).to_columns(self.X)
+        X = Layouts(self.layout.world, self.layout.shares, len(self.space.channels), tuple(columns)).to_columns(self.X)
         mine = columns[self.layout.world.rank]
         return StaticColumns.of(self.chosen.perturbations(X, axis=0), mine, self.space)

@@ -50,7 +50,7 @@ def kernel(k: int, p: int, precision: str, rows: int = 1) -> tuple[Callable[[], 
     channels = LEVELS * CHANNELS
     parts = Channels(np.arange(LEVELS), np.ones((LEVELS, p), bool), np.arange(LEVELS + 1) * CHANNELS,
                      np.arange(channels), np.zeros(channels, int))
-    solve = Lanes(table, np.ones((LEVELS, p)), parts, Method(precision, relaxation="rtpp", alpha=0.9))
+    solve = Lanes(table, lambda rows: np.ones((LEVELS, p)), parts, Method(precision, relaxation="rtpp", alpha=0.9))
     X = np.random.default_rng(k).standard_normal((k, channels, COLUMNS)).astype(np.float32)
     beta = np.ones((LEVELS, COLUMNS))
     return lambda: solve.analyse(np.arange(len(taper)), taper, beta, X), LEVELS * COLUMNS
@@ -58,7 +58,7 @@ def kernel(k: int, p: int, precision: str, rows: int = 1) -> tuple[Callable[[], 
 
 def whole_matrix(k: int, p: int) -> tuple[Callable[[], object], int]:
     table, taper = made(k, p)
-    solve = Lanes(table, np.ones((1, p)), Channels.single(p), Method())
+    solve = Lanes(table, lambda rows: np.ones((1, p)), Channels.single(p), Method())
     return lambda: solve.weights(taper, np.ones(COLUMNS)), COLUMNS
 
 

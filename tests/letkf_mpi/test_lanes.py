@@ -122,7 +122,7 @@ def analysed(case: dict[str, np.ndarray], rows_of_sites: list[int], precision: s
     table = Observations(case["Y"], case["d"], case["variance"], np.arange(p), np.cumsum([0, *rows_of_sites]))
     parts = Channels(np.arange(2), np.ones((2, p), bool), np.arange(3), np.arange(2), np.zeros(2, int))
     X = np.random.default_rng(k).standard_normal((k, 2, columns)).astype(np.float32)
-    return Lanes(table, case["vertical"], parts, Method(precision)).analyse(
+    return Lanes(table, lambda rows: case["vertical"][:, rows], parts, Method(precision)).analyse(
         np.arange(sites), case["taper"][:sites], np.tile(case["inflation"], (2, 1)), X)
 
 

@@ -14,6 +14,7 @@ from letkf_mpi.local.localization import (
     gaspari_cohn,
     gaussian,
 )
+from letkf_mpi.ranks.layouts import part_of
 
 latitudes = st.floats(-90, 90) | st.sampled_from([-90.0, 90.0, 89.999, -89.999])
 longitudes = st.floats(-180, 360) | st.sampled_from([0.0, 359.999, 180.0, -180.0, 360.0])
@@ -55,7 +56,7 @@ def test_no_points_have_no_neighbours():
 def test_sites_near_a_tile_are_those_near_its_columns(where, columns, reach):
     """Anywhere on the sphere: none that some column sees is missed."""
     (lats, lons), (lat, lon) = np.array(where).T, np.array(columns).T
-    sites = Sites(lats, lons)
+    sites = Sites.of(lats, lons)
     site = sites.near(unit_vectors(lat, lon), reach)
     row = sites.rows[sites.first_row[:-1]]  # the first of each site
     true = arc_km(lat, lon, lats[row][:, None], lons[row][:, None])
@@ -65,9 +66,23 @@ def test_sites_near_a_tile_are_those_near_its_columns(where, columns, reach):
 
 def test_a_site_has_all_rows_of_its_position_in_order():
     lat, lon = np.array([5.0, -3.0, 5.0, 5.0, -3.0]), np.array([10.0, 0.0, 10.0, 20.0, 0.0])
-    sites = Sites(lat, lon)
+    sites = Sites.of(lat, lon)
     parts = [sites.rows[a:b].tolist() for a, b in zip(sites.first_row[:-1], sites.first_row[1:], strict=True)]
     assert parts == [[1, 4], [0, 2], [3]]
+
+
+@given(st.lists(st.tuples(st.sampled_from([-90.0, -0.0, 0.0, 1.5, 80.0]), st.sampled_from([0.0, 90.0])), min_size=1),
+       st.integers(1, 9))
+def test_sites_made_by_shares_are_those_made_at_once(where, processes):
+    lat, lon = np.array(where).T
+
+    def by_shares(count, make):
+        parts = [make(part_of(slice(0, count), process, processes)) for process in range(processes)]
+        return [np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)]
+
+    found, expected = Sites.of(lat, lon, by_shares), Sites.of(lat, lon)
+    for name in ("rows", "first_row", "points"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 
 def test_gaussian_is_equation_4():

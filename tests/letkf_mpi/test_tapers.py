@@ -40,7 +40,7 @@ def test_the_kernel_has_them(name, instructions, monkeypatch):
     X, beta = np.zeros((2, 1, columns), np.float32), np.ones((1, columns))
     for scale_km in SCALES_KM:
         geometry = Geometry(point, fit(TAPERS[name], scale_km, CUTOFF))
-        found = Lanes(table, np.ones((1, 1)), Channels.single(1), Method(), geometry=geometry).analyse(
+        found = Lanes(table, lambda rows: np.ones((1, 1)), Channels.single(1), Method(), geometry=geometry).analyse(
             np.zeros(1, int), where, beta, X)
         distance = great_circle_km(point[0], where)
         np.testing.assert_allclose(found.weight[0], TAPERS[name](distance / scale_km), atol=ERROR)

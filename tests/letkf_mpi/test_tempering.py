@@ -15,6 +15,7 @@ from letkf_mpi.local.inflation import Adaptive
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.update import LocalAnalysis
+from letkf_mpi.shares import alone
 from letkf_mpi.solvers import Letkf, ParticleFilter
 from obsoperator.departures import Used
 from tests.letkf_mpi.ensembles import ALL, BASE, SPACE, K, ensemble
@@ -46,7 +47,7 @@ def analyse(parts, solver, beta=1.0, **sections):
 
     @contextmanager
     def observe():
-        yield observed(mine.X)
+        yield observed(mine.X), alone
 
     levels = SPACE.analysis_levels
     local = LocalAnalysis(SPACE, observed(mine.X), settings)

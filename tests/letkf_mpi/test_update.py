@@ -2,6 +2,8 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -16,11 +18,14 @@ from letkf_mpi.local.inflation import Adaptive, Constant
 from letkf_mpi.local.localization import Localization
 from letkf_mpi.local.relaxation import NoRelaxation, Rtpp, Rtps
 from letkf_mpi.local.update import Diagnostics, LocalAnalysis
+from letkf_mpi.ranks.parallel import World
 from letkf_mpi.solvers import Letkf
+from letkf_mpi.totals import Totals
 from obsoperator.departures import Used
 from tests.letkf_mpi import ensembles
 from tests.letkf_mpi.ensembles import ALL, SPACE, K, ensemble, used, with_settings
 
+AREA = SPACE.grid.area_weights.reshape(-1) / SPACE.grid.size
 ERRORS = {"float64": 0.0, "float32": 1e-5}  # of a weight by the kernel, in units of the spread
 KERNELS = ["reference", *(f"{precision} {name}" for precision in ERRORS for name in lanes.instructions() or ("none",))]
 
@@ -284,14 +289,29 @@ def test_a_number_that_is_not_finite_stands_in_all_that_is_told(lost):
         assert np.isnan(getattr(found, name)).all(), name
 
 
+def totals(told: Diagnostics, order: np.ndarray = ALL) -> Totals:
+    """Of all columns in some order, with nobody else to add to them."""
+    alone = cast(World, SimpleNamespace(total=lambda mine: mine, largest=lambda mine: mine))
+    return Totals.of(alone, told.each(lambda of_all: of_all[..., order]), AREA[order])
+
+
+def test_sums_over_columns_are_exact_and_near_those_of_floating_point():
+    told = analyse(used(12)).diagnostics
+    shuffled = totals(told, np.random.default_rng(0).permutation(ALL.size))
+    for name in ("spread", "background_spread"):
+        found = getattr(totals(told), name)
+        np.testing.assert_allclose(found, getattr(told, name) @ AREA, rtol=1e-9)
+        assert np.array_equal(getattr(shuffled, name), found)
+
+
 def test_a_number_that_is_not_finite_is_refused_before_anything_is_written():
     told = analyse(used(12)).diagnostics
-    files.check(told, SPACE, least_spread=0.0)
+    files.check(totals(told), SPACE, least_spread=0.0)
     for name in (*Diagnostics.BY_CHANNEL, *Diagnostics.BY_LEVEL):
         spoilt = getattr(told, name).copy()
         spoilt[2, 5] = np.nan
         with pytest.raises(UserError, match=f"^{name} of the analysis is not finite in 1 of {ALL.size} columns"):
-            files.check(dataclasses.replace(told, **{name: spoilt}), SPACE, least_spread=0.0)
+            files.check(totals(dataclasses.replace(told, **{name: spoilt})), SPACE, least_spread=0.0)
 
 
 def test_what_is_told_of_a_column_takes_the_memory_that_is_said():

@@ -2,15 +2,27 @@
 shapes were exact."""
 
 from dataclasses import fields
+from functools import cached_property
 
 import numpy as np
 
-from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.exchange import to_root
+from letkf_mpi.ranks.layouts import Layouts, Members, brought
 from letkf_mpi.ranks.node_memory import NodeMemory
+from letkf_mpi.ranks.observing import Observing, rows_of
 from letkf_mpi.ranks.parallel import World, guarded
+from obsoperator import Forward
 from tests import builders
 
 SHAPES = [(1, 1, 1), (2, 3, 5), (5, 4, 3), (7, 2, 40), (20, 3, 17), (3, 38, 2), (4, 5, 64)]
+
+
+class OnTwoComputers(World):
+    """The ranks of this computer as if every other one were on another, which has one less where they are odd."""
+
+    @cached_property
+    def node(self):
+        return self.comm.Split(self.rank % 2, self.rank)
 
 
 def check(world: World, shape: tuple[int, int, int], seed: int, group_bytes: int) -> None:
@@ -20,16 +32,48 @@ def check(world: World, shape: tuple[int, int, int], seed: int, group_bytes: int
     owner = np.random.default_rng(seed + 1).integers(0, world.size, columns)
     by_rank = tuple(np.flatnonzero(owner == rank) for rank in range(world.size))
     owned = Members(world, members)
-    layouts = Layouts(owned, channels, by_rank, group_bytes)
+    layouts = Layouts(world, owned.shares, channels, by_rank, group_bytes)
     share = owned.mine
     mine = whole[share.members, share.of(channels)]
-    assert np.array_equal(owned.whole(mine), whole[share.members])
-
     by_column = layouts.to_columns(mine)
     assert np.array_equal(by_column, whole[:, :, by_rank[world.rank]])
     assert np.array_equal(layouts.to_members(by_column), mine)
-    check_where(world.rank == world.last, layouts.gather(by_column), whole)
-    check_where(world.is_root, owned.gather(mine[:, :, 0], channels), whole[:, :, 0].T)
+    behind = brought(world, {str(number): part for number, part in enumerate(by_column)}, by_rank, first=3)
+    assert [int(name) for name in behind] == [n for n in range(members) if (n + 3) % world.size == world.rank]
+    assert all(np.array_equal(data, whole[int(name)]) for name, data in behind.items())
+    check_where(world.is_root, to_root(world, by_column), whole[:, :, np.concatenate(by_rank)])
+    check_observing(world, owned, by_rank, mine, by_column, whole, 300 * group_bytes)
+
+
+def check_observing(world: World, owned: Members, by_rank, mine, by_column, whole, group_bytes: int) -> None:
+    """Any numbers of a state, others for each rank and perhaps none, of all members, from either layout."""
+    members, channels, columns = whole.shape
+    random = np.random.default_rng(world.rank)
+    entry = np.flatnonzero(random.random(channels * columns) < random.choice([0.0, 0.5, 1.0]))
+    H = Forward(columns, np.empty(0, np.int8), ())
+    seen = Observing(world, slice(0, 0), channels, entry, H, group_bytes)
+    expected = whole.reshape(members, 1, -1)[..., entry]
+    assert np.array_equal(seen.in_members(owned, mine), expected)
+    assert np.array_equal(seen.in_columns(by_rank, by_column), expected)
+
+
+def check_rows(world: World) -> None:
+    """Every row on one rank, none alone; what ranks have of a table stands whole on all of them, text too."""
+    for nobs in (0, 1, 2, 17, 33, 1000):
+        pieces = [rows_of(nobs, rank, world.size) for rank in range(world.size)]
+        assert np.array_equal(np.concatenate([np.arange(nobs)[rows] for rows in pieces]), np.arange(nobs))
+        assert all(rows.stop - rows.start != 1 or nobs == 1 for rows in pieces)
+        random, here = np.random.default_rng(nobs), pieces[world.rank]
+        table = random.random((nobs, 3)), random.integers(0, 99, nobs).astype("S8"), random.random(nobs) < 0.5
+        for least_bytes in (0, 2**40):
+            with NodeMemory(world, least_bytes) as node:
+                for whole, part in zip(table, node.joined([column[here] for column in table]), strict=True):
+                    assert part.dtype == whole.dtype and np.array_equal(part, whole)
+                    assert world.size == 1 or not part.flags.writeable
+                del part
+                numbers = node.by_shares(nobs, lambda part: [np.arange(part.start, part.stop) * np.ones((2, 1))])
+                assert np.array_equal(numbers[0], np.arange(nobs) * np.ones((2, 1)))
+                del numbers
 
 
 def check_where(here: bool, gathered: np.ndarray | None, expected: np.ndarray) -> None:
@@ -57,7 +101,9 @@ def main(world: World, arguments) -> None:
     for seed, shape in enumerate(SHAPES):
         for group_bytes in (1, 1000, 2**26):  # channel by channel, in groups, at once
             check(world, shape, seed, group_bytes)
-    check_node_memory(world)
+    for ranks in (world, OnTwoComputers()):
+        check_node_memory(ranks)
+        check_rows(ranks)
     passed = world.comm.allreduce(1)
     if world.is_root:
         print(f"{len(SHAPES)} shapes exact on {passed} ranks")

@@ -60,11 +60,3 @@ def test_beyond_the_slots_is_out_of_the_window_and_no_other_reason_is_lost():
     assert (with_slots.table.flag[outside & H_exists] == Flag.out_of_window).all()
     assert np.array_equal(with_slots.table.flag[~H_exists], without.table.flag[~H_exists])
     assert (with_slots.table.flag[~outside] != Flag.out_of_window).all() and without.drift is None
-
-
-def test_each_changes_the_arrays_of_members_and_no_flag():
-    observed = made()
-    whole = found(observed)
-    first = whole.each(lambda of_all: of_all[:, :1], whole.flag)
-    assert first.hx.shape == first.own.shape == first.ground.shape == (len(observed), 1)
-    assert found(observed, with_slots=False).each(np.negative, whole.flag).own is None

@@ -1,11 +1,14 @@
 """Every observation has exactly one fate, and only those fit for it reach the analysis."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from contracts.constants import SURFACE_PRESSURE_NOMINAL
 from contracts.variables import Flag, Quantity
-from obsoperator.departures import BackgroundCheck, first_guess
+from obsoperator import departures
+from obsoperator.departures import BackgroundCheck, FirstGuess, first_guess, strange_errors
 from tests import builders
 
 CHECK = BackgroundCheck(limit=3.0, against="total")
@@ -101,14 +104,14 @@ def test_reasons(columns, hx, flag, fate):
     assert guess(table, hx, ground=90_000.0, flag=flag).table.flag.tolist() == [fate]
 
 
-def test_rows_with_a_strange_error_are_named_the_first_ten_one_by_one(caplog):
+def test_rows_with_a_strange_error_are_named_the_first_ten_one_by_one():
     """Only those that stood trial: what came with a reason has it already."""
     table = builders.observations(np.zeros(15), Quantity.surface_pressure, pressure=98_760.0, station=b"72357   ",
                                   error=[100.0, *[1e-12] * 11, np.inf, np.nan, np.nan],
                                   flag=[*[Flag.passed] * 14, Flag.missing_error])
     flags = guess(table, [-1.0, 0.0, 1.0]).table.flag
     assert flags.tolist() == [Flag.assimilated, *[Flag.error_out_of_bounds] * 12, *[Flag.missing_error] * 2]
-    lines = [record.message for record in caplog.records]
+    lines = strange_errors(table, flags, BackgroundCheck())
     assert lines[0] == ("row 1, surface_pressure of station 72357 at 987.6 hPa: expected an error of 1 to 4500 Pa, got "
                         "1e-12; it is not used")
     assert lines[10:] == ["and 3 more rows with such an error"]
@@ -153,6 +156,42 @@ def test_draws_belong_to_the_row_and_the_seed():
     assert everything.shape == (6, 3) and guess(table, [-1.0, 0.0, 1.0]).used().noise is None
     assert np.array_equal(noise([passed, bad, passed, passed, bad, passed], (1, 2)), everything[[0, 2, 3, 5]])
     assert not np.array_equal(noise([passed] * 6, (1, 3)), everything)
+
+
+def test_rows_of_a_longer_table_draw_what_they_do_in_the_whole(monkeypatch):
+    """Wherever it is cut, in and between the blocks that are drawn together; the first block is as if there were no
+    others, so that short tables have the draws that they always had."""
+    monkeypatch.setattr(departures, "_DRAWN_TOGETHER", 8)
+    monkeypatch.setattr(departures, "_DRAWN_AT_ONCE", 3)
+    k, seed, rng = 5, (1, 2), np.random.default_rng(0)
+    flag = rng.choice([Flag.assimilated, Flag.bad_mark, Flag.withheld], 30)
+    whole = FirstGuess(builders.observations(rng.standard_normal(30), flag=flag), rng.standard_normal((30, k)), seed)
+    noise = whole.used(with_noise=True).noise
+    alone = np.random.default_rng((*seed, 2)).standard_normal((8, k), dtype=np.float32)
+    assert np.array_equal(noise[: np.count_nonzero(flag[:8] == Flag.assimilated)], alone[flag[:8] == Flag.assimilated])
+    for cuts in ([0, 30], [0, 8, 16, 30], [0, 1, 7, 23, 24, 30]):
+        compared, parts = 0, []
+        for start, stop in itertools.pairwise(cuts):
+            rows = slice(start, stop)
+            parts.append(FirstGuess(whole.table.select(rows), whole.hx[rows], seed, None, start, compared))
+            compared += parts[-1].compared.size
+        assert np.array_equal(np.concatenate([part.used(with_noise=True).noise for part in parts]), noise)
+        assert np.array_equal(np.concatenate([part.rank for part in parts]), whole.rank)
+
+
+def test_a_humidity_is_condemned_by_a_temperature_among_the_rows_of_another():
+    table = builders.observations([900.0, 0.01], [Quantity.temperature, Quantity.specific_humidity], error=[1, 1e-3],
+                                  report=7)
+    hx, found = np.array([[280.0, 281.0, 282.0], [0.009, 0.010, 0.011]]), []
+
+    def fate(row, of_all):
+        rows = slice(row, row + 1)
+        return first_guess(table.select(rows), hx[rows], np.full((1, 3), 1e9), np.zeros(1, np.int8), BackgroundCheck(),
+                           of_all=of_all).table.flag[0]
+
+    assert fate(0, lambda of_these: found.append(of_these) or of_these) == Flag.gross_error
+    assert fate(1, lambda of_these: of_these) == Flag.assimilated
+    assert fate(1, lambda of_these: np.append(of_these, found)) == Flag.gross_error
 
 
 def test_an_empty_table_is_no_special_case():

@@ -7,7 +7,6 @@ import subprocess
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.request import urlopen
 
 import numpy as np
@@ -289,7 +288,7 @@ def test_settings_names_and_warnings_are_escaped(tmp_path, monkeypatch):
     settings.experiment.folder.settings.write_text('# <script>alert("x")</script>\n')
     here, line = settings.experiment.folder.at(TIMES[0]), "2026-01-01T00:00:00Z {} WARNING {}\n"
     here.log("obsproc").write_text(line.format("a", "<img src=x>"))
-    clipped = summary.clipping(SimpleNamespace(clipped=np.array([3, 0])), humid=10)
+    clipped = summary.clipping(3, of=20)
     here.log("letkf_mpi").write_text(line.format("letkf_mpi.analysis", clipped))
     verify.main(["report", str(path)])
     tree = Tree(status.report_file(settings).read_text())
