@@ -1,10 +1,11 @@
 """How long an analysis takes, and how much memory, on 1 to 1024 ranks: a model fed with measured figures.
 
     python -m tests.benchmarks.scaling OBSERVATIONS.nc            # 0.25 degrees, 80 members, 10^6 observations
-    python -m tests.benchmarks.scaling OBSERVATIONS.nc --check 4  # a real run of a reduced case beside its prediction
+    python -m tests.benchmarks.scaling OBSERVATIONS.nc --check 2 8 32     # real runs of a smaller case beside the model
 
-What is measured here and now: the local analysis of a sample of tiles as they are, H(x), what rank 0 does alone,
-reading and writing a member, the exchange between two ranks.  Tiles have their real costs: the positions are those of
+What is measured here and now: the local analysis of a sample of tiles as they are, H(x) and fates of rows, what is made
+of all observations by shares of a node and by each rank, what rank 0 does alone, reading and writing a member, the
+exchange between two ranks.  Tiles have their real costs: the positions are those of
 a real table, repeated and shifted by half a degree until they are as many as asked for.  The makespan of the local
 analyses follows from giving those tiles to ranks as the program does.
 
@@ -14,17 +15,18 @@ together read and write at `--filesystem` GB/s at most.
 """
 
 import argparse
-import re
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from contracts import config, observations, state
+from contracts.grid import Grid
 from contracts.observations import Departures, Observations, Source
 from contracts.state import State, StateSpace
 from contracts.static import Static
@@ -32,11 +34,15 @@ from contracts.variables import Flag
 from letkf_mpi import memory
 from letkf_mpi.config import Settings
 from letkf_mpi.local import tiles
-from letkf_mpi.local.localization import Neighbours
+from letkf_mpi.local.columns import Plan
+from letkf_mpi.local.localization import Sites, Strips
 from letkf_mpi.local.update import Diagnostics, LocalAnalysis
 from letkf_mpi.memory import Size
-from letkf_mpi.ranks.layouts import Layouts, Members
+from letkf_mpi.ranks.layouts import GROUP_BYTES, Layouts, Members
+from letkf_mpi.ranks.observing import Observing
 from letkf_mpi.ranks.parallel import World, guarded
+from letkf_mpi.shares import Make
+from letkf_mpi.totals import Totals
 from obsoperator import Forward, departures
 from obsoperator.departures import Used
 from tests import builders
@@ -47,7 +53,10 @@ LEVELS_HPA = (50, 100, 150, 200, 250, 300, 400, 500, 600, 700, 850, 925, 1000)
 RANKS = (1, 4, 16, 64, 128, 256, 512, 1024)
 RANKS_ON_NODE = 64
 SAMPLED_TILES, SAMPLED_ROWS = 12, 100_000
-EXCHANGED = (20, 40, 50_000)  # members, channels, columns of the exchange that is measured
+WIDTH = 1024  # columns of a rank
+EXCHANGED = (20, 40, 128, 160)  # members, channels, rows and columns of the grid whose exchange is measured
+FIELDS = 5  # by level: inflation, count, weight, relaxation factor, signal
+COPY = 0.5e-9  # s a byte, laid into the memory of a node
 REAL_PHASES = ("read", "H(x)", "share", "exchange", "local analyses", "diagnostics", "write")
 
 
@@ -80,16 +89,24 @@ class Costs:
     """Seconds, of the whole problem where nothing else is said."""
 
     tiles: np.ndarray  # (tile,) of its local analysis
-    tree: float  # every rank: sorting observations by place
-    count: float  # counting them around all tiles
-    prepare: float  # every rank, before its first tile
+    table: float  # rank 0: reading the observations
     set_up: float  # H for all rows
+    fetch: float  # of one member, the numbers that all rows read
+    entries: float  # how many those are
     apply: float  # H(x) of one member, all rows
-    root: float  # rank 0: departures before and after
-    table: float  # rank 0: writing them
+    judge: float  # fates, Y and departures of all rows
+    draw: float  # draws of one row
+    sort: float  # sites of all rows
+    strips: float  # every rank: the sites put in order of latitude
+    count: float  # observations around all tiles
+    share: float  # every rank: tiles given to `RANKS[-1]` ranks
+    prepare: float  # what tiles share, made by shares
+    prepare_alone: float  # every rank: the rest of it
+    departures: float  # rank 0: writing them
     read: float  # one member
     write: float
-    exchange: float  # a byte of the ensemble on a rank, one way
+    exchange: float  # a byte of the ensemble on a rank, one way: half for sending, half for receiving
+    look: float  # at what is told of all columns
 
 
 def seconds(step: Callable[[], object], rounds: int = 3) -> float:
@@ -105,74 +122,113 @@ def seconds(step: Callable[[], object], rounds: int = 3) -> float:
 def measure(problem: Problem) -> Costs:
     """All costs of a problem."""
     nobs = len(problem.table)
-    sample = np.linspace(0, nobs - 1, min(nobs, SAMPLED_ROWS)).astype(int)
-    scale = nobs / sample.size
-    per_tile, tree, count = tile_seconds(problem)
-    table = problem.table.select(sample)
-    flat = Static(problem.space.grid, *(np.zeros(problem.space.grid.shape) for _ in range(2)))
+    rows = np.linspace(0, nobs - 1, min(nobs, SAMPLED_ROWS)).astype(int)
+    scale = nobs / rows.size
+    sample = problem.table.select(rows)
     x = builders.random_state(problem.space)
-    H = Forward.of(table, problem.space, flat, 300.0)
-    columns = x.data.reshape(len(problem.space.channels), -1)
-    root, writing = root_seconds(problem, table)
-    read, write = file_seconds(x)
+    sites = Sites.of(problem.table.lat, problem.table.lon)
+    counts = np.diff(sites.first_row)
+    per_tile, count = tile_seconds(problem, sites)
+    reading, writing = file_seconds(x)
+    table, departures = table_seconds(sample)
+    H = h_seconds(problem, sample, x)
+    prepare, prepare_alone = prepare_seconds(problem, rows)
+    blocks = tiles.blocks(problem.space.grid, problem.settings.analysis.tile)
     return Costs(
-        per_tile, tree, count,
-        prepare=prepare_seconds(problem, sample),
-        set_up=seconds(lambda: Forward.of(table, problem.space, flat, 300.0)) * scale,
-        apply=seconds(lambda: (H.apply(columns), H.ground_pressure(columns))) * scale,
-        root=root * scale, table=writing * scale, read=read, write=write, exchange=exchange_seconds(),
+        tiles=per_tile, table=table * scale, departures=departures * scale,
+        set_up=H[0] * scale, fetch=H[1] * scale, entries=H[2] * scale, apply=H[3] * scale,
+        judge=judge_seconds(problem, sample) * scale, draw=draw_seconds(problem.members),
+        sort=seconds(lambda: Sites.of(problem.table.lat, problem.table.lon), 1),
+        strips=seconds(lambda: Strips(sites.points, counts)), count=count,
+        share=seconds(lambda: Plan.of(blocks, per_tile, RANKS[-1]).columns, 1),
+        prepare=prepare, prepare_alone=prepare_alone, read=reading, write=writing, exchange=exchange_seconds(),
+        look=look_seconds(problem.space),
     )
 
 
-def prepare_seconds(problem: Problem, sample: np.ndarray) -> float:
-    """What a rank does before its first tile, of all observations: a constant part and one that grows with them."""
+def h_seconds(problem: Problem, sample: Observations, x: State) -> tuple[float, float, int, float]:
+    """H of some rows: setting up, asking for what they read of one member, how much that is, H(x) of one member."""
+    space = problem.space
+    flat = Static(space.grid, *(np.zeros(space.grid.shape) for _ in range(2)))
 
-    def taken(rows: np.ndarray) -> float:
+    def observing() -> Observing:
+        return Observing.of(World(), sample, len(space.channels), lambda rows: Forward.of(rows, space, flat, 300.0))
+
+    one, two = Members(World(), 1), x.data.reshape(1, len(space.channels), -1)
+    seen = observing()
+    gathered = seen.in_members(one, two)
+    return (seconds(observing), seconds(lambda: seen.in_members(one, two)), seen.entry.size,
+            seconds(lambda: (seen.H.apply(gathered), seen.H.ground_pressure(gathered))))
+
+
+def prepare_seconds(problem: Problem, sample: np.ndarray) -> tuple[float, float]:
+    """What is made of all observations before the first tile, by shares and by each rank: of both there is a constant
+    part and one that grows with them, from a line through two numbers of them."""
+
+    def taken(rows: np.ndarray) -> np.ndarray:
         used = problem.used(rows)
-        return seconds(lambda: LocalAnalysis(problem.space, used, problem.settings).kernel, 2)
+        sites, found = Sites.of(used.lat, used.lon), []
+        for _ in range(2):
+            shared = 0.0
+
+            def by_shares(count: int, make: Make) -> Sequence[np.ndarray]:
+                nonlocal shared
+                start = time.process_time()
+                made = make(slice(0, count))
+                shared += time.process_time() - start
+                return made
+
+            local = LocalAnalysis(problem.space, used, problem.settings, by_shares=by_shares, known_sites=sites)
+            whole = seconds(lambda local=local: local.kernel, 1)
+            found.append((shared, whole - shared))
+        return np.min(found, axis=0)
 
     few = sample[: sample.size // 4]
     least, most = taken(few), taken(sample)
-    return most + max(0.0, most - least) / (sample.size - few.size) * (len(problem.table) - sample.size)
+    more = np.maximum(0.0, most - least) / (sample.size - few.size) * (len(problem.table) - sample.size)
+    return tuple((most + more).tolist())
 
 
-def tile_seconds(problem: Problem) -> tuple[np.ndarray, float, float]:
-    """Seconds of every tile, from a line through a sample of all costs; of sorting observations and counting them."""
-    grid, settings, table = problem.space.grid, problem.settings, problem.table
+def tile_seconds(problem: Problem, sites: Sites) -> tuple[np.ndarray, float]:
+    """Seconds of every tile, from a line through a sample of all costs; of counting observations around all."""
+    grid, settings = problem.space.grid, problem.settings
     blocks = tiles.blocks(grid, settings.analysis.tile)
     centres = np.array([block[block.size // 2] for block in blocks])
     start = time.process_time()
-    tree = Neighbours(table.lat, table.lon)
-    sorting = time.process_time() - start
-    nearby = tree.counts(grid.column_lat[centres], grid.column_lon[centres], settings.localization.reach_km)
-    counting = time.process_time() - start - sorting
+    nearby = sites.counts(grid.column_lat[centres], grid.column_lon[centres], settings.localization.reach_km)
+    counting = time.process_time() - start
     work = tiles.work(blocks, nearby, problem.members)
     order = np.argsort(work, kind="stable")
     sample = order[np.linspace(0, order.size - 1, SAMPLED_TILES).astype(int)]
-    measured = [one_tile_seconds(problem, tree, blocks[tile]) for tile in sample]
+    measured = sampled_seconds(problem, sites, [blocks[tile] for tile in sample])
     slope, constant = np.polyfit(work[sample], measured, 1, w=1 / np.maximum(measured, 1e-5))
     fitted = np.maximum(slope * work + constant, min(measured))
     off = np.abs(fitted[sample] / measured - 1)
     print(f"{len(blocks)} tiles, {nearby.mean():.0f} observations around one ({nearby.max()} at most): "
           f"{min(measured) * 1e3:.2f} to {max(measured) * 1e3:.1f} ms a tile, the line is off by {np.median(off):.0%}")
-    return fitted, sorting, counting
+    return fitted, counting
 
 
-def one_tile_seconds(problem: Problem, tree: Neighbours, columns: np.ndarray) -> float:
-    """The local analysis of a tile with all the observations that it sees."""
-    grid, reach = problem.space.grid, problem.settings.localization.reach_km
-    middle = columns[columns.size // 2]
-    near, _ = tree.within(grid.column_lat[middle], grid.column_lon[middle], reach + 100.0)
-    if not near.size:
-        return 1e-4
-    local = LocalAnalysis(problem.space, problem.used(near), problem.settings)
-    X = np.random.default_rng(1).standard_normal((problem.members, len(problem.space.channels), columns.size))
-    inflation = np.ones((local.levels.size, columns.size))
-    return seconds(lambda: local.tile(columns, X.astype(np.float32), inflation))
+def sampled_seconds(problem: Problem, sites: Sites, sample: Sequence[np.ndarray]) -> np.ndarray:
+    """The local analyses of some tiles, one after the other among all observations and in a background as wide as that
+    of a rank, so that none finds in the caches what it would not find there."""
+    local = LocalAnalysis(problem.space, problem.used(np.arange(len(problem.table))), problem.settings,
+                          known_sites=sites)
+    X = np.random.default_rng(1).standard_normal((problem.members, len(problem.space.channels), WIDTH), np.float32)
+    local.prepare()
+    taken = np.empty((3, len(sample)))
+    for one_round in taken:
+        for number, columns in enumerate(sample):
+            first = number * WIDTH // len(sample)
+            inflation = np.ones((local.levels.size, columns.size))
+            here = X[:, :, first : first + columns.size]
+            one_round[number] = seconds(lambda columns=columns, here=here, inflation=inflation: local.tile(
+                columns, here, inflation), 1)
+    return taken.min(axis=0)
 
 
-def root_seconds(problem: Problem, table: Observations) -> tuple[float, float]:
-    """First guess, what the analysis sees of it, and departures after; writing them."""
+def judge_seconds(problem: Problem, table: Observations) -> float:
+    """First guess, what the analysis sees of it, and departures after."""
     hx = np.random.default_rng(2).standard_normal((problem.members, len(table))).T
     flag, check = np.zeros(len(table), np.int8), problem.settings.background_check
 
@@ -181,10 +237,33 @@ def root_seconds(problem: Problem, table: Observations) -> tuple[float, float]:
         guess.used()
         return guess.with_analysis(hx)
 
-    final, now = step(), builders.TIME
+    return seconds(step, 2)
+
+
+def draw_seconds(members: int) -> float:
+    """Drawing for a row of a block before one's own."""
+    return seconds(lambda: np.random.default_rng(0).standard_normal((1000, members), dtype=np.float32)) / 1000
+
+
+def table_seconds(table: Observations) -> tuple[float, float]:
+    """Reading a table of observations, writing one of departures."""
+    nothing, now = np.zeros(len(table)), builders.TIME
+    final = Departures(**vars(table), background_mean=nothing, background_spread=nothing, analysis_mean=nothing,
+                       analysis_spread=nothing)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "departures.nc"
-        return seconds(step, 2), seconds(lambda: observations.write(path, final, Source(now, (now, now))))
+        before, after = Path(folder) / "observations.nc", Path(folder) / "departures.nc"
+        observations.write(before, table, Source(now, (now, now)))
+        return (seconds(lambda: observations.read(before)),
+                seconds(lambda: observations.write(after, final, Source(now, (now, now)))))
+
+
+def look_seconds(space: StateSpace) -> float:
+    """The last look at all columns, from that at some."""
+    some = 16 * (1 + space.grid.size // 1000)
+    by_channel, by_level = np.ones((len(space.channels), some)), np.ones((space.analysis_levels.size, some))
+    told = Diagnostics(clipped=np.zeros(some, int), **dict.fromkeys(Diagnostics.BY_CHANNEL, by_channel),
+                       **dict.fromkeys(Diagnostics.BY_LEVEL, by_level))
+    return seconds(lambda: Totals.of(World(), told, np.ones(some))) * space.grid.size / some
 
 
 def file_seconds(x: State) -> tuple[float, float]:
@@ -201,16 +280,17 @@ def file_seconds(x: State) -> tuple[float, float]:
 
 def exchange_seconds() -> float:
     """Seconds a byte, each rank of two sending half of what it has to the other."""
-    job = mpirun(2, "-m", "tests.benchmarks.scaling", "--exchange")
+    job = mpirun(2, "-m", "tests.benchmarks.scaling", "--exchange", timeout=900)
     return float(job.stdout)
 
 
 def exchange(world: World, _: object) -> None:
     """The MPI side of `exchange_seconds`."""
-    members, channels, columns = EXCHANGED
-    halves = tuple(np.array_split(np.arange(columns), world.size))
-    layouts = Layouts(Members(world, members), channels, halves)
-    mine = np.ones((layouts.members.mine.members.size, channels, columns), np.float32)
+    members, channels, *shape = EXCHANGED
+    blocks = tiles.blocks(Grid.regular(*shape), 4)
+    plan = Plan.of(blocks, np.random.default_rng(0).random(len(blocks)), world.size)
+    layouts = Layouts(world, Members(world, members).shares, channels, plan.columns)
+    mine = np.ones((layouts.shares[world.rank].members.size, channels, shape[0] * shape[1]), np.float32)
     taken = seconds(lambda: layouts.to_columns(mine))
     if world.is_root:
         print(taken / mine.nbytes)
@@ -218,26 +298,34 @@ def exchange(world: World, _: object) -> None:
 
 def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> dict[str, float]:
     """Seconds of each phase on so many ranks; `filesystem` in bytes a second."""
-    k = problem.members
-    members, parts = -(-k // ranks), max(1, ranks // k)
-    ensemble = 4.0 * k * len(problem.space.channels) * problem.space.grid.size
-    channels, levels = len(problem.space.channels), problem.space.analysis_levels.size
+    k, nobs, space = problem.members, len(problem.table), problem.space
+    columns, levels, node = space.grid.size, space.analysis_levels.size, min(ranks, RANKS_ON_NODE)
+    state, field = 4.0 * len(space.channels) * columns, 8.0 * levels * columns
+    members, parts, beside = -(-k // ranks), max(1, ranks // k), 2 + FIELDS
+    ensemble, mine = k * state, members / parts
     shares = tiles.share(costs.tiles, ranks)
+    # of the rank that has most to write; with enough of them none has a member and something beside
+    products = (2 * state + FIELDS * field) / min(ranks, beside)
+    written = members * state + products if ranks < k + beside else max(state, products)
+    drawn = min(nobs, 2**17) * costs.draw
     return {
-        "read": max(members * costs.read / parts, ensemble / filesystem),
-        "H(x)": costs.set_up / parts + 2 * members * costs.apply / parts + costs.root,
-        "share": costs.tree + costs.count / ranks,
-        "exchange": 2 * ensemble / ranks * costs.exchange,
-        "local analyses": costs.prepare + max(costs.tiles[list(mine)].sum() for mine in shares),
-        "diagnostics": Diagnostics.bytes_of(channels, levels) * problem.space.grid.size * costs.exchange,
-        "write": max((members + 2) * costs.write, ensemble / filesystem) + costs.table,
+        "read": costs.table + max(mine * costs.read, ensemble / filesystem),
+        "H(x)": (costs.set_up + costs.judge + k * (2 * costs.fetch + 2 * costs.apply)) / ranks
+        + 8 * costs.entries / parts * costs.exchange + 8.0 * nobs * k / node * COPY,
+        "share": costs.sort / node + costs.strips + costs.count / ranks + costs.share,
+        "exchange": costs.exchange * (ensemble / ranks + (ensemble / ranks + written) / 2),
+        "local analyses": costs.prepare / node + costs.prepare_alone
+        + max(costs.tiles[list(mine)].sum() for mine in shares),
+        "diagnostics": costs.look / ranks,
+        "write": max(written / state * costs.write, (ensemble + 2 * state + FIELDS * field) / filesystem, drawn)
+        + 5 * 8 * nobs * costs.exchange / 2 + costs.departures,
     }
 
 
 def size(problem: Problem, ranks: int) -> Size:
     levels = np.unique(problem.space.pressure).size
     return Size(problem.members, len(problem.space.channels), problem.space.grid.size, levels, len(problem.table),
-                ranks, min(ranks, RANKS_ON_NODE), Layouts.group_bytes)
+                ranks, min(ranks, RANKS_ON_NODE), GROUP_BYTES)
 
 
 def table_of(problem: Problem, costs: Costs, filesystem: float) -> list[str]:
@@ -277,26 +365,32 @@ vertical_ln_p = 0.3
     return config.decode(text, Settings, "scaling")
 
 
-def check(members: int, nobs: int, horizontal_km: float, filesystem: float, ranks: int = 2) -> None:
-    """Run the program on a made 0.25-degree case with few members and levels; print its phases beside the model's."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = case.make(Path(folder), members, 720, 1440, nobs,
-                         more=f"[localization]\nhorizontal_km = {horizontal_km}\nvertical_ln_p = 0.3\n")
-        job = mpirun(ranks, "-m", "letkf_mpi.analysis", made.toml, case.NOW, timeout=900)
-        if job.returncode:
-            sys.exit(job.stderr)
-        table, _ = observations.read_departures(made.files.departures)
-    taken = dict(re.findall(r"([a-zA-Z()][a-zA-Z() ]*) ([\d.]+)", job.stderr.rsplit("seconds:", 1)[1]))
-    problem = Problem(made.settings, table.select(table.flag == Flag.assimilated))
-    phases = predict(problem, measure(problem), ranks, filesystem)
-    print(f"{members} members, {made.space}, {len(problem.table)} observations, {ranks} ranks, seconds:")
-    print("| phase | predicted | taken |\n| --- | --- | --- |")
-    for name in REAL_PHASES:
-        print(f"| {name} | {phases[name]:.1f} | {taken[name]} |")
-    print(f"| all | {sum(phases.values()):.1f} | {taken['all']} |")
-    needed = memory.estimate(size(problem, ranks))
-    print(f"memory: expected {needed.each / 1e9:.2f} GB a rank; "
-          + next(line.partition("INFO ")[2] for line in job.stderr.splitlines() if "peak memory" in line))
+def check(folder: Path, ranks: Sequence[int]) -> None:
+    """Run the program on a made case of 1.4 degrees; print its processor seconds of a rank, the mean of all, beside the
+    model's."""
+    made = case.make(folder, 20, 128, 256, 200_000, levels_hpa=(50, 250, 500, 600, 700, 850, 925),
+                     more="[localization]\nhorizontal_km = 200\nvertical_ln_p = 0.3\n")
+    taken = {number: real_seconds(made, number) for number in ranks}
+    table, _ = observations.read(made.files.observations)
+    fates, _ = observations.read_departures(made.files.departures)
+    problem = Problem(made.settings, table.select(fates.flag == Flag.assimilated))
+    costs = measure(problem)
+    print(f"20 members, {made.space}, {len(problem.table)} observations; seconds of a processor: taken (predicted)")
+    print("| ranks | " + " | ".join(REAL_PHASES) + " | all |\n|" + " --- |" * (len(REAL_PHASES) + 2))
+    for number in ranks:
+        predicted = predict(problem, costs, number, np.inf)
+        cells = [f"{taken[number][name]:.3f} ({predicted[name]:.3f})" for name in REAL_PHASES]
+        total = f"{sum(taken[number].values()):.2f} ({sum(predicted.values()):.2f})"
+        print(f"| {number} | " + " | ".join([*cells, total]) + " |")
+
+
+def real_seconds(made: case.Case, ranks: int) -> dict[str, float]:
+    """Of the rank that took most in each phase, in MPI and outside."""
+    made.files.departures.unlink(missing_ok=True)
+    job = mpirun(ranks, "-m", "tests.benchmarks.phases", made.toml, case.NOW, "--json", timeout=900)
+    if job.returncode:
+        sys.exit(job.stderr)
+    return {name: float(np.sum(of_ranks, axis=1).max()) for name, of_ranks in json.loads(job.stdout).items()}
 
 
 def main() -> None:
@@ -306,11 +400,12 @@ def main() -> None:
     parser.add_argument("--nobs", type=float, default=1e6, help="observations assimilated (default: 1e6)")
     parser.add_argument("--members", type=int, default=80)
     parser.add_argument("--horizontal-km", type=float, default=200.0, help="localisation length (default: 200)")
-    parser.add_argument("--filesystem", type=float, default=10.0, help="GB/s of all ranks together (default: 10)")
-    parser.add_argument("--check", type=int, metavar="MEMBERS", help="a real run with so many members instead")
+    parser.add_argument("--filesystem", type=float, nargs="+", default=[10.0, 50.0], help="GB/s of all ranks together")
+    parser.add_argument("--check", type=int, nargs="+", metavar="RANKS", help="real runs on so many ranks instead")
     chosen = parser.parse_args()
     if chosen.check:
-        check(chosen.check, 20_000, chosen.horizontal_km, 1e9 * chosen.filesystem)
+        with tempfile.TemporaryDirectory() as folder:
+            check(Path(folder), chosen.check)
         return
     table, _ = observations.read(chosen.observations)
     settings = settings_of("nlat = 721\nnlon = 1440\npoles = true", chosen.members, chosen.horizontal_km, LEVELS_HPA)
@@ -319,7 +414,9 @@ def main() -> None:
     named = {name: getattr(costs, name) for name in Costs.__dataclass_fields__ if name != "tiles"}
     print(", ".join(f"{name} {value:.3g} s" for name, value in named.items()))
     print(f"all tiles one after the other: {costs.tiles.sum():.0f} s")
-    print("\n".join(table_of(problem, costs, 1e9 * chosen.filesystem)))
+    for filesystem in chosen.filesystem:
+        print(f"\nfile system of {filesystem:g} GB/s")
+        print("\n".join(table_of(problem, costs, 1e9 * filesystem)))
 
 
 if __name__ == "__main__":
