@@ -1,6 +1,7 @@
 # make demo   set up what it needs (no JAX), then run the twin experiment with ClimaX and print its scores
 # make test   set up, with Cylc and, as root on Debian, Slurm, then pass all tests
 # make cylc   Cylc for run/cylc.sh, in .venv/cylc; make ecflow: ecFlow for run/ecflow.sh, from Debian, in .venv/ecflow
+# make earth2studio, make anemoi   models of others, each in an environment of its own, .venv/earth2studio, .venv/anemoi
 # make campaign  what takes too long for every test run: faults by the hundred, every call of every stage refused (CALLS
 #             of them), ten million decodings of broken messages
 # make check  style, import rules, types
@@ -14,7 +15,7 @@ BIN    := $(VENV)/bin
 # What decides an environment: one that has changed sets up again.
 DECIDES := setup.cfg setup.py pyproject.toml constraints.txt obsproc/_decode.c obsproc/_decode.h $(wildcard letkf_mpi/kernel/_lanes*.[ch])
 
-.PHONY: setup demo test campaign check bench docs clean cylc ecflow slurm
+.PHONY: setup demo test campaign check bench docs clean cylc ecflow slurm earth2studio anemoi
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.complete
@@ -47,6 +48,18 @@ ecflow:
 	@if command -v apt-get >/dev/null && ! command -v ecflow_client >/dev/null && [ ! -x $(VENV)/ecflow/bin/ecflow_client ]; then \
 	    run/ecflow/lay.sh $(VENV)/ecflow || echo "ecFlow cannot be had here: its tests are skipped"; \
 	fi
+
+# Models whose packages do not agree with constraints.txt: an environment sees the packages of .venv, this system among
+# them, behind its own.
+earth2studio anemoi: %: $(VENV)/%/.complete
+
+$(VENV)/earth2studio/.complete $(VENV)/anemoi/.complete: $(VENV)/%/.complete: run/install/%.txt $(VENV)/.complete
+	$(BIN)/python -m venv $(VENV)/$*
+	printf 'import site; site.addsitedir("%s")\n' \
+	    "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" >"$$($(VENV)/$*/bin/python -c \
+	    'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	$(VENV)/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # A real Slurm for its tests, from Debian, where that may be installed; without it they are skipped.
 slurm:

@@ -67,6 +67,8 @@ class Model(config.Section, frozen=True):
 
     name: str = "speedy"
     options: dict[str, Any] = {}
+    python: str = ""  # the interpreter that it runs in; default: this one, or that of an environment of its own
+    # (`environment`)
     batch: Positive | None = None  # members in memory together; default: as many as half of what is free holds
     grid: config.GridSettings | None = None  # of the model itself, if not that of the experiment; its members stay on
     # it, and the analysis gives increments (`models.regridded`)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from contracts import program, times
-from model_server import config, extended, serve
+from model_server import config, environment, extended, serve
 from model_server.backgrounds import write_background
 from model_server.chosen import model_of
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.follow:
         serve.main([str(options.experiment), "--follow"])
         return
-    settings = config.load(options.experiment)
+    settings = environment.load(options.experiment)
     settings.experiment.refuse_other(options.time)
     program.log_to_file(settings.experiment.folder.at(options.time).log("forecast"))
     if options.steps is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from contracts import program, progress, times
 from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
-from model_server import config, ensemble
+from model_server import config, ensemble, environment
 from model_server.backgrounds import steps_to_next
 from model_server.chosen import model_of
 from model_server.models.base import Batch, ForecastModel, advance
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
         "python -m model_server free run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
-    free(config.load(parser.parse_args(arguments).experiment))
+    free(environment.load(parser.parse_args(arguments).experiment))
 
 
 def free(settings: config.Settings) -> None:

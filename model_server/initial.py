@@ -19,7 +19,7 @@ from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from contracts.static import Static
-from model_server import config, ensemble, parameters, restart
+from model_server import config, ensemble, environment, parameters, restart
 from model_server.chosen import bare, dressed_as
 from model_server.models.base import Batch, ForecastModel, NatureModel
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         "python -m model_server initial run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
-    initial(config.load(parser.parse_args(arguments).experiment))
+    initial(environment.load(parser.parse_args(arguments).experiment))
 
 
 def initial(settings: config.Settings) -> None:

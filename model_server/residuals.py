@@ -18,7 +18,7 @@ from contracts.errors import UserError
 from contracts.nature import NatureFolder
 from contracts.state import StateSpace
 from contracts.static import Static
-from model_server import config, initial
+from model_server import config, environment, initial
 from model_server.chosen import bare, filtered_as
 from model_server.config import ResidualNoise
 from model_server.models import archive
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         "python -m model_server residuals run/experiments/generative/climax_600km_residuals.toml",
     )
     program.add_experiment(parser)
-    residuals(config.load(parser.parse_args(arguments).experiment))
+    residuals(environment.load(parser.parse_args(arguments).experiment))
 
 
 def residuals(settings: config.Settings) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from contracts import frozen, program, times
 from contracts.config import Experiment
 from contracts.follow import Follower
-from model_server import backgrounds, config
+from model_server import backgrounds, config, environment
 from model_server.chosen import model_of
 
 log = logging.getLogger("model_server.serve")
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     program.add_experiment(parser)
     parser.add_argument("--follow", action="store_true", help="wait for analyses that are not there yet")
     options = parser.parse_args(arguments)
-    settings = config.load(options.experiment)
+    settings = environment.load(options.experiment)
     frozen.refuse_other(options.experiment, settings.experiment)
     serve(settings, options.follow)
 

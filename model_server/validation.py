@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contracts.nature import Nature
-from model_server import beginnings, models, parameters
+from model_server import beginnings, environment, models, parameters
 from model_server.chosen import refuse_seen
 from model_server.config import Settings, load
 
@@ -12,6 +12,7 @@ def validate(path: Path) -> Settings:
     """The experiment file; raises UserError where it is wrong, a model's own options or libraries too."""
     settings = load(path)
     models.check(settings.model.name, settings.model.options, "model")
+    environment.refuse_absent(settings.model)
     refuse_seen(settings, settings.model.name, models.seen(settings.model.name, settings.model.options))
     parameters.chosen(settings.model.name, settings.model.parameters, "model")
     if settings.initial.source == "states":

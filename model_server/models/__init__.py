@@ -1,8 +1,9 @@
 """The models by name: a table of ours, and the entry points `model_server.models` of installed packages.
 
 A model is a module with `Options`, a settings section for `[model.options]`, and `create(space, options)`, which
-returns a `ForecastModel`; it may have `PARAMETERS`, what is uncertain in it and may be estimated, and `seen(options)`,
-which times its weights were made from, as `ForecastModel.seen` but without loading them.  Another package brings its
+returns a `ForecastModel`; it may have `PARAMETERS`, what is uncertain in it and may be estimated, `seen(options)`,
+which times its weights were made from, as `ForecastModel.seen` but without loading them, and `PACKAGE`, what it imports
+when it is made and may have only in an environment of its own (`model_server.environment`).  Another package brings its
 own by an entry point, in its setup.cfg:
 
     [options.entry_points]
@@ -13,6 +14,7 @@ own by an entry point, in its setup.cfg:
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -27,13 +29,16 @@ from model_server.models.base import ForecastModel, NatureModel
 
 GROUP = "model_server.models"
 MODELS = {
+    "anemoi": "model_server.models.anemoi",
     "climax": "model_server.models.climax",
+    "earth2studio": "model_server.models.earth2studio",
     "flow": "model_server.models.flow",
     "gap": "model_server.models.gap",
     "onnx": "model_server.models.onnx",
     "persistence": "model_server.models.persistence",
     "speedy": "model_server.models.speedy",
 }
+OWN_ENVIRONMENT = ("anemoi", "earth2studio")  # that `make` makes one for
 
 
 def create(name: str, options: dict[str, Any], space: StateSpace, section: str = "model") -> ForecastModel:
@@ -68,6 +73,19 @@ def seen(name: str, options: dict[str, Any]) -> tuple[tuple[datetime, datetime],
         return module.seen(_options(module, name, options, "model")) if hasattr(module, "seen") else ()
 
 
+def package(name: str) -> str:
+    """What the model `name` imports when it is made and may have in an environment of its own; mostly nothing."""
+    with _installed(name):
+        return getattr(_module(name), "PACKAGE", "")
+
+
+def refuse_absent(name: str) -> None:
+    """Raises UserError where the package of the model `name` is not installed here."""
+    needed = package(name)
+    if needed and find_spec(needed) is None:
+        raise UserError(_absent(name, needed))
+
+
 def check(name: str, options: dict[str, Any], section: str) -> None:
     """Raises UserError where `create` would for the name, the options or a library that is not installed."""
     with _installed(name):
@@ -82,10 +100,14 @@ def _installed(name: str) -> Iterator[None]:
         missing = str(error.name)
         if missing.split(".")[0] == "model_server":
             raise  # a fault of ours, not of the installation
-        raise UserError(
-            f"the model {name} needs the package {missing}, which is not installed; install the extra that "
-            "brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax, '.[onnx]' for onnx"
-        ) from None
+        raise UserError(_absent(name, missing)) from None
+
+
+def _absent(name: str, missing: str) -> str:
+    return f"the model {name} needs the package {missing}, which is not installed; " + (
+        f"run `make {name}`, or name in [model] python the interpreter of an environment that has it"
+        if name in OWN_ENVIRONMENT else
+        "install the extra that brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax, '.[onnx]' for onnx")
 
 
 def _module(name: str) -> ModuleType:
