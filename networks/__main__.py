@@ -11,7 +11,7 @@ COMMANDS = {
     "skill": ("networks.skill", "score trained weights in a period that they have not seen"),
     "fetch": ("networks.fetch", "the weights of a card from the address that it names"),
     "convert": ("networks.climax.convert", "weights of the public ClimaX code into ours, with their model card"),
-    "export": ("networks.onnx.export", "a ClimaX as a graph of ONNX, with its card"),
+    "export": ("networks.onnx.command", "a ClimaX as a graph of ONNX, with its card"),
     "climate": ("networks.climate.command", "the Gaussian climate of the states of nature runs"),
     "latent": ("networks.latent.command", "a latent in which errors of forecasts are nearly uncorrelated"),
     "downscale": ("networks.downscale.command", "spread and members of an ensemble on a finer grid"),

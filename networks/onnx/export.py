@@ -1,4 +1,4 @@
-"""`python -m networks export WEIGHTS FILE.onnx`: a ClimaX as a graph of ONNX with its card, for whoever has no PyTorch.
+"""A ClimaX as a graph of ONNX with its card, for whoever has no PyTorch.
 
 The graph is the whole step, SI fields in and out, for any number of members: normalisation, constant fields and damping
 are within.  There the zonal waves of the damping are products with matrices, as Fourier's transform is no operation of
@@ -9,41 +9,23 @@ every runtime:
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from contracts import paths, program
+from contracts import paths
 from contracts.errors import UserError
-from networks import starter
 from networks.checkpoint import Checkpoint
-from networks.climax import emulator
 from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
 from networks.climax.stepping import Damped
 from networks.onnx import card as cards
 from networks.onnx.card import OnnxCard
 
-log = logging.getLogger("networks.onnx")
 INPUT, OUTPUT, MEMBER = "fields", "next", "member"
 OPSET = 18  # of 2022: what runtimes of the last years take
-
-
-def main(arguments: Sequence[str]) -> None:
-    parser = program.parser(
-        "python -m networks export",
-        "Write a ClimaX as a graph of ONNX, FILE.onnx, with its card FILE.toml beside it.",
-        "python -m networks export climax_t31 climax_t31.onnx",
-    )
-    parser.add_argument("weights", metavar="WEIGHTS", help="a name that comes with the code, or a .safetensors file")
-    parser.add_argument("file", metavar="FILE.onnx", type=Path)
-    given = parser.parse_args(arguments)
-    path = starter.find(given.weights, starter.WEIGHTS)
-    card = export(emulator.load(path), given.file)
-    print(f"{given.file}: {len(card.given)} channels on the {card.horizontal}, steps of {card.lead_hours:g} h")
 
 
 def export(checkpoint: Checkpoint[ClimaXCard], path: Path) -> OnnxCard:
@@ -75,7 +57,10 @@ def graph_of(checkpoint: Checkpoint[ClimaXCard]) -> bytes:
     done = torch.onnx.export(step, (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
                              opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim(MEMBER, min=1)},), verbose=False)
     assert done is not None
-    return done.model_proto.SerializeToString()
+    model = done.model_proto
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")  # lines of our code and where it lies, which change the file and nothing else
+    return model.SerializeToString(deterministic=True)
 
 
 class Step(nn.Module):

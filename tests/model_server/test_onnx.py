@@ -232,6 +232,7 @@ def test_climax_as_a_graph_makes_the_forecasts_of_pytorch(climax):
     error = np.abs(later - expected).max(axis=(0, 2, 3))
     assert error[where.index("temperature")].max() < 2e-4 and error[where.index("geopotential")].max() < 0.05  # K, J/kg
     assert np.abs(expected - given.data)[:, where.index("temperature")].max() > 1  # of a change that is one
+    assert b"stack_trace" not in path.read_bytes()  # nor where the code lies
     assert card == cards.read(path.with_suffix(".toml")) and card.seen == found.card.seen
 
 
