@@ -38,7 +38,7 @@ def maps(material: Material) -> list[str]:
     bounds = charts.ends(np.stack(list(spreads.values()))) if spreads else None  # one scale: they are to be compared
     pictures += [a_map(grid, f"{which} spread, {name} ({unit})", spread, bounds=bounds)
                  for which, spread in spreads.items()]
-    pictures += [a_map(material, f"{title}, {name} ({unit})", deviation) for title, deviation in said.items()]
+    pictures += [a_map(grid, f"{title}, {name} ({unit})", deviation) for title, deviation in said.items()]
     fields = {f"{plain(each)}, {_level(channel)}": values for each in FIELDS
               if (values := _diagnostic(material, channel, each)) is not None}
     constant = {title: float(values.flat[0]) for title, values in fields.items() if np.ptp(values) == 0}
