@@ -1,7 +1,6 @@
 """An experiment in which everything is there that status and report look at."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -53,7 +52,7 @@ def trouble(settings: Settings) -> list[str]:
     observations.write(here.observations, builders.observations(np.zeros(3)), source)
     said = {"obsproc.pipeline": "hostile.bufr: cannot be read, its library ended with SIGSEGV on it; it is damaged, or "
                                 "not what it should be; going on without it",
-            "letkf_mpi.analysis": clipping(SimpleNamespace(clipped=np.array([3, 0])), humid=10)}
+            "letkf_mpi.analysis": clipping(3, of=20)}
     for name, sentence in said.items():
         here.log(name.partition(".")[0]).write_text(f"2026-01-01T00:00:00Z {name} WARNING {sentence}\n")
     return [*(f"{name}: {sentence}" for name, sentence in said.items()), "refused", "hostile.bufr", "half.bufr"]
