@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from contracts.config import GridSettings, NotNegative, Positive, Section
+from contracts.config import GridSettings, NotNegative, Positive, PositiveFloat, Section
 from networks.card import Card, GridCard, NetworkCard
 from networks.denoiser.card import Noise, Widths
 from networks.normalization import CONSTANTS
@@ -18,6 +18,7 @@ class Settings(Section, frozen=True):
     of: Of = "spread"  # of the ensemble, in the logarithm, or its members' anomalies from their mean
     method: Method = "gaussian"  # a mean and a deviation for each point, or samples
     members: Positive = 80  # of the ensembles of [training] data, where anomalies of members are learned
+    map_days: PositiveFloat = 30.0  # of the training times that the map of mean errors is made of
     noise: Noise = (0.02, 10.0)  # diffusion: least and largest, in units of what the bilinear guess leaves
     widths: Widths = (48, 64)  # features of each level, whose grid is half of the one before
     blocks: NotNegative = 1  # of two convolutions, at each level on the way down and up

@@ -22,7 +22,7 @@ from networks.checkpoint import Checkpoint
 from networks.denoiser.network import halvings
 from networks.downscale import fit, members
 from networks.downscale.card import DownscaleCard, Settings
-from networks.downscale.fit import Fields, Folds
+from networks.downscale.fit import Fields, Maps
 from networks.downscale.members import Samples
 from networks.downscale.network import Downscaler, Given, Shape, crps
 from networks.downscale.quantity import of_card
@@ -45,7 +45,7 @@ class Downscaling:
     network: Downscaler
     card: Card[DownscaleCard]
     samples: Samples
-    folds: Folds
+    maps: Maps
     numbers: np.ndarray
     roles: Roles = Roles()
 
@@ -56,7 +56,7 @@ class Downscaling:
         random = np.random.default_rng((self.settings.experiment.seed, place.phase, place.epoch, place.batch))
         y = self.samples.drawn(batch.fields[0], batch.seconds[0], random).to(self.data.device)
         seconds = batch.seconds[0]
-        given = self.network.given(self.network.quantity.coarse(y), seconds, self.folds.map(seconds))
+        given = self.network.given(self.network.quantity.coarse(y), seconds, self.maps.map(seconds))
         return self.missed(y, given, random)
 
     def missed(self, y: Tensor, given: Given, random: np.random.Generator) -> Tensor:
@@ -137,10 +137,9 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
     network = made(card, settings, data)
     network.to(data.device)
     area = torch.tensor(settings.space.grid.area_weights, device=data.device)
-    parts = fit.cut(seen)
-    maps = fit.fit(network, [_fields(samples, data, part) for part in parts], area)
-    folds = Folds(np.array([data.series.seconds[part[-1]] for part in parts]), maps)
-    return Downscaling(settings, data, network, card, samples, folds, numbers)
+    folds = fit.cut(seen, data.series.seconds)
+    maps = fit.fit(network, folds, [_fields(samples, data, fold.numbers) for fold in folds], sizes.map_days, area)
+    return Downscaling(settings, data, network, card, samples, maps, numbers)
 
 
 def _fields(samples: Samples, data: Data, numbers: np.ndarray) -> Fields:

@@ -9,6 +9,7 @@ are made and brought back:
     bilinear        of the cells
     map             and the mean error of the training times: what is to be beaten
     closed          and made to agree with the cells, as all that follow
+    other blocks    the same with the mean error of the other blocks but those beside it: of the season itself
     …, dressed      a Gaussian about it, of the deviation that the training times have at the place
     network         Gaussian: its mean, and its Gaussian; diffusion: the mean of its samples, and their fair CRPS
 
@@ -42,7 +43,7 @@ from verify.scores import crps_fair
 SHOWN = ("temperature_500", "geopotential_500", "u_component_of_wind_500", "temperature_850", "specific_humidity_700",
          "2m_temperature")
 BANDS = ((1, 8), (9, 16), (17, 32))  # zonal wavenumbers
-MAP, DRESSED = "map", "map, dressed"
+MAP, DRESSED, OTHERS = "map", "map, dressed", "other blocks"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Found:
     scores: dict[str, np.ndarray]
     power: dict[str, np.ndarray]
     small: dict[str, np.ndarray]
+    off: np.ndarray  # (channel, lat, lon) mean of y - B c
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,16 @@ class Judge:
         scores |= {kind: self.area(field) for kind, field in spread_out.items()}
         shown = {"truth": y, **singles, **{f"{name}, a draw": draw for name, draw in samples.items()}}
         return Found(time, scores, {kind: self.power(field) for kind, field in shown.items()},
-                     {kind: (field - bilinear).numpy() for kind, field in shown.items()})
+                     {kind: (field - bilinear).numpy() for kind, field in shown.items()},
+                     (y - bilinear).mean(0).numpy())
+
+    @torch.inference_mode()
+    def with_map(self, folder: ExperimentFolder, time: datetime, known: np.ndarray) -> np.ndarray:
+        """Absolute error (channel,) of what another map (channel, lat, lon) gives, made to agree with the cells."""
+        quantity, y = self.one.network.quantity, self.one.tensor(self.fields(folder, time))
+        coarse = quantity.coarse(y)
+        guess = quantity.closed(quantity.scales.bilinear(coarse) + torch.from_numpy(known), coarse)
+        return self.area((guess - y).abs())
 
     def by(self, each: Trained, y: Tensor, seconds: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, CRPS and a draw of a network."""
@@ -145,6 +156,10 @@ def tables(chosen: argparse.Namespace) -> str:
               if folder.at(time).background.spread.exists()]
     found = [judge.judged(folder, time) for time in wanted]
     blocks = np.array([(time - wanted[0]).days // chosen.days for time in wanted])
+    if judge.one.card.network.of == "spread":
+        for one, block in zip(found, blocks, strict=True):
+            others = [other.off for other, of in zip(found, blocks, strict=True) if abs(of - block) > 1]
+            one.scores[OTHERS] = judge.with_map(folder, one.time, np.mean(others, axis=0))
     names = [channel.name for channel in judge.one.space.channels]
     lines = [f"{chosen.of}, {len(wanted)} times from {times.name(wanted[0])} to {times.name(wanted[-1])}, "
              f"{blocks.max() + 1} blocks", "", *_scores(found, blocks, names), "", *_powers(found, names), "",

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from contracts import state
+from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import checkpoint as checkpoints
 from networks import train
 from networks.data.regrid import Regridding
+from networks.downscale import fit
+from networks.downscale.network import DAY
 from networks.training import config, loop
 from tests.networks import training_case
 from tests.networks.climax_builders import randomise
@@ -75,18 +78,25 @@ def test_before_it_has_learned_it_is_the_guess(write, of):
     assert scores == pytest.approx({score.channel: score.rmse for score in task.references()}, rel=1e-4)
 
 
-def test_the_map_is_the_mean_error_of_the_training_times_alone(write):
+def test_the_map_is_the_mean_error_of_training_times_alone(write):
     task = prepared(write("map"))
     seen = made.log_spread()[:48].astype(np.float32).astype(np.float64)
     cells = np.log(np.sqrt(Regridding(SPACE.grid, COARSE)(np.exp(2 * seen))))
     off = seen - Regridding(COARSE, SPACE.grid, "bilinear")(cells)
     np.testing.assert_allclose(task.network.map, off.mean(axis=0), atol=2e-3)
-    parts = np.array_split(np.arange(48), 5)
-    for number, part in enumerate(parts):
-        seconds = task.data.series.seconds[part]
-        others = np.delete(off, part, axis=0).mean(axis=0)
-        np.testing.assert_allclose(task.folds.map(seconds), np.broadcast_to(others, (len(part), *SPACE.shape)),
-                                   atol=2e-3, err_msg=str(number))
+    folds = np.split(np.arange(48), [20, 40])
+    for fold, others in zip(folds, (folds[2], np.concatenate([folds[0], folds[2]]), folds[0]), strict=True):
+        found = task.maps.map(task.data.series.seconds[fold])
+        np.testing.assert_allclose(found, np.broadcast_to(off[others].mean(axis=0), found.shape), atol=2e-3)
+
+
+def test_the_map_is_of_the_last_days_and_that_of_a_fold_of_those_around_it():
+    seconds = np.arange(0, 60 * 24, 6) * HOUR
+    folds = fit.cut(np.arange(240), seconds)
+    assert [(fold.first // DAY, fold.last // DAY) for fold in folds] == [(n, n + 4) for n in range(0, 60, 5)]
+    chosen = fit.around(folds, 30)
+    assert chosen[0].tolist() == [2, 3] and chosen[5].tolist() == [2, 3, 7, 8]
+    assert fit.around(folds[:1], 30)[0].tolist() == [0] and fit.around(folds[:2], 30)[0].tolist() == [1]
 
 
 def test_members_have_no_map_and_are_what_is_left_of_their_mean(write, work):
