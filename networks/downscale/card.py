@@ -18,6 +18,7 @@ class Settings(Section, frozen=True):
     of: Of = "spread"  # of the ensemble, in the logarithm, or its members' anomalies from their mean
     method: Method = "gaussian"  # a mean and a deviation for each point, or samples
     members: Positive = 80  # of the ensembles of [training] data, where anomalies of members are learned
+    of_each: Positive = 8  # of them, of each time of a batch
     map_days: PositiveFloat = 30.0  # of the training times that the map of mean errors is made of
     noise: Noise = (0.02, 10.0)  # diffusion: least and largest, in units of what the bilinear guess leaves
     widths: Widths = (48, 64)  # features of each level, whose grid is half of the one before

@@ -1,7 +1,7 @@
 """Fields to learn from: the shards' logarithms of spread, or anomalies of members read from where they were kept."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -24,7 +24,8 @@ class Samples(Protocol):
     """y of either kind."""
 
     def drawn(self, fields: np.ndarray, seconds: np.ndarray, random: np.random.Generator) -> Tensor:
-        """y (B, channel, lat, lon) of the states `fields` of the shards at `seconds` (B,)."""
+        """y (n B, channel, lat, lon) of the states `fields` of the shards at `seconds` (B,): n of each, one after the
+        other."""
         ...
 
     def fitted(self, series: Series, numbers: np.ndarray) -> Iterator[Tensor]:
@@ -48,16 +49,19 @@ class Spreads:
 
 @dataclass(frozen=True)
 class Members:
-    """y = (x - mean of the members) / `unit` (channel, 1, 1) of `count` members of the backgrounds in `folder`."""
+    """y = (x - mean of the members) / `unit` (channel, 1, 1) of `count` members of the backgrounds in `folder`,
+    `each` of them of each time."""
 
     folder: ExperimentFolder
     space: StateSpace
     count: int
+    each: int
     unit: np.ndarray
 
     def drawn(self, fields: np.ndarray, seconds: np.ndarray, random: np.random.Generator) -> Tensor:
-        when = [times.from_seconds(int(one)) for one in seconds]
-        return torch.from_numpy(np.concatenate([self.of(time, [int(random.integers(self.count))]) for time in when]))
+        of_times = [self.of(times.from_seconds(int(one)), random.choice(self.count, self.each, replace=False).tolist())
+                    for one in seconds]
+        return torch.from_numpy(np.concatenate(of_times))
 
     def fitted(self, series: Series, numbers: np.ndarray) -> Iterator[Tensor]:
         for number in numbers:
@@ -87,15 +91,16 @@ def of_spread(moments: dict[str, Moments], space: StateSpace) -> tuple[Spreads, 
     return Spreads(mean), moments | {name: Moments(moments[name].mean, 1.0) for name in names}
 
 
-def of_members(folder: ExperimentFolder, space: StateSpace, count: int, series: Series, numbers: np.ndarray,
+def of_members(plain: Members, series: Series, numbers: np.ndarray,
                moments: dict[str, Moments]) -> tuple[Members, dict[str, Moments]]:
-    """And what the card says of their normalisation: units are those of the members of the times `numbers`."""
-    plain, sums = Members(folder, space, count, np.ones((space.shape[0], 1, 1), np.float32)), Accumulator(
-        space.grid.area_weights)
+    """`plain`, whose unit is one, in its own units, those of the members of the times `numbers`; and what the card says
+    of their normalisation."""
+    space = plain.space
+    sums = Accumulator(space.grid.area_weights)
     for fields in plain.fitted(series, numbers):
         sums.add(fields.numpy())
     _, deviation = sums.result()
     names = [channel.name for channel in space.channels]
     found = {name: Moments(0.0, float(one) or 1.0) for name, one in zip(names, deviation, strict=True)}
     unit = np.array([found[name].std for name in names], np.float32)[:, None, None]
-    return Members(folder, space, count, unit), moments | found
+    return replace(plain, unit=unit), moments | found

@@ -23,7 +23,7 @@ from networks.denoiser.network import halvings
 from networks.downscale import fit, members
 from networks.downscale.card import DownscaleCard, Settings
 from networks.downscale.fit import Fields, Maps
-from networks.downscale.members import Samples
+from networks.downscale.members import Members, Samples
 from networks.downscale.network import Downscaler, Given, Shape, crps
 from networks.downscale.quantity import of_card
 from networks.training import cards, config, plan, statistics, validation
@@ -55,7 +55,7 @@ class Downscaling:
     def loss(self, batch: Batch, place: Place) -> Tensor:
         random = np.random.default_rng((self.settings.experiment.seed, place.phase, place.epoch, place.batch))
         y = self.samples.drawn(batch.fields[0], batch.seconds[0], random).to(self.data.device)
-        seconds = batch.seconds[0]
+        seconds = _of_each(batch.seconds[0], y)
         given = self.network.given(self.network.quantity.coarse(y), seconds, self.maps.map(seconds))
         return self.missed(y, given, random)
 
@@ -84,8 +84,9 @@ class Downscaling:
 
     @torch.no_grad()
     def scores(self, place: Place) -> Validated:
-        total = sum(float(self.missed(y, given, random)) * len(y) for y, given, random in self._unseen())
-        return Validated(total / len(self.numbers), self._scored("network", self.mean))
+        losses = [(float(self.missed(y, given, random)), len(y)) for y, given, random in self._unseen()]
+        mean = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+        return Validated(mean, self._scored("network", self.mean))
 
     def mean(self, given: Given) -> Tensor:
         """Of y, by the network."""
@@ -116,11 +117,16 @@ class Downscaling:
             random = np.random.default_rng((self.settings.experiment.seed, VALIDATION, first))
             seconds = series.seconds[numbers]
             y = self.samples.drawn(series.fields(numbers), seconds, random).to(self.data.device)
-            yield y, self.network.given(self.network.quantity.coarse(y), seconds), random
+            yield y, self.network.given(self.network.quantity.coarse(y), _of_each(seconds, y)), random
 
     def checkpoint(self, best: Mapping[str, Tensor]) -> Checkpoint:
         arrays = {name: tensor.numpy() for name, tensor in best.items()}
         return Checkpoint(self.card, arrays, statistics.constants(self.data.series))
+
+
+def _of_each(seconds: np.ndarray, y: Tensor) -> np.ndarray:
+    """Of each field of y, of which some may be of one time."""
+    return seconds.repeat(len(y) // len(seconds))
 
 
 def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
@@ -157,7 +163,9 @@ def _samples(settings: config.Settings, sizes: Settings, data: Data, seen: np.nd
     moments = data.statistics.moments
     if sizes.of == "spread":
         return members.of_spread(moments, settings.space)
-    return members.of_members(settings.ensembles, settings.space, sizes.members, data.series, seen, moments)
+    one = np.ones((settings.space.shape[0], 1, 1), np.float32)
+    plain = Members(settings.ensembles, settings.space, sizes.members, min(sizes.of_each, sizes.members), one)
+    return members.of_members(plain, data.series, seen, moments)
 
 
 def refuse_misfit(settings: config.Settings, sizes: Settings) -> None:
