@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from contracts.errors import UserError
+from networks import checkpoint as checkpoints
 from networks import planes
 from networks.card import Card, GridCard
 from networks.checkpoint import Checkpoint
@@ -26,6 +27,7 @@ from networks.downscale.fit import Fields, Maps
 from networks.downscale.members import Members, Samples
 from networks.downscale.network import Downscaler, Given, Shape, crps
 from networks.downscale.quantity import of_card
+from networks.loading import fill
 from networks.training import cards, config, plan, statistics, validation
 from networks.training.config import Phase
 from networks.training.loss import Scores
@@ -130,7 +132,7 @@ def _of_each(seconds: np.ndarray, y: Tensor) -> np.ndarray:
 
 
 def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
-    """The task, its map fitted to the training times; raises UserError where grids, settings or data do not fit."""
+    """The task, its map fitted to the training times whatever weights it begins with; raises UserError where grids, settings or data do not fit."""
     refuse_misfit(settings, sizes)
     numbers = validation.states(settings, data.series)
     seen = plan.windows_of(data.series, settings, 0)[:, 0]
@@ -138,9 +140,12 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
     own = DownscaleCard(coarse=GridCard.of(sizes.coarse), of=sizes.of, method=sizes.method, noise=sizes.noise,
                         widths=sizes.widths, blocks=sizes.blocks)
     what = "spreads of" if sizes.of == "spread" else "members of"
-    card = cards.made(settings, own, moments, seen_as=f"{what} {settings.training.data}, ")
+    card = cards.made(settings, own, moments, cards.seen_before(settings),
+                      seen_as=f"{what} {settings.training.data}, ")
     torch.manual_seed(settings.experiment.seed)
     network = made(card, settings, data)
+    if settings.begin is not None:
+        fill(network, checkpoints.read(settings.begin), settings.begin)
     network.to(data.device)
     area = torch.tensor(settings.space.grid.area_weights, device=data.device)
     folds = fit.cut(seen, data.series.seconds)

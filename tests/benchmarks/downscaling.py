@@ -100,6 +100,16 @@ class Judge:
                      (y - bilinear).mean(0).numpy())
 
     @torch.inference_mode()
+    def set_map(self, folder: ExperimentFolder, when: Sequence[datetime]) -> None:
+        """Give all networks the map of these times."""
+        quantity, off = self.one.network.quantity, []
+        for time in when:
+            y = self.one.tensor(self.fields(folder, time))
+            off.append((y - quantity.scales.bilinear(quantity.coarse(y))).mean(0))
+        for each in self.trained.values():
+            each.network.map.copy_(torch.stack(off).mean(0))
+
+    @torch.inference_mode()
     def with_map(self, folder: ExperimentFolder, time: datetime, known: np.ndarray) -> np.ndarray:
         """Absolute error (channel,) of what another map (channel, lat, lon) gives, made to agree with the cells."""
         quantity, y = self.one.network.quantity, self.one.tensor(self.fields(folder, time))
@@ -139,6 +149,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--of", required=True)
     parser.add_argument("--start", required=True, type=_day)
     parser.add_argument("--end", required=True, type=_day)
+    parser.add_argument("--map", nargs=2, type=_day, metavar=("START", "END"),
+                        help="days of FOLDER that the map is made of; default: the training times' own")
     parser.add_argument("--every-hours", type=int, default=6)
     parser.add_argument("--days", type=int, default=4, help="of a block")
     parser.add_argument("--draws", type=int, default=8)
@@ -152,8 +164,9 @@ def tables(chosen: argparse.Namespace) -> str:
     judge = Judge(trained, chosen.draws, chosen.members)
     first = config.load(chosen.trainings[0])
     folder = ExperimentFolder(first.experiment.in_work(chosen.of))
-    wanted = [time for time in times.every(chosen.start, chosen.end, timedelta(hours=chosen.every_hours))
-              if folder.at(time).background.spread.exists()]
+    wanted = _there(folder, chosen.start, chosen.end, chosen.every_hours)
+    if chosen.map:
+        judge.set_map(folder, _there(folder, *chosen.map, 6))
     found = [judge.judged(folder, time) for time in wanted]
     blocks = np.array([(time - wanted[0]).days // chosen.days for time in wanted])
     if judge.one.card.network.of == "spread":
@@ -165,6 +178,11 @@ def tables(chosen: argparse.Namespace) -> str:
              f"{blocks.max() + 1} blocks", "", *_scores(found, blocks, names), "", *_powers(found, names), "",
              *_mountains(found, judge, names)]
     return "\n".join(lines)
+
+
+def _there(folder: ExperimentFolder, start: datetime, end: datetime, hours: int) -> list[datetime]:
+    return [time for time in times.every(start, end, timedelta(hours=hours))
+            if folder.at(time).background.spread.exists()]
 
 
 def _networks(chosen: argparse.Namespace) -> Iterator[tuple[str, Trained]]:

@@ -65,6 +65,19 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(write, monkeypatch, of, m
     training_case.same_bits_after_a_kill(whole, cut, 3, monkeypatch)
 
 
+def test_it_goes_on_from_weights_and_fits_its_own_map(write):
+    first = write("first")
+    train.main([str(first)])
+    known = checkpoints.read(config.load(first).weights)
+    later = write("later", 1, 'begin = "first/training/first.safetensors"')
+    later.write_text(later.read_text().replace("start = 1990-01-01", "start = 1990-01-06"))
+    task = prepared(later)
+    found = task.network.state_dict()
+    np.testing.assert_array_equal(found["enter.weight"], known.weights["enter.weight"])
+    assert (found["map"] != torch.from_numpy(known.weights["map"])).any()
+    assert task.card.seen[0] == known.card.seen[0]
+
+
 @pytest.mark.parametrize("of", ["spread", "members"])
 def test_before_it_has_learned_it_is_the_guess(write, of):
     task = prepared(write(f"untrained_{of}", 1, "", of))
