@@ -86,10 +86,10 @@ def fit(network: Downscaler, folds: Sequence[Fold], fields: Sequence[Fields], da
     middle = there / total * quantity.has_mean
     network.middle.copy_(middle)
     network.size.copy_(_positive((area * (square / total - middle**2)).mean((-2, -1), keepdim=True)).sqrt())
-    of_fold, numbers = torch.stack(off), torch.tensor(count, device=none.device)
+    sums, numbers = torch.stack(off), torch.tensor(count, device=none.device)
 
     def mean(chosen: np.ndarray) -> Tensor:
-        return (of_fold[chosen].sum(0) / numbers[chosen].sum()).float()
+        return (sums[chosen].sum(0) / numbers[chosen].sum()).float()
 
     last = [number for number, fold in enumerate(folds) if fold.last > folds[-1].last - days * DAY]
     network.map.copy_(mean(np.array(last)))

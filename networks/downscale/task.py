@@ -132,7 +132,8 @@ def _of_each(seconds: np.ndarray, y: Tensor) -> np.ndarray:
 
 
 def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
-    """The task, its map fitted to the training times whatever weights it begins with; raises UserError where grids, settings or data do not fit."""
+    """The task, its map fitted to the training times whatever weights it begins with; raises UserError where grids,
+    settings or data do not fit."""
     refuse_misfit(settings, sizes)
     numbers = validation.states(settings, data.series)
     seen = plan.windows_of(data.series, settings, 0)[:, 0]

@@ -236,7 +236,7 @@ def _mountains(found: Sequence[Found], judge: Judge, names: list[str]) -> list[s
     weights = judge.one.space.grid.area_weights.ravel()
     lines = ["| correlation with slopes | " + " | ".join(shown) + " |", "|---" * (1 + len(shown)) + "|"]
     for kind in found[0].small:
-        if kind == "bilinear":
+        if not any(one.small[kind].any() for one in found):
             continue
         size = np.sqrt(np.mean([np.square(one.small[kind]).mean(axis=0) for one in found], axis=0))
         told = (f"{_correlation(size[names.index(name)].ravel(), slope.ravel(), weights):.2f}" for name in shown)
