@@ -246,8 +246,10 @@ def campaign(folder: Path, faults: int, seed: int, services: bool, kinds: Iterab
     done = undisturbed.run(limit_s=PATIENCE * RUN_LIMIT_S)
     seconds = time.monotonic() - began
     assert done.returncode == 0, done.stderr
-    with small_disk(folder / "disk") as mounted, memory.group() as group:
-        possible = {"disk full": mounted, "killed for memory": group is not None}
+    with memory.group() as group:
+        possible = {"killed for memory": group is not None}
+    with small_disk(folder / "disk") as mounted:
+        possible["disk full"] = mounted
         of_all = Campaign(faults, seed, services, analysis, prepared, data(undisturbed.folder), seconds,
                           [kind for kind in kinds if possible.get(kind, True)], results)
         of_all.go_on()
