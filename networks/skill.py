@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         from networks.training import skill
     except ModuleNotFoundError as error:
-        raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
+        raise UserError(f"the network needs the package {error.name}: pip install 'letkf-mpi[torch]'") from None
     print(skill.report(settings, options.free_days))
 
 

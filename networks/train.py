@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         from networks.training import loop
     except ModuleNotFoundError as error:
-        raise UserError(f"training needs the package {error.name}: pip install '.[torch]'") from None
+        raise UserError(f"training needs the package {error.name}: pip install 'letkf-mpi[torch]'") from None
     loop.train(settings)
 
 

@@ -106,17 +106,23 @@ ecflow --delete=force yes "/$SUITE" &>/dev/null || true  # of an earlier run, at
 ecflow --load="$HOME_OF_SUITE/suite.def"
 ecflow --begin="$SUITE"
 
-# A failed task is aborted for an instant before its next try: what is aborted and at rest twice is so for good.
-rest=0
+# A failed task is aborted for a second before its next try: what was tried as often as it may be is so for good, and
+# what does nothing for half a minute, as where a job cannot be made.
+read -ra pauses <<<"$RETRY_SECONDS"
+tried_out() { ecflow --get_state="/$SUITE" 2>/dev/null | grep -qE "try:$((${#pauses[@]} + 1)) state:aborted"; }
+rest=$SECONDS
 until [[ $(state) == complete ]]; do
     sleep "${POLL_S:-2}"
     while ((number < ${#all_times[@]})) && finished "${all_times[number]}"; do
         number=$((number + 1))
         say "${all_times[number - 1]}  cycle $number of ${#all_times[@]}"
     done
-    if [[ $(state) == aborted && $(at_work) == 0 ]]; then rest=$((rest + 1)); else rest=0; fi
-    ((rest < 2)) || die "/$SUITE: a stage failed for good; its words stand in $HOME_OF_SUITE and in log/ of its time." \
-        "The same command goes on"
+    if [[ $(state) != aborted || $(at_work) != 0 ]]; then
+        rest=$SECONDS
+    elif tried_out || ((SECONDS > rest + 30)); then
+        die "/$SUITE: a stage failed for good; its words stand in $HOME_OF_SUITE and in log/ of its time." \
+            "The same command goes on"
+    fi
     [[ -n $(state) ]] || die "/$SUITE: is no longer on the server; the same command goes on"
 done
 count_finished

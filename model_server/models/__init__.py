@@ -107,7 +107,7 @@ def _absent(name: str, missing: str) -> str:
     return f"the model {name} needs the package {missing}, which is not installed; " + (
         f"run `make {name}`, or name in [model] python the interpreter of an environment that has it"
         if name in OWN_ENVIRONMENT else
-        "install the extra that brings it: pip install '.[nwp]' for speedy, '.[torch]' for climax, '.[onnx]' for onnx")
+        "install the extra that brings it: pip install 'letkf-mpi[nwp]' for speedy, [torch] climax, [onnx] onnx")
 
 
 def _module(name: str) -> ModuleType:

@@ -67,7 +67,7 @@ def read(path: Path) -> Fields:
     try:
         import eccodes
     except (ImportError, RuntimeError) as error:
-        raise UserError(f"{path}: GRIB needs ecCodes ({error}): pip install '.[wmo]'") from None
+        raise UserError(f"{path}: GRIB needs ecCodes ({error}): pip install 'letkf-mpi[wmo]'") from None
     field: dict[tuple[str, float], np.ndarray] = {}
     grid, time = None, None
     try:

@@ -143,7 +143,7 @@ def opened_zarr(name: str) -> Any:
     try:
         import xarray
     except ModuleNotFoundError:
-        raise UserError("a zarr store needs xarray and zarr: pip install '.[weatherbench]'") from None
+        raise UserError("a zarr store needs xarray and zarr: pip install 'letkf-mpi[weatherbench]'") from None
     try:
         return xarray.open_zarr(name, chunks=None)
     except (OSError, ValueError, ImportError) as error:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         from networks.downscale import reading, writing
     except ModuleNotFoundError as error:
-        raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
+        raise UserError(f"the network needs the package {error.name}: pip install 'letkf-mpi[torch]'") from None
     trained = reading.read(settings.weights, settings.space, settings.experiment)
     refuse_other_grid(settings, trained)
     wanted = times_of(settings)

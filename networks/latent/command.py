@@ -18,5 +18,5 @@ def main(arguments: Sequence[str]) -> None:
     try:
         from networks.latent import making
     except ModuleNotFoundError as error:
-        raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
+        raise UserError(f"the network needs the package {error.name}: pip install 'letkf-mpi[torch]'") from None
     making.make(path)

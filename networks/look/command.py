@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         from networks import passes, starter
         from networks.look import looking, picture
     except ModuleNotFoundError as error:
-        raise UserError(f"the network needs the package {error.name}: pip install '.[torch]'") from None
+        raise UserError(f"the network needs the package {error.name}: pip install 'letkf-mpi[torch]'") from None
     emulator = passes.emulator_of(starter.find(settings.latent.checkpoint, ".safetensors"), settings.space)
     try:
         found = looking.look(settings, passes.Passes.of([emulator]).step, emulator.step)

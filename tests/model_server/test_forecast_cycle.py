@@ -166,8 +166,11 @@ def test_interval_that_no_step_fits_is_refused(experiment):
         forecast(settings, builders.TIME)
 
 
+KNOWN = "anemoi, climax, earth2studio, flow, gap, onnx, persistence, speedy"
+
+
 @pytest.mark.parametrize(("text", "said"), [
-    ('[model]\nname = "sppeedy"', "unknown model 'sppeedy'; known: climax, flow, gap, persistence, speedy"),
+    ('[model]\nname = "sppeedy"', f"unknown model 'sppeedy'; known: {KNOWN}"),
     ('[model]\nname = "persistence"\noptions = {truncation = 21}', r"unknown setting 'truncation'.*known: step_hours"),
     ('[model]\nname = "speedy"\noptions = {truncation = 5}', r"\[model.options\] of the model speedy: .*>= 21"),
 ])
@@ -191,7 +194,7 @@ def test_an_installed_package_brings_its_own_model(persistence, tmp_path, instal
         np.testing.assert_array_equal(state.read(after, persistence.space, NEXT).data, expected)
 
     process = command("forecast", str(file), "1989010106")
-    assert "unknown model 'damped'; known: climax, flow, gap, persistence, speedy" in process.communicate(timeout=60)[0]
+    assert f"unknown model 'damped'; known: {KNOWN}" in process.communicate(timeout=60)[0]
 
 
 def test_a_model_that_needs_more_of_its_past_than_is_kept_is_refused(monkeypatch):
@@ -221,7 +224,7 @@ def test_speedy_without_its_extra_says_what_to_install(experiment, tmp_path):
     done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the model speedy needs the package jax, which is not installed" in done.stderr
-    assert "pip install '.[nwp]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install 'letkf-mpi[nwp]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_persistence_imports_no_heavy_library(persistence, tmp_path):
