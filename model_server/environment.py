@@ -35,7 +35,7 @@ def python_of(model: Model) -> Path | None:
         made = Path(sys.prefix, model.name, "bin", "python")
         return made if models.package(model.name) and made.exists() else None
     named = Path(os.path.expandvars(model.python)).expanduser()
-    if not named.is_file() or not os.access(named, os.X_OK):
+    if not os.path.isfile(named) or not os.access(named, os.X_OK):  # which bears a name too long
         raise UserError(f"[model] python = {model.python!r}: there is no interpreter {named}; name the bin/python of "
                         "an environment that has the model's package and this system")
     return named

@@ -5,6 +5,7 @@ is a sentence; what it then says of tensors, opset and further files is held aga
 """
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """Raises UserError where the file is no graph that ONNX Runtime takes, or reaches out of its folder."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which bears a name too long
         raise UserError(f"{path}: no such file; expected a graph of ONNX there ([model.options] file)")
     return guarded.read(_look, path)
 
