@@ -5,11 +5,14 @@ of them, whose sums are exact.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from letkf_mpi.local.update import Diagnostics
-from letkf_mpi.ranks.parallel import World
+
+if TYPE_CHECKING:
+    from letkf_mpi.ranks.parallel import World  # who reads an analysis' files needs no MPI
 
 _DIGITS = 36  # binary; 2²⁶ columns then sum to less than 2⁶³
 
@@ -27,7 +30,7 @@ class Totals:
     clipped: int
 
     @classmethod
-    def of(cls, world: World, told: Diagnostics, weights: np.ndarray) -> "Totals":
+    def of(cls, world: "World", told: Diagnostics, weights: np.ndarray) -> "Totals":
         """From what is told of my columns and their `weights` (column,), 1 in sum over the grid; on all ranks."""
         names = (*Diagnostics.BY_CHANNEL, *Diagnostics.BY_LEVEL)
         lost = [np.count_nonzero(~np.isfinite(getattr(told, name)).all(axis=0)) for name in names]
@@ -37,7 +40,7 @@ class Totals:
         return cls(before, after, -negative, most, dict(zip(names, counts, strict=False)), counts[-1])
 
 
-def _total(world: World, terms: np.ndarray) -> np.ndarray:
+def _total(world: "World", terms: np.ndarray) -> np.ndarray:
     """(row,) sums over the columns of all ranks of their `terms` (row, my columns)."""
     unit = np.ldexp(1.0, np.frexp(world.largest(np.abs(terms).max(axis=1, initial=0.0)))[1] - _DIGITS)
     return unit * world.total(np.rint(terms / unit[:, None]).astype(np.int64).sum(axis=1))

@@ -65,7 +65,8 @@ def test_what_is_frozen_is_the_whole_and_a_changed_base_is_noticed(above, monkey
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
-def test_every_experiment_of_ours_is_valid(path, monkeypatch):
+def test_every_experiment_of_ours_is_valid(path, monkeypatch, installed):
+    monkeypatch.syspath_prepend(installed)  # the package that one of them asks for
     monkeypatch.setattr("model_server.environment.refuse_absent", lambda model: None)  # what `make earth2studio` brings
     whole = tomllib.loads(base.complete(path))
     settings = config.load(path, Settings)
