@@ -14,7 +14,7 @@ start_service() {
     [[ $1 != analysis ]] || remove_incomplete
     command_of "$1"
     # Nobody waits for scores, and observations are made ahead: cores that the next analysis waits for go first.
-    case $1 in observations | verify) COMMAND=(nice -n 10 "${COMMAND[@]}") ;; esac
+    case $1 in observations | verify) COMMAND=(nice -n 5 "${COMMAND[@]}") ;; esac
     "${ON_DEATH_OF_PARENT[@]}" "${COMMAND[@]}" --follow >>"$FOLDER/log/$1.out" 2>&1 </dev/null &
     SERVICE[$1]=$!
 }
