@@ -18,27 +18,29 @@ from typing import Any
 import tomli_w
 
 from letkf_mpi.kernel import lanes
+from tests.benchmarks.local_solve import LEVELS
 
 KEPT = Path(__file__).with_name("ratios.toml")
 NOISE = 3.0
-# Our benchmark, as a pattern of its name, its peer's with the same groups, and what the peer is called.
+# Our benchmark, as a pattern of its name, its peer's with the same groups, what the peer is called, and how many times
+# the peer's work ours does.
 PEERS = (
-    (r"test_one_thread\[compiled-(.+)\]", r"test_beside_earth2bufr[\1]", "earth2bufr"),
-    (r"test_one_thread\[compiled-(.+)\]", r"test_beside_nceplibs[\1]", "NCEPLIBS-bufr"),
-    (r"test_one_thread\[compiled-(.+)\]", r"test_one_thread[numpy-\1]", "its NumPy definition"),
-    (r"test_beside_pybufrkit\[compiled-(.+)\]", r"test_beside_pybufrkit[pybufrkit-\1]", "pybufrkit"),
-    (r"test_whole_process\[ours-(.+)\]", r"test_whole_process[earth2bufr-\1]", "earth2bufr"),
-    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point"),
-    (r"test_kernel\[(\d+-\d+)-float64\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point"),
-    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[batched-\1]", "eigh, batched"),
-    (r"test_collapsed", r"test_plain", "ClimaX by its definition"),
-    (r"test_one_member", r"test_plain_sparse_product", "SciPy's sparse product"),
+    (r"test_one_thread\[compiled-(.+)\]", r"test_beside_earth2bufr[\1]", "earth2bufr", 1),
+    (r"test_one_thread\[compiled-(.+)\]", r"test_beside_nceplibs[\1]", "NCEPLIBS-bufr", 1),
+    (r"test_one_thread\[compiled-(.+)\]", r"test_one_thread[numpy-\1]", "its NumPy definition", 1),
+    (r"test_beside_pybufrkit\[compiled-(.+)\]", r"test_beside_pybufrkit[pybufrkit-\1]", "pybufrkit", 1),
+    (r"test_whole_process\[ours-(.+)\]", r"test_whole_process[earth2bufr-\1]", "earth2bufr", 1),
+    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point", LEVELS),
+    (r"test_kernel\[(\d+-\d+)-float64\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point", LEVELS),
+    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[batched-\1]", "eigh, batched", LEVELS),
+    (r"test_collapsed", r"test_plain", "ClimaX by its definition", 1),
+    (r"test_one_member", r"test_plain_sparse_product", "SciPy's sparse product", 1),
 )
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of medians, ours over the peer's, and its relative `scatter`."""
+    """Of medians for the same work, ours over the peer's, and its relative `scatter`."""
 
     value: float
     scatter: float
@@ -66,11 +68,11 @@ def ratios(run: Sequence[dict[str, Any]]) -> dict[str, Ratio]:
     by_name = {each["name"]: each["stats"] for each in run}
     found = {}
     for name, ours in by_name.items():
-        for pattern, peer, called in PEERS:
+        for pattern, peer, called, times in PEERS:
             match = re.fullmatch(pattern, name)
             if match and (theirs := by_name.get(match.expand(peer))):
                 scatter = (_spread(ours) ** 2 + _spread(theirs) ** 2) ** 0.5
-                found[f"{name} / {called}"] = Ratio(ours["median"] / theirs["median"], scatter)
+                found[f"{name} / {called}"] = Ratio(ours["median"] / times / theirs["median"], scatter)
     return found
 
 
