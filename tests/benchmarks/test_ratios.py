@@ -21,7 +21,8 @@ def run(**medians: float) -> list[dict]:
 def test_a_ratio_is_of_the_peer_of_the_same_case():
     found = ratios.ratios(run(ours=2.0, theirs=4.0, kernel=1.0, eigh=50.0))
     assert {name: ratio.value for name, ratio in found.items()} == {
-        "test_one_thread[compiled-a.b] / earth2bufr": 0.5, "test_kernel[20-200-float32] / eigh, point by point": 0.02 / LEVELS}
+        "test_one_thread[compiled-a.b] / earth2bufr": 0.5,
+        "test_kernel[20-200-float32] / eigh, point by point": 0.02 / LEVELS}
     assert found["test_one_thread[compiled-a.b] / earth2bufr"].scatter == pytest.approx(0.01 * 2**0.5)
     assert ratios.ratios(run(ours=2.0, kernel=1.0)) == {}
 
