@@ -60,7 +60,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> NoReturn:
     """Become the script or program that `arguments` ask for."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+        tell(usage())
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
         print(f"letkf-mpi {letkf.__version__}")
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> NoReturn:
     except FileNotFoundError as error:
         sys.exit(f"letkf: {error}")
     if arguments[0] == "experiments":
-        print(listed(here))
+        tell(listed(here))
         sys.exit()
     if arguments[0] not in COMMANDS:
         known = ", ".join(["experiments", *COMMANDS])
@@ -78,6 +78,14 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> NoReturn:
     words = words_of(COMMANDS[arguments[0]], arguments[1:], here)
     os.environ.setdefault("PYTHON", sys.executable)
     os.execv(words[0], words)
+
+
+def tell(text: str) -> None:
+    """Print it to whoever still reads: `head` has seen enough before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def words_of(command: Command, arguments: Sequence[str], here: Path) -> list[str]:

@@ -61,3 +61,9 @@ def test_version_and_experiments():
 def test_without_a_corridor_it_says_where_it_looked(tmp_path):
     with pytest.raises(FileNotFoundError, match="cycle.sh: expected in .*nowhere"):
         corridor.folder([tmp_path / "nowhere"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{sys.executable} -m letkf experiments | true"],
+                          capture_output=True, text=True, cwd=CHECKOUT)
+    assert (done.returncode, done.stderr) == (0, "")
