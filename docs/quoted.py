@@ -15,6 +15,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from verify import shown
+from verify.league.standing import Difference
+from verify.ranking import Place
+from verify.summary import number
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 LEAGUES = CHECKOUT / "run" / "leagues"
 _QUOTED = re.compile(r"\{\{([^{}]+)\}\}")
@@ -24,10 +29,10 @@ Row = dict[str, str]
 
 def filled(text: str) -> str:
     """`text` with every quotation replaced by its number."""
-    return _QUOTED.sub(lambda found: number(" ".join(found[1].split())), text)
+    return _QUOTED.sub(lambda found: quotation(" ".join(found[1].split())), text)
 
 
-def number(words: str) -> str:
+def quotation(words: str) -> str:
     """What one quotation says; raises ValueError where no file says it."""
     if " in " in words and ":" not in words.partition(" in ")[0]:
         value, _, name = words.partition(" in ")
@@ -66,20 +71,19 @@ def table(league: str) -> list[Row]:
 
 
 def _value(row: Row) -> str:
-    """Three digits, humidity in g/kg."""
-    value = float(row["value"]) * (1000 if row["field"].startswith("specific_humidity") else 1)
-    return f"{value:#.3g}".rstrip(".")
+    """Three digits, in the units that the report shows."""
+    return number(shown.factor(row["field"]) * float(row["value"]))
 
 
 def _percent(row: Row) -> str:
     if not row["percent"]:
         return ""
-    low, mean, high = (f"{float(row[name]):+.1f}".replace("-", "−") for name in ("low", "percent", "high"))
-    return f"{mean} ({low} to {high})"
+    mean, low, high = (float(row[name]) for name in ("percent", "low", "high"))
+    return str(Difference(mean, low, high, int(row["blocks"])))
 
 
 def _place(row: Row) -> str:
-    return row["first"] if row["first"] == row["last"] else f"{row['first']} to {row['last']}"
+    return str(Place(int(row["first"]), int(row["last"]), ())) if row["first"] else ""
 
 
 TOLD = {"value": _value, "percent": _percent, "spread_error": lambda row: f"{float(row['value']):.2f}", "place": _place}

@@ -30,6 +30,12 @@ def refuse_overlap(path: Path | str, first: datetime, last: datetime, experiment
     log.warning("%s but to choose settings by", sentence)
 
 
+def refuse_times_of(experiment: Experiment, path: Path | str, seen: Sequence[Sequence[datetime]]) -> None:
+    """Raises UserError where the experiment has times that the weights at `path` have `seen`, first and last ones."""
+    for first, last in seen:
+        refuse_overlap(path, times.parse(times.name(first)), times.parse(times.name(last)), experiment)
+
+
 def refuse_seen(path: Path | str, seen: Sequence[tuple[datetime, datetime]], first: datetime, last: datetime) -> None:
     """Raises UserError where the weights at `path` have `seen` times within `first` … `last`, whose errors are asked
     for."""

@@ -30,6 +30,10 @@ def interval(values: np.ndarray) -> np.ndarray:
     if n < 2:
         raise ValueError(f"an interval over blocks needs at least two, got {n}")
     tail = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
-    counts = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=DRAWS)  # of each block in a draw
-    means = counts @ values.reshape(n, -1) / n
+    means = draws(n, DRAWS) @ values.reshape(n, -1) / n
     return np.quantile(means, [tail, 1 - tail], axis=0).reshape(2, *values.shape[1:])
+
+
+def draws(n: int, size: int) -> np.ndarray:
+    """(size, n) how often each of `n` things stands in each of so many draws of n with replacement."""
+    return np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=size)

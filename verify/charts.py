@@ -35,6 +35,7 @@ _STYLE: Any = {
 }
 _ON_SIGNS, _ON_AMOUNTS = "#333333", "#ffffff"  # coasts over colours that stay the same in the dark
 _WIDTH, _MAP = 3.6, (5.4, 2.75)  # inches
+LABELLED = 0.165, 0.2, 0.81, 0.67  # place of axes with a label below, in shares of the chart
 FINEST = 360  # columns of a map; finer grids are thinned
 
 Draw = Callable[[Axes], None]

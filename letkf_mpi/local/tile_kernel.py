@@ -118,21 +118,24 @@ class TileKernel:
         return cls(shared.lanes(how, by_shares), shared, how, sites, columns.reshape(-1, 3), scale, settings.inflation,
                    fraction)
 
-    def analyse(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
-        """The analysis of `columns` from the background `X` float32 (k, channel, column) and β (level, column), and
-        β at the next time."""
-        points = self.columns[columns]
-        found = self.lanes.analyse(self._near(points), points, inflation, X)
+    def near(self, columns: np.ndarray) -> np.ndarray:
+        """(s,) the sites around `columns`."""
+        return self.sites.near(self.columns[columns], self.localization.reach_km)
+
+    def analyse(self, columns: np.ndarray, near: np.ndarray, X: np.ndarray,
+                inflation: np.ndarray) -> tuple[TileAnalysis, np.ndarray]:
+        """The analysis of `columns`, around which the sites `near` are, from the background `X` float32
+        (k, channel, column) and β (level, column), and β at the next time."""
+        found = self.lanes.analyse(near, self.columns[columns], inflation, X)
         return found, self._learned(found, inflation)
 
-    def few(self, columns: np.ndarray) -> np.ndarray | None:
-        """The sites around `columns` where their observations are so few that the members are better analysed as a
-        smaller ensemble, None where they are not."""
+    def few(self, near: np.ndarray) -> bool:
+        """Whether the sites `near` have so few observations that the members are better analysed as a smaller
+        ensemble."""
         members = self.shared.table.Y.shape[1]
         if members < subspace.LEAST_MEMBERS or self.how.noobs_transform != "identity":
-            return None
-        near = self._near(self.columns[columns])
-        return near if subspace.size(members, np.diff(self.shared.table.first_row)[near].sum()) < members else None
+            return False
+        return bool(subspace.size(members, np.diff(self.shared.table.first_row)[near].sum()) < members)
 
     def analyse_smaller(self, columns: np.ndarray, near: np.ndarray, X: np.ndarray, inflation: np.ndarray,
                         level: np.ndarray) -> tuple[TileAnalysis, np.ndarray, np.ndarray]:
@@ -150,9 +153,6 @@ class TileKernel:
         Xa = np.sqrt(inflation)[level][..., None] * seen.across(Xb)
         Xa += seen.larger(np.moveaxis(found.X - increment, 0, -1))
         return found, self._learned(found, inflation), mean + increment + np.moveaxis(Xa, -1, 0)
-
-    def _near(self, points: np.ndarray) -> np.ndarray:
-        return self.sites.near(points, self.localization.reach_km)
 
     def _learned(self, found: TileAnalysis, inflation: np.ndarray) -> np.ndarray:
         sums = Sums(found.square / self.fraction, found.power / self.fraction, found.weight)

@@ -212,10 +212,11 @@ class LocalAnalysis:
         alpha = self._alpha(columns) if alpha is None else alpha
         if self.kernel is None:
             return self._point_by_point(columns, X, inflation, alpha)
-        if (near := self.kernel.few(columns)) is not None:
+        near = self.kernel.near(columns)
+        if self.kernel.few(near):
             found, adapted, unrelaxed = self.kernel.analyse_smaller(columns, near, X, inflation, self._level_of_channel)
             return self.relaxed(X, unrelaxed, Diagnostics.told_by(found, inflation=adapted, alpha=alpha))
-        found, adapted = self.kernel.analyse(columns, X, inflation)
+        found, adapted = self.kernel.analyse(columns, near, X, inflation)
         return ColumnsAnalysis(found.X, Diagnostics.told_by(found, inflation=adapted, alpha=alpha))
 
     def _point_by_point(self, columns: np.ndarray, X: np.ndarray, inflation: np.ndarray,

@@ -18,7 +18,7 @@ anemoi-inference: its runner `simple`, version 0.13.
 import hashlib
 import logging
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ import numpy as np
 from contracts.config import Section
 from contracts.errors import UserError, brief
 from contracts.state import StateSpace
-from model_server.models.foreign import beginning, device, exchange
+from model_server.models.foreign import beginning, device, exchange, stepped
 from model_server.models.foreign.exchange import Exchange
 from model_server.models.foreign.lexicon import ANEMOI
-from model_server.models.foreign.stepped import Foreign
+from model_server.models.foreign.stepped import Foreign, Periods
 
 if TYPE_CHECKING:
     import torch
@@ -74,12 +74,9 @@ def create(space: StateSpace, options: Options) -> Foreign:
                    seen=seen(options))
 
 
-def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:
+def seen(options: Options) -> Periods:
     """Times that its training saw, as far as the options say."""
-    if options.seen is None:
-        return ()
-    first, last = options.seen
-    return (first.astimezone(UTC), last.astimezone(UTC)),
+    return stepped.told(options.seen)
 
 
 class _Run:
@@ -132,10 +129,7 @@ def _history(told: Any, path: Path) -> int:
     """How many states it reads."""
     if told.multi_step_output != 1:
         raise UserError(f"{path}: gives {told.multi_step_output} times at once; expected one")
-    if list(told.lagged) != [-told.timestep * back for back in reversed(range(len(told.lagged)))]:
-        raise UserError(f"{path}: reads states of {', '.join(map(str, told.lagged))}; expected the present one and "
-                        f"those before it, each its step of {told.timestep} earlier")
-    return len(told.lagged)
+    return stepped.history(told.lagged, told.timestep, f"{path}:")
 
 
 def _runner(path: Path, options: Options, where: "torch.device") -> Any:

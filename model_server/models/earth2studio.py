@@ -18,7 +18,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ import numpy as np
 from contracts.config import Section
 from contracts.errors import UserError, brief, shown, unknown
 from contracts.state import StateSpace
-from model_server.models.foreign import beginning, device, exchange
+from model_server.models.foreign import beginning, device, exchange, stepped
 from model_server.models.foreign.exchange import Exchange
 from model_server.models.foreign.lexicon import EARTH2STUDIO
-from model_server.models.foreign.stepped import Foreign
+from model_server.models.foreign.stepped import Foreign, Periods
 
 if TYPE_CHECKING:
     import torch
@@ -67,12 +67,9 @@ def create(space: StateSpace, options: Options) -> Foreign:
                    run=_Run(model.to(where), where, told), begin=begin, seen=seen(options))
 
 
-def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:
+def seen(options: Options) -> Periods:
     """Times that its training saw, as far as the options say."""
-    if options.seen is None:
-        return ()
-    first, last = options.seen
-    return (first.astimezone(UTC), last.astimezone(UTC)),
+    return stepped.told(options.seen)
 
 
 class _Run:
@@ -211,7 +208,4 @@ def _times(read: np.ndarray, given: np.ndarray, whose: str) -> tuple[timedelta, 
     leads, later = ([timedelta(seconds=int(lead / np.timedelta64(1, "s"))) for lead in each] for each in (read, given))
     if len(later) != 1 or not later[0]:
         raise UserError(f"{whose} gives {len(later)} leads at once, {', '.join(map(str, later))}; expected one")
-    if leads != [-later[0] * back for back in reversed(range(len(leads)))]:
-        raise UserError(f"{whose} reads states of {', '.join(map(str, leads))}; expected the present one and those "
-                        f"before it, each its step of {later[0]} earlier")
-    return later[0], len(leads)
+    return later[0], stepped.history(leads, later[0], whose)

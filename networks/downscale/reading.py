@@ -17,7 +17,7 @@ from networks.downscale.card import DownscaleCard
 from networks.downscale.network import Downscaler, Given, Shape
 from networks.downscale.quantity import of_card
 from networks.loading import fill
-from networks.o2l.estimate import refuse_seen
+from networks.unseen import refuse_times_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read(path: Path, channels: StateSpace, experiment: Experiment) -> Trained:
     if card.outputs != names:
         raise UserError(f"{path}: was trained for {', '.join(card.outputs)}, and [state] names {', '.join(names)}; "
                         "train one for those")
-    refuse_seen(path, card.seen, experiment)
+    refuse_times_of(experiment, path, card.seen)
     space = StateSpace(card.horizontal, channels.channels)
     quantity = of_card(card.network, space)
     network = Downscaler(Shape(len(names), card.network), space.grid, quantity, planes.of(card, found.constant_inputs))

@@ -12,7 +12,7 @@ from networks.loading import fill
 from networks.o2a import network
 from networks.o2a.card import O2ACard
 from networks.o2a.network import Corrector
-from networks.o2l.estimate import refuse_seen
+from networks.unseen import refuse_times_of
 
 
 def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experiment,
@@ -26,7 +26,7 @@ def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experimen
         learned, asked = ("forecasts", "climate") if found.card.network.cycles else ("the climate", "ensemble")
         raise UserError(f"{path}: corrects analyses about {learned}, and [neural] background = \"{asked}\": make them "
                         "agree, or train with other [network] cycles")
-    refuse_seen(path, [(first, last) for first, last in found.card.seen], experiment)
+    refuse_times_of(experiment, path, found.card.seen)
     corrector = Corrector(network.shape_of(found.card), space.grid, planes.of(found.card, found.constant_inputs))
     fill(corrector, found, path)
     return corrector.eval().requires_grad_(False), found.card.network.draws

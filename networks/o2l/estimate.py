@@ -8,7 +8,6 @@ that climate.  For Gaussians the likelihood of the observations alone has
 Both are kept as they stand here, precision and precision times value: an observation that says nothing has 0 and 0.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts import times
 from contracts.config import Experiment
 from contracts.errors import UserError
 from contracts.state import StateSpace
@@ -79,16 +77,10 @@ def read(path: Path, latent: Operator, latent_sha256: str, space: StateSpace,
     found = checkpoints.read(path)
     _refuse_misfit(path, found, latent_sha256, space)
     if experiment is not None:
-        refuse_seen(path, [(first, last) for first, last in found.card.seen], experiment)
+        unseen.refuse_times_of(experiment, path, found.card.seen)
     observer = Observer(network.shape_of(found.card), latent, space.grid, planes.of(found.card, found.constant_inputs))
     fill(observer, found, path)
     return observer.eval().requires_grad_(False)
-
-
-def refuse_seen(path: Path, seen: Sequence[tuple], experiment: Experiment) -> None:
-    """Raises UserError where the experiment has times that the weights have seen."""
-    for first, last in seen:
-        unseen.refuse_overlap(path, times.parse(times.name(first)), times.parse(times.name(last)), experiment)
 
 
 def _refuse_misfit(path: Path, found: Checkpoint, latent_sha256: str, space: StateSpace) -> None:

@@ -18,20 +18,21 @@ def row(title: str, field: str, score: str = "analysis_rmse", where: str = "glob
 
 def test_a_number_of_a_league_is_that_of_its_table():
     title = "800 km, noise with memory"  # with a comma in it
-    assert float(quoted.number(f"{LEAGUE}: {title}, temperature_500")) == pytest.approx(
+    assert float(quoted.quotation(f"{LEAGUE}: {title}, temperature_500")) == pytest.approx(
         float(row(title, "temperature_500")["value"]), rel=6e-3)
-    assert float(quoted.number(f"{LEAGUE}: {title}, temperature_500, voids")) == pytest.approx(
+    assert float(quoted.quotation(f"{LEAGUE}: {title}, temperature_500, voids")) == pytest.approx(
         float(row(title, "temperature_500", where="voids")["value"]), rel=6e-3)
-    assert float(quoted.number(f"{LEAGUE}: {title}, specific_humidity_700")) == pytest.approx(
+    assert float(quoted.quotation(f"{LEAGUE}: {title}, specific_humidity_700")) == pytest.approx(
         1000 * float(row(title, "specific_humidity_700")["value"]), rel=6e-3)
-    mean, low, high = map(float, re.findall(r"[+-][\d.]+", quoted.number(
+    mean, low, high = map(float, re.findall(r"[+-][\d.]+", quoted.quotation(
         f"{LEAGUE}: {title}, all fields, percent").replace("−", "-")))
     found = row(title, "all fields")
     told = tuple(float(found[name]) for name in ("percent", "low", "high"))
     assert (mean, low, high) == pytest.approx(told, abs=0.06)
-    assert quoted.number(f"{LEAGUE}: {title}, all fields, place").split(" to ")[0] == found["first"]
+    assert quoted.quotation(f"{LEAGUE}: {title}, all fields, place").split(" to ")[0] == found["first"]
     ratio = float(row(title, "temperature_500", "analysis_spread_error")["value"])
-    assert float(quoted.number(f"{LEAGUE}: {title}, temperature_500, spread_error")) == pytest.approx(ratio, abs=6e-3)
+    told = quoted.quotation(f"{LEAGUE}: {title}, temperature_500, spread_error")
+    assert float(told) == pytest.approx(ratio, abs=6e-3)
 
 
 def test_a_number_of_another_file_must_stand_there(tmp_path, monkeypatch):
@@ -49,9 +50,9 @@ def test_a_number_of_another_file_must_stand_there(tmp_path, monkeypatch):
                                    "LETKF 600 km, all fields, percent", "LETKF 600 km, temperature_500, nowhere"])
 def test_what_a_league_does_not_say_is_refused(words):
     with pytest.raises(ValueError, match="has no such number"):
-        quoted.number(f"{LEAGUE}: {words}")
+        quoted.quotation(f"{LEAGUE}: {words}")
     with pytest.raises(ValueError, match="there is no such table"):
-        quoted.number(f"other: {words}")
+        quoted.quotation(f"other: {words}")
 
 
 def test_the_draft_types_no_decimal_of_its_own():

@@ -94,7 +94,7 @@ def test_a_tile_of_many_members_is_what_its_points_are(precision, relaxation, lo
     beta = np.linspace(1.0, 1.3, SPACE.analysis_levels.size)[:, None] * np.linspace(0.95, 1.1, COLUMNS.size)
     X, error = members()[:, :, COLUMNS], {"float32": 2e-5, "float64": 1e-6}[precision]
     local = with_solver(Letkf(precision=precision))
-    assert local.kernel is not None and local.kernel.few(COLUMNS) is not None
+    assert local.kernel is not None and local.kernel.few(local.kernel.near(COLUMNS))
     found, expected = local.tile(COLUMNS, X, beta), with_solver(Letkf(kernel="reference")).tile(COLUMNS, X, beta)
     np.testing.assert_allclose(found.X, expected.X, atol=20 * 2e-7 + error)
     np.testing.assert_array_equal(local.tile(COLUMNS, X, beta).X, found.X)
@@ -109,4 +109,5 @@ def test_a_tile_of_many_members_is_what_its_points_are(precision, relaxation, lo
 def test_few_members_or_many_observations_go_the_usual_way(precision):
     for k, p in ((MEMBERS, 400), (20, ROWS)):
         settings = with_settings(localization=Localization(horizontal_km=5000.0))
-        assert LocalAnalysis(SPACE, table(p, k), settings).kernel.few(COLUMNS) is None
+        kernel = LocalAnalysis(SPACE, table(p, k), settings).kernel
+        assert not kernel.few(kernel.near(COLUMNS))

@@ -9,6 +9,7 @@ import pytest
 from networks import checkpoint as checkpoints
 from networks import train
 from networks.training import config, loop
+from networks.training.task import Task
 
 SIX_HOURS = 6 * 3600  # s, a step of it
 STATES = 96  # of the nature run
@@ -80,6 +81,19 @@ precision = "float32"
 {more}
 {phases}
 """
+
+
+def prepared(path: Path) -> Task:
+    """The task of an experiment file as its training begins, from shards that are made here."""
+    settings = config.load(path)
+    train.write_shards(settings)
+    return loop.prepared(settings).task
+
+
+def rmse(path: Path) -> dict[tuple[str, str, str], float]:
+    """By epoch, channel and kind, from the scores that the training of an experiment file has left."""
+    return {(row["epoch"], row["channel"], row["kind"]): float(row["rmse"])
+            for row in table(config.load(path).folder / "scores.csv")}
 
 
 def on_weatherbench(work: Path, name: str, more: str = "", nlat: int = 16, nlon: int = 32,

@@ -1,6 +1,6 @@
 """Sections of the page of a league against the truth: by field, region, distance to the stations, and lead."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 
 import numpy as np
@@ -9,7 +9,7 @@ from verify import page
 from verify.blocks import ENSEMBLES
 from verify.league import picture
 from verify.league.result import Result
-from verify.league.standing import compared, difference, of_error, places
+from verify.league.standing import compared, difference, error, of_error, places
 from verify.league.table import NONE, Table, marked, mean
 from verify.report.material import plain
 from verify.score_file import units
@@ -22,7 +22,7 @@ def fields(table: Table) -> list[str]:
               "background\nRMSE", "\n% of control", "\nCRPS", "spread\n/ error", "\nbias", "place"]
     parts, pictures = [], []
     for channel in table.channels:
-        score = _error("analysis_rmse", channel)
+        score = error("analysis_rmse", channel)
         found = places(table.results, score)
         rows = [[*table.row(each), *chain(*(_scores(table, each, which, channel) for which in reversed(ENSEMBLES))),
                  str(found.get(each.title, NONE))] for each in table.begun]
@@ -34,12 +34,8 @@ def fields(table: Table) -> list[str]:
     return [page.paragraph(said, "note"), page.figures(pictures), *parts]
 
 
-def _error(name: str, channel: str, region: str = "") -> Callable[[Result], np.ndarray]:
-    return lambda result: of_error(result, name, channel, region)
-
-
 def _scores(table: Table, result: Result, which: str, channel: str) -> Iterable[str]:
-    score = _error(f"{which}_rmse", channel)
+    score = error(f"{which}_rmse", channel)
     yield mean(result.score(f"{which}_rmse", channel))
     yield table.percent(result, score(table.control), score(result))
     yield mean(result.score(f"{which}_crps", channel))
@@ -66,7 +62,7 @@ def regions(table: Table) -> list[str]:
 
 
 def _in(table: Table, result: Result, region: str, channel: str) -> list[str]:
-    score = _error("analysis_rmse", channel, region)
+    score = error("analysis_rmse", channel, region)
     return [mean(result.score("analysis_rmse", channel, region)),
             table.percent(result, score(table.control), score(result))]
 

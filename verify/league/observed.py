@@ -26,6 +26,7 @@ from verify.report.material import plain
 from verify.summary import number
 
 LEAST_ROWS = 20  # of a quantity, to be told
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,7 @@ def rms(samples: Sequence[Sample], which: str) -> np.ndarray:
 def differences(fits: Fits, quantities: Sequence[Quantity], which: str) -> list[Difference | None]:
     """Of each contestant against the first, over all `quantities`."""
     stations = np.unique(np.concatenate([sample.station for sample in fits.samples]))
-    drawn = np.random.default_rng(bootstrap.SEED).multinomial(
-        stations.size, np.full(stations.size, 1 / stations.size), size=2000)
+    drawn = bootstrap.draws(stations.size, DRAWS)
     drawn[0] = 1  # the stations as they are
     logs = np.zeros((len(fits.titles), len(drawn)))
     for quantity in quantities:

@@ -4,23 +4,20 @@ What a text quotes of a league, it takes from here; the file is small enough to 
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from contracts import paths
 from verify.blocks import ENSEMBLES
-from verify.league.result import Result
-from verify.league.standing import difference, places
+from verify.league.standing import Score, difference, error, places
 from verify.league.table import Table
 from verify.ranking import Place
 
 COLUMNS = ("contestant", "field", "where", "score", "value", "percent", "low", "high", "blocks", "first", "last")
 ALL = "all fields"
 GLOBE = "globe"
-
-Score = Callable[[Result], np.ndarray]  # (block,)
 
 
 def write(path: Path, table: Table) -> None:
@@ -33,45 +30,40 @@ def write(path: Path, table: Table) -> None:
 
 def rows(table: Table) -> Iterator[list[str]]:
     """Of all that have blocks; a number that there is none of is empty."""
-    yield from _errors(table, ALL, GLOBE, "analysis_rmse", lambda each: np.exp(table.overall(each)), table.places)
+    yield from _errors(table, ALL, GLOBE, "analysis_rmse", table.overall, table.places)
     for channel in table.channels:
         for which in reversed(ENSEMBLES):
             for score in ("rmse", "crps"):
-                yield from _errors(table, channel, GLOBE, f"{which}_{score}", _score(f"{which}_{score}", channel))
-            yield from _values(table, channel, f"{which}_bias", _score(f"{which}_bias", channel))
-            yield from _values(table, channel, f"{which}_spread_error", _ratio(which, channel))
+                yield from _errors(table, channel, GLOBE, f"{which}_{score}", error(f"{which}_{score}", channel))
+            for name, value in _others(which, channel).items():
+                yield from _values(table, channel, name, value)
         for region in table.control.cycles[0].regions[1:]:
-            yield from _errors(table, channel, region, "analysis_rmse", _score("analysis_rmse", channel, region))
+            yield from _errors(table, channel, region, "analysis_rmse", error("analysis_rmse", channel, region))
         for place in table.control.fields.places if table.control.fields else ():
             yield from _errors(table, channel, place, "analysis_rmse", _at(place, channel))
 
 
-def _score(name: str, channel: str, region: str = "") -> Score:
-    return lambda each: each.score(name, channel, region)
-
-
-def _ratio(which: str, channel: str) -> Score:
-    return lambda each: each.ratio(which, channel)
+def _others(which: str, channel: str) -> dict[str, Score]:
+    """By name what is no error."""
+    return {f"{which}_bias": lambda each: each.score(f"{which}_bias", channel),
+            f"{which}_spread_error": lambda each: each.ratio(which, channel)}
 
 
 def _at(place: str, channel: str) -> Score:
-    return lambda each: each.error_at("analysis", place, channel)
+    return lambda each: np.log(each.error_at("analysis", place, channel))
 
 
-def _errors(table: Table, field: str, where: str, name: str, score: Score,
+def _errors(table: Table, field: str, where: str, name: str, logarithm: Score,
             placed: dict[str, Place] | None = None) -> Iterator[list[str]]:
     """With the difference to the control and the place among those that are through."""
-    def logarithm(each: Result) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(score(each))
-
     placed = placed if placed is not None else places(table.results, logarithm)
     control = logarithm(table.control)
     for each in table.begun:
-        found = None if each is table.control else difference(logarithm(each), control)
+        mine = logarithm(each)
+        found = None if each is table.control else difference(mine, control)
         told = [found.mean, found.low, found.high] if found else [np.nan] * 3
         place = placed.get(each.title)
-        yield [each.title, field, where, name, _number(score(each).mean() if score(each).size else np.nan),
+        yield [each.title, field, where, name, _number(np.exp(mine).mean() if mine.size else np.nan),
                *map(_number, told), str(len(each.blocks)),
                *((str(place.first), str(place.last)) if place else ("", ""))]
 

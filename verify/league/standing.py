@@ -54,6 +54,11 @@ def of_error(result: Result, name: str, channel: str, region: str = "") -> np.nd
         return np.log(result.score(name, channel, region))
 
 
+def error(name: str, channel: str, region: str = "") -> Score:
+    """`of_error` of any contestant."""
+    return lambda result: of_error(result, name, channel, region)
+
+
 def compared(results: Sequence[Result], control: Result, score: Score) -> dict[str, Difference]:
     """By title, of those that share two blocks with the control: their logarithms of errors against its."""
     found = {each.title: difference(score(each), score(control)) for each in results if each is not control}

@@ -94,7 +94,7 @@ def _picture(material: Material, dx: np.ndarray, level: float) -> str:
         axis.set_xticks(LATITUDES, [f"{lat}".replace("-", "−") for lat in LATITUDES])
         axis.set_xlabel("latitude, degrees north")
         axis.set_ylim(bottom=0)
-        axis.set_position((0.165, 0.2, 0.81, 0.67))
+        axis.set_position(charts.LABELLED)
 
     title = f"wind of the increment, {level / HECTOPASCAL:g} hPa (m s-1)"
     told = ", ".join(f"{name} {number(float(np.sqrt((values**2).mean())))}" for name, values in lines.items())

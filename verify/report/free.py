@@ -72,7 +72,7 @@ def _waves(run: FreeRun, name: str, n: int) -> str:
         low, high = min(ratio.min(), 0.9) / 1.1, max(ratio.max(), 1.1) * 1.1
         axis.set_ylim(low, high)
         charts.round_ticks(axis.yaxis, [tick for tick in TICKS if low < tick < high])
-        axis.set_position((0.165, 0.2, 0.81, 0.67))
+        axis.set_position(charts.LABELLED)
 
     title = f"{plain(name)}, power of waves"
     told = (f"{title} over that of the climate: from {number(ratio.min())} to {number(ratio.max())}; wave {ratio.size} "

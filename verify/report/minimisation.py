@@ -58,7 +58,7 @@ def _picture(found: list[np.ndarray], of: str, expected: float) -> str:
         ticks = range(0, longest + 1, -(-longest // 5) or 1)
         axis.set_xticks(ticks, map(str, ticks))
         axis.set_ylim(bottom=0)
-        axis.set_position((0.165, 0.2, 0.81, 0.67))
+        axis.set_position(charts.LABELLED)
 
     ends = [float(np.mean([each[end] for each in found])) for end in (0, -1)]
     return page.figure(charts.chart("J for each observation", f"J for each observation by iteration, {of}: from "

@@ -101,7 +101,7 @@ def _picture(title: str, energy: Spectra) -> str:
             axis.loglog(np.arange(1, values.size), values[1:], color=COLOURS[name])
         axis.set_xlabel("total wavenumber n")
         charts.round_ticks(axis.xaxis, [1, 3, 10, 30])
-        axis.set_position((0.165, 0.2, 0.81, 0.67))
+        axis.set_position(charts.LABELLED)
 
     middle = next(iter(energy.values())).size // 2
     told = "; ".join(f"{name} {number(float(values[1:].sum()))} in all, {number(float(values[middle:].sum()))} from "

@@ -4,20 +4,36 @@ One by one, because many of these models draw their random numbers from what the
 alone, with a seed of its own, has the same bits however members are batched.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server.models.base import Batch, Restart
 from model_server.models.foreign.exchange import Exchange
 
 OWN = "own"  # in a restart
+Periods = tuple[tuple[datetime, datetime], ...]  # first and last times
 
 # fields (history, read, point), the time of the last, a seed -> fields (give, point) one step later
 Run = Callable[[np.ndarray, datetime, int], np.ndarray]
+
+
+def told(seen: tuple[datetime, datetime] | None) -> Periods:
+    """What a model's training saw, from the options: such models do not say it themselves."""
+    return () if seen is None else ((seen[0].astimezone(UTC), seen[1].astimezone(UTC)),)
+
+
+def history(read: Sequence[timedelta], step: timedelta, whose: str) -> int:
+    """How many states a model of this `step` reads, at these times before its start; raises UserError where they are
+    others than the present and those before it."""
+    if list(read) != [-step * back for back in reversed(range(len(read)))]:
+        raise UserError(f"{whose} reads states of {', '.join(map(str, read))}; expected the present one and those "
+                        f"before it, each its step of {step} earlier")
+    return len(read)
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class Foreign:
     history: int
     begin: np.ndarray
     identity: Mapping[str, str] | None = None
-    seen: tuple[tuple[datetime, datetime], ...] = ()
+    seen: Periods = ()
 
     @property
     def space(self) -> StateSpace:

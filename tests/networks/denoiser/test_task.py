@@ -19,7 +19,7 @@ from tests.networks import training_case
 from tests.networks.climax_builders import randomise
 from tests.networks.denoiser import made
 from tests.networks.denoiser.made import SPACE
-from tests.networks.training_case import table
+from tests.networks.training_case import prepared, rmse
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +34,14 @@ def write(work, monkeypatch):
     return lambda *arguments: made.experiment_file(work, *arguments)
 
 
-def prepared(path):
-    settings = config.load(path)
-    train.write_shards(settings)
-    return loop.prepared(settings).task
-
-
 def test_it_learns_what_the_wiener_filter_does_not_see_and_leaves_its_card(write, work):
     path = write("learns", 8)
     train.main([str(path)])
-    settings = config.load(path)
-    scores = table(settings.folder / "scores.csv")
-    of = {(row["epoch"], row["channel"], row["kind"]): float(row["rmse"]) for row in scores}
+    of = rmse(path)
     assert of["8", "temperature_500", "estimate"] < 0.93 * of["", "temperature_500", "Wiener filter"]
 
     climate = file.read(work / "climate.nc", SPACE)
-    found, checkpoint = denoiser.read(settings.weights, climate)
+    found, checkpoint = denoiser.read(config.load(path).weights, climate)
     assert checkpoint.card.network.noise == (0.02, 5.0)
     assert [time.day for period in checkpoint.card.seen for time in period] == [1, 16, 18, 24]
     z = np.random.default_rng(1).standard_normal((2, *SPACE.shape)).astype(np.float32)

@@ -18,7 +18,7 @@ from tests.networks import training_case
 from tests.networks.climax_builders import randomise
 from tests.networks.downscale import made
 from tests.networks.downscale.made import COARSE, SPACE
-from tests.networks.training_case import table
+from tests.networks.training_case import prepared, rmse
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,6 @@ def write(work, monkeypatch):
     return lambda *arguments: made.training(work, *arguments)
 
 
-def prepared(path):
-    settings = config.load(path)
-    train.write_shards(settings)
-    return loop.prepared(settings).task
-
-
 def states(task, count: int = 4) -> tuple[torch.Tensor, np.ndarray]:
     """y of the first states of the validation, and their times."""
     series, numbers = task.data.series, task.numbers[:count]
@@ -50,11 +44,9 @@ def states(task, count: int = 4) -> tuple[torch.Tensor, np.ndarray]:
 def test_it_learns_what_the_map_misses_and_leaves_its_card(write):
     path = write("learns", 8)
     train.main([str(path)])
-    settings = config.load(path)
-    of = {(row["epoch"], row["channel"], row["kind"]): float(row["rmse"])
-          for row in table(settings.folder / "scores.csv")}
+    of = rmse(path)
     assert of["8", "temperature_500", "network"] < 0.8 * of["", "temperature_500", "bilinear and map"]
-    card = checkpoints.read(settings.weights).card
+    card = checkpoints.read(config.load(path).weights).card
     assert (card.kind, card.network.of, card.network.coarse.nlat) == ("downscale", "spread", 4)
     assert [time.day for period in card.seen for time in period] == [1, 12, 14, 15]
 

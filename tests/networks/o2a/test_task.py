@@ -12,7 +12,7 @@ from networks.o2a import analyses
 from networks.training import config, loop
 from tests.networks import training_case
 from tests.networks.o2a import made
-from tests.networks.training_case import table
+from tests.networks.training_case import prepared, rmse, table
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,7 @@ def test_it_learns_what_interpolation_has_missed_and_leaves_its_card(file):
     path = file("learns", 4)
     train.main([str(path)])
     settings = config.load(path)
-    rows, scores = table(settings.folder / "curves.csv"), table(settings.folder / "scores.csv")
-    of = {(row["epoch"], row["channel"], row["kind"]): float(row["rmse"]) for row in scores}
+    rows, of = table(settings.folder / "curves.csv"), rmse(path)
     assert of["4", "temperature_500", "analysis"] < 0.9 * of["", "temperature_500", "interpolation"]
     assert float(rows[-1]["validation_loss"]) < float(rows[0]["training_loss"])
     card = checkpoints.read(settings.weights).card
@@ -43,9 +42,7 @@ def test_it_learns_what_interpolation_has_missed_and_leaves_its_card(file):
 
 
 def test_before_it_has_learned_it_is_optimal_interpolation_to_the_bit(file):
-    settings = config.load(file("untrained"))
-    train.write_shards(settings)
-    task = loop.prepared(settings).task
+    task = prepared(file("untrained"))
     given = task.given(task.unseen, task.data.series.seconds[task.numbers])
     assert given.analysis.std() > 0.1 and not task.network(given).any()
     scores = {score.channel: score.rmse for score in task.scores(loop.Place()).scores}
@@ -53,9 +50,7 @@ def test_before_it_has_learned_it_is_optimal_interpolation_to_the_bit(file):
 
 
 def test_analyses_of_a_group_are_of_its_stations_and_leave_what_they_leave(file):
-    settings = config.load(file("groups"))
-    train.write_shards(settings)
-    task = loop.prepared(settings).task
+    task = prepared(file("groups"))
     seconds = task.data.series.seconds
     inside = seconds[(seconds >= seconds[0]) & (seconds <= seconds[63])]
     assert sorted(task.trained.place) == sorted(inside.tolist())

@@ -15,7 +15,7 @@ from networks.training import config, loop
 from tests.networks import training_case
 from tests.networks.o2l import made
 from tests.networks.o2l.made import SPACE
-from tests.networks.training_case import table
+from tests.networks.training_case import prepared, rmse, table
 
 NETWORK = """\
 kind = "o2l"
@@ -67,9 +67,8 @@ def test_it_learns_what_the_climate_does_not_know_and_leaves_its_card(file):
     path = file("learns", epochs=5)
     train.main([str(path)])
     settings = config.load(path)
-    rows, scores = table(settings.folder / "curves.csv"), table(settings.folder / "scores.csv")
+    rows, of = table(settings.folder / "curves.csv"), rmse(path)
     assert float(rows[-1]["validation_loss"]) < float(rows[0]["training_loss"]) - 0.2
-    of = {(row["epoch"], row["channel"], row["kind"]): float(row["rmse"]) for row in scores}
     assert of["5", "temperature_500", "estimate"] < 0.6 * of["", "temperature_500", "climatology"]
     card = checkpoints.read(settings.weights).card
     assert card.kind == "o2l" and card.network.footprints == ("footprints/many.nc", "footprints/few.nc")
@@ -86,9 +85,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(file, monkeypatch):
 def test_with_weights_to_begin_with_the_mean_goes_on_and_the_variance_too_where_the_latent_is_the_same(file):
     first, second = file("first"), file("second", 1, 'begin = "first/training/first.safetensors"')
     train.main([str(first)])
-    settings = config.load(second)
-    train.write_shards(settings)
-    begun = loop.prepared(settings).task.network.state_dict()
+    begun = prepared(second).network.state_dict()
     for name, array in checkpoints.read(config.load(first).weights).weights.items():
         if not name.startswith(("season", "log_climate")):
             np.testing.assert_array_equal(begun[name].numpy(), array)
@@ -118,11 +115,9 @@ def test_what_cannot_be_is_refused_in_words(file, before, after, words):
 def test_the_loss_is_the_likelihoods_where_nothing_is_evened_out(file):
     path = file("plain")
     path.write_text(path.read_text().replace("blocks = 1", "blocks = 1\nevenness = 0.0"))
-    settings = config.load(path)
-    train.write_shards(settings)
-    task, place = loop.prepared(settings).task, loop.Place()
+    task, place = prepared(path), loop.Place()
     series = task.data.series
-    numbers = series.starts(*settings.periods[0], 6 * HOUR, 0)[:4, 0]
+    numbers = series.starts(*task.settings.periods[0], 6 * HOUR, 0)[:4, 0]
     batch = loop.Batch(series.fields(numbers)[None], series.seconds[numbers][None])
     latent = task.network.latent
     z = latent.encode(torch.from_numpy(batch.fields[0]).flatten(2)).double()
