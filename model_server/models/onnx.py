@@ -53,16 +53,13 @@ class Onnx:
     """Members one lead time later by a graph."""
 
     space: StateSpace
+    name: str
+    identity: Mapping[str, str]
     graph: Graph
     feed: Feed
     at_once: int
     threads: int
-    sha256: str
     keeps_restart: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"onnx-{self.graph.card.name}"
 
     @property
     def time_step(self) -> timedelta:
@@ -75,10 +72,6 @@ class Onnx:
     @property
     def seen(self) -> tuple[tuple[datetime, datetime], ...]:
         return self.graph.card.seen
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        return {"weights": self.sha256}
 
     def step(self, batch: Batch) -> Batch:
         """All members one `time_step` later; the last group is filled up with copies, so that all have one shape."""
@@ -118,9 +111,9 @@ def create(space: StateSpace, options: Options) -> Onnx:
                         f"{sha256[:12]}…: one of both belongs to another; copy both again")
     provider = _provider(options.device)
     made = graph.opened(path, card, look, [provider])
-    at_once = made.members or options.at_once
-    return Onnx(space, made, _feed(card, space, path), at_once,
-                1 if provider == ON_GPU else options.threads or control_groups.processors(), sha256)
+    threads = 1 if provider == ON_GPU else options.threads or control_groups.processors()
+    return Onnx(space, f"onnx-{card.name}", {"weights": sha256}, made, _feed(card, space, path),
+                made.members or options.at_once, threads)
 
 
 def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:

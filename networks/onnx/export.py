@@ -9,6 +9,9 @@ every runtime:
 
 import hashlib
 import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -17,7 +20,9 @@ from torch import Tensor, nn
 
 from contracts import paths
 from contracts.errors import UserError
+from networks.card import Card
 from networks.checkpoint import Checkpoint
+from networks.climax import stepping
 from networks.climax.card import ClimaXCard
 from networks.climax.emulator import ClimaXEmulator
 from networks.climax.stepping import Damped
@@ -31,16 +36,11 @@ OPSET = 18  # of 2022: what runtimes of the last years take
 def export(checkpoint: Checkpoint[ClimaXCard], path: Path) -> OnnxCard:
     """Write graph and card; raises UserError for a network with noise."""
     card = checkpoint.card
-    if card.network.noise is not None:
-        raise UserError(f"{card.name}: draws random numbers at each step, which a graph of ONNX does not keep for its "
-                        "members; export weights without noise")
-    content = graph_of(checkpoint)
-    ours = OnnxCard(
-        name=card.name, grid=msgspec.structs.replace(card.grid, latitude="ascending"),  # the step turns rows itself
-        inputs={INPUT: card.outputs}, outputs={OUTPUT: card.outputs}, lead_hours=card.network.lead_hours,
-        about=f"{card.about} As a graph by python -m networks export, opset {OPSET}.".strip(), seen=card.seen,
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    refuse_noise(card)
+    content = graph_of(Step(ClimaXEmulator.of(checkpoint, card.outputs).settled()))
+    ours = msgspec.structs.replace(
+        card_of(card, card.outputs), sha256=hashlib.sha256(content).hexdigest(),
+        about=f"{card.about} As a graph by python -m networks export, opset {OPSET}.".strip())
     with paths.writing(path) as partial:
         partial.write_bytes(content)
     with paths.writing(path.with_suffix(".toml")) as partial:
@@ -48,14 +48,31 @@ def export(checkpoint: Checkpoint[ClimaXCard], path: Path) -> OnnxCard:
     return ours
 
 
-def graph_of(checkpoint: Checkpoint[ClimaXCard]) -> bytes:
-    """The step of a checkpoint as a graph, all its outputs being its channels."""
-    step = Step(ClimaXEmulator.of(checkpoint, checkpoint.card.outputs).settled()).eval()
-    example = torch.zeros(2, len(checkpoint.card.outputs), *checkpoint.card.horizontal.shape)
+def refuse_noise(card: Card[ClimaXCard], instead: str = "export weights without noise") -> None:
+    """Raises UserError for a network with noise; `instead` says what to do."""
+    if card.network.noise is not None:
+        raise UserError(f"{card.name}: draws random numbers at each step, which a graph of ONNX does not keep for its "
+                        f"members; {instead}")
+
+
+def card_of(card: Card[ClimaXCard], channels: Sequence[str]) -> OnnxCard:
+    """The card of the graph of a step of `channels`."""
+    return OnnxCard(
+        name=card.name, grid=msgspec.structs.replace(card.grid, latitude="ascending"),  # the step turns rows itself
+        inputs={INPUT: tuple(channels)}, outputs={OUTPUT: tuple(channels)}, lead_hours=card.network.lead_hours,
+        seen=card.seen)
+
+
+def graph_of(step: "Step") -> bytes:
+    """A step as a graph."""
+    grid = step.stepped.stepping.card.horizontal
+    example = torch.zeros(2, len(step.stepped.channels), *grid.shape)
     for talkative in ("torch.onnx", "onnx_ir", "onnxscript"):  # of each constant, and operations that no graph has
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    done = torch.onnx.export(step, (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
-                             opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim(MEMBER, min=1)},), verbose=False)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch about its own calls
+        done = torch.onnx.export(step.eval(), (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
+                                 opset_version=OPSET, dynamic_shapes=({0: torch.export.Dim(MEMBER, min=1)},),
+                                 verbose=False)
     assert done is not None
     model = done.model_proto
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
@@ -63,8 +80,19 @@ def graph_of(checkpoint: Checkpoint[ClimaXCard]) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
+def follows_from(step: "Step") -> Iterator[bytes | str]:
+    """All that the graph of a step is made from: its numbers, the code that says what is done with them, and what
+    writes it."""
+    yield from (f"{library} {metadata.version(library)}" for library in ("torch", "onnx", "onnxscript"))
+    for name, tensor in (*step.named_parameters(), *step.named_buffers()):
+        yield f"{name} {tuple(tensor.shape)} {tensor.dtype}"
+        yield tensor.detach().numpy().tobytes()
+    for module in (Path(__file__), *sorted(Path(stepping.__file__).parent.glob("*.py"))):
+        yield module.read_bytes()
+
+
 class Step(nn.Module):
-    """One step of an emulator of one past state, fields in and out."""
+    """One step of a settled emulator of one past state, fields in and out."""
 
     def __init__(self, stepped: ClimaXEmulator):
         super().__init__()

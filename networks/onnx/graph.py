@@ -166,10 +166,23 @@ def opened(path: Path, card: OnnxCard, seen: Look, providers: Sequence[str]) -> 
     fixed = sorted(size for size in batches if size is not None)
     if len(set(fixed)) > 1:
         raise UserError(f"{path}: its tensors hold different numbers of members, {fixed[0]} and {fixed[-1]}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        session = _session(str(path), providers)
     except Exception as error:
         raise UserError(f"{path}: ONNX Runtime {onnxruntime.__version__} does not take it ({brief(error)})") from None
     return Graph(card, session, seen.inputs, seen.outputs, fixed[0] if fixed else None)
+
+
+def of_ours(content: bytes, card: OnnxCard) -> Graph:
+    """A graph that this process, or one like it, has made (`export`), on a CPU."""
+    session = _session(content, ["CPUExecutionProvider"])
+    return Graph(card, session, _tensors(session.get_inputs()), _tensors(session.get_outputs()), None)
+
+
+def _session(model: str | bytes, providers: Sequence[str]) -> Any:
+    """One thread to a run."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=list(providers))

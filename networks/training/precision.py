@@ -5,21 +5,19 @@ Without them bfloat16 is emulated. One training step of the shipped network, two
 """
 
 import logging
-from pathlib import Path
 
 import torch
 
+from networks import bfloat16
 from networks.emulator import Precision
 from networks.training import config
 
 log = logging.getLogger("networks.train")
-PROCESSOR = Path("/proc/cpuinfo")
-INSTRUCTIONS = {"amx_bf16", "avx512_bf16", "bf16"}  # products of bfloat16: on x86 the first two, on ARM the last
 
 
 def resolved(asked: config.Precision, device: torch.device) -> Precision:
     """What "auto" is on `device`; what is asked for otherwise, with a warning where that is slow."""
-    fast = multiplies_bfloat16(device)
+    fast = bfloat16.is_multiplied_by(device)
     if asked == "auto":
         chosen: Precision = "bfloat16" if fast else "float32"
         log.info("[training] precision: %s, which is fast on %s", chosen, device)
@@ -28,19 +26,3 @@ def resolved(asked: config.Precision, device: torch.device) -> Precision:
         log.warning('[training] precision = "bfloat16": %s has no instructions that multiply it, a step may take ten '
                     'times as long as in float32; "auto" takes what is fast', device)
     return asked
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 are instructions of the processor, not emulated."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(INSTRUCTIONS & _features())
-
-
-def _features() -> set[str]:
-    """What the processor says that it can, in the words of Linux; nothing where it does not say."""
-    try:
-        lines = PROCESSOR.read_text().splitlines()
-    except OSError:
-        return set()
-    return {word for line in lines if line.startswith(("flags", "Features")) for word in line.partition(":")[2].split()}

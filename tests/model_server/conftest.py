@@ -7,21 +7,42 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contracts import state
 from contracts.config import GridSettings, StateSettings
 from model_server import config, models
+from networks.card import Damping
+from networks.checkpoint import Checkpoint
+from networks.onnx.card import OnnxCard
 from tests import builders
 from tests.model_server import cycling
+from tests.networks import climax_builders as made
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SEEN = ((builders.TIME - timedelta(days=20), builders.TIME - timedelta(days=10)),)  # by the weights of `exported`
 
 
 @pytest.fixture(scope="session")
 def speedy():
     """SPEEDY T21 in the usual 39 channels, compiled once on this machine."""
     return models.create("speedy", {"truncation": 21}, StateSettings().space(GridSettings().grid()))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> tuple[Checkpoint, Path, OnnxCard]:
+    """A small ClimaX with damping, rows from the north, with its graph and the card of that, made once."""
+    where = made.small_space()
+    bare = made.checkpoint(made.card(where, latitude="descending"))
+    card = made.card(where, latitude="descending", seen=SEEN,
+                     damping=Damping(truncation=3, factor={"2m_temperature": 0.8}))
+    mean = np.stack([np.full(where.grid.shape, builders.CLIMATE[channel.variable][0]) for channel in where.channels])
+    found = Checkpoint(card, bare.weights, bare.constants, mean.astype(np.float32))
+    path = tmp_path_factory.mktemp("export") / "climax.onnx"
+    from networks.onnx import export  # here, because torch takes a while to import
+
+    return found, path, export.export(found, path)
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from model_server.models import climax as ours
 from model_server.models.base import Batch, identity_of, seen_by
 from model_server.validation import validate
 from networks import forcings
-from networks.card import Damping
-from networks.checkpoint import Checkpoint
 from networks.climax.sizes import NoiseSizes
 from networks.onnx import card as cards
 from networks.onnx import export
@@ -211,20 +209,8 @@ def test_times_that_the_card_has_seen_are_refused_at_prepare(experiment, tmp_pat
     assert settings.model.name == "onnx"
 
 
-@pytest.fixture(scope="module")
-def climax(tmp_path_factory):
-    """A small ClimaX with damping, rows from the north, as a graph."""
-    where = made.small_space()
-    bare = made.checkpoint(made.card(where, latitude="descending"))
-    card = made.card(where, latitude="descending", damping=Damping(truncation=3, factor={"2m_temperature": 0.8}))
-    mean = np.stack([np.full(where.grid.shape, builders.CLIMATE[channel.variable][0]) for channel in where.channels])
-    found = Checkpoint(card, bare.weights, bare.constants, mean.astype(np.float32))
-    path = tmp_path_factory.mktemp("export") / "climax.onnx"
-    return found, path, export.export(found, path)
-
-
-def test_climax_as_a_graph_makes_the_forecasts_of_pytorch(climax):
-    found, path, card = climax
+def test_climax_as_a_graph_makes_the_forecasts_of_pytorch(exported):
+    found, path, card = exported
     where = made.small_space()
     given = batch(5, where=where)
     torch_model = ours.model_of(found, where, [torch.device("cpu")], "it", ours.Options(checkpoint=""))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from networks import train
+from networks import bfloat16, train
 from networks.training import config, loop, precision
 from tests.networks.training_case import TRAINING, table
 
@@ -13,7 +13,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 def processor(folder, monkeypatch, line: str):
     path = folder / "cpuinfo"
     path.write_text(f"model name : a processor with amx_bf16 in its name\n{line}\n")
-    monkeypatch.setattr(precision, "PROCESSOR", path)
+    monkeypatch.setattr(bfloat16, "PROCESSOR", path)
 
 
 @pytest.mark.parametrize(("line", "expected"), [
@@ -29,7 +29,7 @@ def test_auto_is_what_the_processor_does_fast(tmp_path, monkeypatch, line, expec
 
 
 def test_where_the_system_does_not_say_it_is_float32(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "PROCESSOR", tmp_path / "nothing")
+    monkeypatch.setattr(bfloat16, "PROCESSOR", tmp_path / "nothing")
     assert precision.resolved("auto", CPU) == "float32"
 
 
