@@ -1,13 +1,14 @@
 """How large background errors are in units of the climate's own, from what the background's mean misses.
 
-    B = (1 - w) alpha^2 s C s + w rho o P_e          s, C of networks.climate; rho o P_e as in `localized`
+    B = (1 - w) alpha^2 s C s + w rho o P_e          s, C of networks.climate; rho o P_e as in `circles`
     d = y - H(mean of the x_b),  p observations (after Dee 1995, MWR 123, 1128):
 
     alpha_d^2 = max(0, d^T R^-1 d - p - w tr(R^-1 H (rho o P_e) H^T)) / ((1 - w) tr(R^-1 H s C s H^T))
     alpha^2   = m alpha^2 of the time before + (1 - m) alpha_d^2
 
 At the first time alpha is that of the day: an ensemble far from the truth would take days to be told so.  Traces are
-means over draws v ~ N(0, I):  tr(A A^T) = E |A v|^2 (Hutchinson 1989, Comm. Stat. Sim. 18, 1059).
+means over draws v ~ N(0, I):  tr(A A^T) = E |A v|^2  or  tr(A) = E v^T A v (Hutchinson 1989, Comm. Stat. Sim. 18,
+1059).
 """
 
 import logging
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from networks.climate.gaussian import Climate
 from neural_da.draws import Draws
-from neural_da.localized import Share
 from neural_da.methods import ALPHA_SQUARED
 from neural_da.problem import Problem, Tangent
 from neural_da.variational import Maps
@@ -65,17 +66,16 @@ def smoothed(problem: Problem, of_the_day: Callable[[], float], memory: float) -
     return memory * before + (1 - memory) * of_the_day() if before else of_the_day()
 
 
-def of_the_day(problem: Problem, draws: Draws, root: Root, share: Share | None = None) -> float:
-    """alpha_d^2 from the innovations of the background's mean."""
-    mean, dtype = torch.tensor(problem.background.mean(axis=0, dtype=np.float64)), root.dtype
-    missed = 2 * float(problem.cost([mean] * len(problem.terms), [term.value for term in problem.terms]))
-    tangents = [term.tangent(mean, dtype) for term in problem.terms]
-    of_climate = trace(root, torch.ones(root.size, dtype=dtype), tangents, draws)
-    weight, of_members = 0.0, 0.0
-    if share is not None:
-        beside = share.beside(root, problem.background, None)
-        no_climate = torch.zeros(root.size, dtype=dtype)
-        weight, of_members = share.weight, trace(beside, beside.deviation(no_climate, 1.0), tangents, draws)
+def of_the_day(problem: Problem, draws: Draws, root: Root) -> float:
+    """alpha_d^2 from the innovations of the background's mean, where B is that of the climate alone."""
+    tangents = [term.tangent(_mean(problem), root.dtype) for term in problem.terms]
+    return of_innovations(problem, trace(root, torch.ones(root.size, dtype=root.dtype), tangents, draws))
+
+
+def of_innovations(problem: Problem, of_climate: float, of_members: float = 0.0, weight: float = 0.0) -> float:
+    """alpha_d^2 from the traces of what observations see of both covariances."""
+    values = [term.value for term in problem.terms]
+    missed = 2 * float(problem.cost([_mean(problem)] * len(problem.terms), values))
     log.info("innovations: %.3g of %d observations; in units of their errors the climate's variance there is %.3g, "
              "that of the members %.3g", missed, problem.nobs, of_climate, of_members)
     return max(0.0, missed - problem.nobs - weight * of_members) / ((1 - weight) * of_climate)
@@ -89,3 +89,29 @@ def trace(maps: Maps, deviation: Tensor, tangents: list[Tangent], draws: Draws) 
         dx = maps.increment(v, deviation)
         total += sum(float(tangent.apply(dx).square().sum()) for tangent in tangents) / COUNT
     return total
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Draws v (n,) of the observations of a term, in columns (n, COUNT), and R^-1/2 H' at the background's mean."""
+
+    matrix: csr_array
+    draws: np.ndarray
+
+    @classmethod
+    def of(cls, problem: Problem, draws: Draws, dtype: torch.dtype) -> "Probes":
+        (term,) = problem.terms
+        v = np.stack([draws.normal(TRACES, number, len(term)) for number in range(COUNT)], axis=1)
+        matrix = term.tangent(_mean(problem), dtype).matrix()
+        return cls(matrix, v.astype(matrix.dtype))
+
+    def trace(self, B: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> float:
+        """tr(R^-1/2 H' B H'^T R^-1/2), the mean of v^T … v, of `B` times states (COUNT, *shape) at once."""
+        by_state = np.ascontiguousarray((self.matrix.T @ self.draws).T)
+        moved = B(torch.from_numpy(by_state).view(COUNT, *shape)).flatten(1).numpy()
+        return float(np.einsum("no,no->", self.draws, self.matrix @ moved.T, dtype=np.float64)) / COUNT
+
+
+def _mean(problem: Problem) -> Tensor:
+    """(channel, column) of the background, in double precision."""
+    return torch.tensor(problem.background.mean(axis=0, dtype=np.float64))

@@ -28,7 +28,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -171,29 +170,7 @@ class Covariance:
     deviation: Tensor
 
 
-class OfMembers(Protocol):
-    """What each member is analysed with."""
-
-    @property
-    def stops(self) -> Stops: ...
-
-    def covariances(self, problem: Problem) -> "ForMembers":
-        """B of the mean and of each member."""
-        ...
-
-    def variational(self, problem: Problem, covariance: Covariance, background: np.ndarray,
-                    values: list[np.ndarray]) -> Variational:
-        """J of a member with this `background` (channel, column)."""
-        ...
-
-
-class ForMembers(Protocol):
-    """B of the mean and of each member."""
-
-    def of(self, number: int | None = None) -> Covariance: ...
-
-
-def perturbed(method: OfMembers, problem: Problem, draws: Draws) -> Member:
+def perturbed(method: Prepared, problem: Problem, draws: Draws) -> Member:
     """Each member from its own background, with its own observation errors."""
     values = problem.perturbed(draws.observation_errors(problem.rows))
     covariances = method.covariances(problem)

@@ -70,6 +70,35 @@ def conjugate_gradients_together(A: Callable[[Tensor, list[int]], Tensor], b: Te
     return [Solution(x[i], count[i], (power[i] / first[i]) ** 0.5 if first[i] else 0.0) for i in range(len(r))]
 
 
+def restricted_conjugate_gradients(K: Callable[[Tensor], Tensor], b: Tensor, tolerance: float,
+                                   iterations: int) -> list[Solution]:
+    """w (n,) for each row of `b` (m, n) from the steps of `conjugate_gradients` for (I + A A^T) x = A b, whose every
+    vector x = A w lies where A leads: K = A^T A of all rows (m, n) at once, rows that are done being zero there
+    (Gratton & Tshimanga 2009, QJRMS 135, 1573).
+
+    Residuals, their test and the course are those of x, to rounding.
+    """
+    w, r = [torch.zeros_like(row) for row in b], [row.clone() for row in b]
+    p, Kp = list(r), [row.clone() for row in K(torch.stack(r))]
+    first = [float(own @ seen) for own, seen in zip(r, Kp, strict=True)]
+    power, courses = list(first), [[0.0] for _ in r]
+    for _ in range(iterations):
+        on = [i for i in range(len(r)) if power[i] > tolerance**2 * first[i]]
+        if not on:
+            break
+        for i in on:
+            step = power[i] / float(Kp[i] @ (p[i] + Kp[i]))
+            courses[i].append(courses[i][-1] - 0.5 * step * power[i])
+            w[i], r[i] = w[i] + step * p[i], r[i] - step * (p[i] + Kp[i])
+        Kr = K(torch.stack([r[i] if i in on else torch.zeros_like(r[i]) for i in range(len(r))]))
+        for i in on:
+            seen = Kr[i].clone()
+            before, power[i] = power[i], float(r[i] @ seen)
+            p[i], Kp[i] = r[i] + (power[i] / before) * p[i], seen + (power[i] / before) * Kp[i]
+    residual = [(max(last, 0.0) / start) ** 0.5 if start > 0 else 0.0 for last, start in zip(power, first, strict=True)]
+    return [Solution(w[i], len(course) - 1, residual[i], tuple(course)) for i, course in enumerate(courses)]
+
+
 def quasi_newton(J: Callable[[Tensor], Tensor], x: Tensor, tolerance: float, evaluations: int) -> Solution:
     """L-BFGS from `x` (n,) until the gradient is `tolerance` of the first one, or for so many `evaluations` of `J` and
     its gradient, those of a line search more at most; it ends also where rounding lets J become no less."""

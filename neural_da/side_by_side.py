@@ -38,6 +38,19 @@ def in_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Found]]
         return [member for one in found for member in one.result()]
 
 
+def in_full_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Found]], threads: int,
+                   at_once: int) -> list[Found]:
+    """The same in groups of `at_once` members, whoever is asked for, so that each stands always at the same place among
+    as many: `analyse(numbers)` is asked for all of a group (g,) of which one at least is asked for."""
+    groups = np.arange(len(problem.background)) // at_once
+    asked = [np.flatnonzero(groups == group) for group in np.unique(groups[problem.members])]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = pool.map(analyse, asked)
+        by_number = {int(number): one for numbers, those in zip(asked, found, strict=True)
+                     for number, one in zip(numbers, those, strict=True)}
+    return [by_number[int(number)] for number in problem.members]
+
+
 def stacked(problem: Problem, members: Sequence[np.ndarray]) -> np.ndarray:
     """float32 (m, channel, column) of the members asked for, which may be none."""
     shape = (len(members), *problem.background.shape[1:])
