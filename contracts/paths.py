@@ -11,6 +11,7 @@ One folder per valid time holds everything about that time:
                                    inflation.nc  departures.nc  scores.nc  log/<stage>.log
                                    forecast/024h/ensmean.nc  ensspread.nc     an extended forecast, by lead
                         free/2016010106/ensmean.nc  ensspread.nc          the ensemble without any analysis
+    <work>/<league>/forecasts/model.json  <experiment>/2016010106/deterministic/024h.nc      of one model, from means
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed:
 a file that exists under its name is complete, whatever was killed meanwhile.  Many files of one kind need not wait for
@@ -117,6 +118,10 @@ class TimeFolder:
         """The extended forecast that started here, `lead` later."""
         return EnsembleFolder(self.folder / "forecast" / f"{lead // timedelta(hours=1):03d}h")
 
+    def deterministic(self, lead: timedelta) -> Path:
+        """The one forecast that started here from the mean of the analyses, `lead` later."""
+        return self.folder / "deterministic" / f"{lead // timedelta(hours=1):03d}h.nc"
+
     @property
     def inflation(self) -> Path:
         return self.folder / "inflation.nc"
@@ -169,6 +174,22 @@ class ExperimentFolder:
     def free(self, time: datetime) -> EnsembleFolder:
         """Ensemble that has run from the first background without any analysis."""
         return EnsembleFolder(self.folder / "free" / times.name(time))
+
+
+@dataclass(frozen=True)
+class LeagueFolder:
+    """What a league keeps of the deterministic forecasts from its contestants' analyses."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """Says by which model all of them are made."""
+        return self.folder / "forecasts" / "model.json"
+
+    def of(self, experiment: str) -> ExperimentFolder:
+        """Those from the analyses of one contestant, by the name of its experiment."""
+        return ExperimentFolder(self.folder / "forecasts" / experiment)
 
 
 def made_again_by(path: Path) -> str:

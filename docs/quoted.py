@@ -4,6 +4,7 @@
     {{january_february_1992: LETKF 600 km, temperature_500}}        of run/leagues/NAME.csv: the score, globe, analysis
     {{january_february_1992: LETKF 600 km, temperature_500, near stations}}
     {{january_february_1992: 800 km, noise with memory, all fields, percent}}
+    {{january_february_1992: 800 km, noise with memory, all fields, 120 h, percent}}      forecasts of one model
 
 `percent` tells the difference to the league's control with its interval, `spread_error` the ratio of the two, `place`
 the place.  A contestant's title may have commas: the field is the first word that names one.  What is not found is a
@@ -52,6 +53,8 @@ def _of_league(words: str, league: str, asked: list[str]) -> str:
     what = more.pop() if more and more[-1] in TOLD else "value"
     where = more[0] if more else "globe"
     score = "analysis_spread_error" if what == "spread_error" else "analysis_rmse"
+    if lead := re.fullmatch(r"(\d+) h", where):
+        where, score = "globe", f"forecast_{int(lead[1]):03d}h_rmse"
     found = [row for row in rows if (row["contestant"], row["field"], row["where"], row["score"])
              == (title, field, where, score)]
     if len(found) != 1 or not (told := TOLD[what](found[0])):

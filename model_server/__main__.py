@@ -13,13 +13,14 @@ COMMANDS = {
     "initial": "the first background ensemble, from states of a nature run",
     "forecast": "every member from the analysis of one time to the background of the next",
     "serve": "the same for all times, by one process that loads the model once; --follow waits for analyses",
+    "deterministic": "one forecast from the mean of the analyses of several experiments, by one model",
     "free": "the first ensemble through all times without any analysis",
     "residuals": "a model's errors over one step, in years that it has not seen, for [model.noise]",
 }
 MOVED = ("train", "skill", "convert")  # to the room of networks, one release ago
 HELP = "\n".join([
     "usage: python -m model_server COMMAND EXPERIMENT.toml …", "", "Ensemble forecasts.", "", "commands:",
-    *(f"  {name:9} {what}" for name, what in COMMANDS.items()), "",
+    *(f"  {name:13} {what}" for name, what in COMMANDS.items()), "",
     "`python -m model_server COMMAND --help` explains one of them.", "", "example:",
     "  python -m model_server forecast run/experiments/twin_speedy.toml 1989010106",
 ])

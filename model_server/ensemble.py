@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from model_server.config import Settings
 from model_server.models.base import Batch, ForecastModel
 from model_server.restart import Kept
 
+Item = TypeVar("Item")
 
-def chunks(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
-    """`numbers` in pieces of at most `size`."""
-    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """`items` in pieces of at most `size`."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
 def read(settings: Settings, model: ForecastModel, states: EnsembleFolder, numbers: Sequence[int],

@@ -35,6 +35,18 @@ def test_a_number_of_a_league_is_that_of_its_table():
     assert float(told) == pytest.approx(ratio, abs=6e-3)
 
 
+def test_a_lead_is_that_of_the_forecasts(monkeypatch):
+    common = dict(contestant="a, b", field="all fields", where="globe", low="-9", high="-3", blocks="5", first="2")
+    rows = [common | dict(last="3", score=score, value="1", percent=percent)
+            for score, percent in (("analysis_rmse", "-4"), ("forecast_120h_rmse", "-6"))]
+    monkeypatch.setattr(quoted, "table", lambda league: rows)
+    assert quoted.quotation("x: a, b, all fields, 120 h, percent") == "−6.0 (−9.0 to −3.0)"
+    assert quoted.quotation("x: a, b, all fields, 120 h, place") == "2 to 3"
+    assert quoted.quotation("x: a, b, all fields, percent") == "−4.0 (−9.0 to −3.0)"
+    with pytest.raises(ValueError, match="has no such number"):
+        quoted.quotation("x: a, b, all fields, 72 h, percent")
+
+
 def test_a_number_of_another_file_must_stand_there(tmp_path, monkeypatch):
     monkeypatch.setattr(quoted, "CHECKOUT", tmp_path)
     (tmp_path / "results.md").write_text("an error of 10.25 K and 3.5")

@@ -118,3 +118,18 @@ def league(made: Experiment, *arguments: object) -> subprocess.CompletedProcess:
 def test_what_it_cannot_understand_is_answered_with_its_use(tmp_path, arguments):
     done = sweep(Experiment(tmp_path / "none.toml", tmp_path), *arguments)
     assert done.returncode == 2 and "run/sweep.sh [-j N]" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["--forecasts", "--page"])
+def test_a_league_hands_on_what_its_forecasts_are_told(tmp_path, what):
+    """By a stand-in for Python that writes down what it is asked."""
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{asked}\ncase "$*" in\n*--list) echo a.toml ;;\n'
+                      "*--forecasts) printf '%s\\n' 'm n.toml' --leads 24 ;;\nesac\n")
+    python.chmod(0o755)
+    done = subprocess.run([CHECKOUT / "run" / "league.sh", what, "x.toml"], cwd=tmp_path, text=True, timeout=60,
+                          env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line.removeprefix("-m ") for line in asked.read_text().splitlines() if line.startswith("-m ")]
+    told = ["verify league x.toml --forecasts", "model_server deterministic m n.toml --leads 24"]
+    assert lines == ["verify league x.toml --list", *(told if what == "--forecasts" else []), "verify league x.toml"]

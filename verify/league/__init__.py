@@ -14,7 +14,7 @@ from tqdm import tqdm
 from contracts import program
 from contracts.errors import UserError
 from verify import compare, page, status
-from verify.league import character, config, errors, observed, records, standings
+from verify.league import character, config, deterministic, errors, leads, observed, records, standings
 from verify.league.fields import Places
 from verify.league.result import Result
 from verify.league.table import Table
@@ -29,8 +29,13 @@ def main(arguments: Sequence[str]) -> None:
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--check", action="store_true", help="only whether all have the same task")
     instead.add_argument("--list", action="store_true", help="the same, and print their files, one a line")
+    instead.add_argument("--forecasts", action="store_true",
+                         help="the same, and print what `model_server deterministic` is told, one word a line")
     chosen = parser.parse_args(arguments)
     league, contestants = config.load(chosen.league, chosen.experiments)
+    if chosen.forecasts:
+        print("\n".join(deterministic.words(chosen.league, league, contestants)))
+        return
     if chosen.list:
         print("\n".join(str(each.path) for each in contestants))
         return
@@ -38,7 +43,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{chosen.league}: {len(contestants)} contestants of the same task")
         return
     control = contestants[0].settings
-    path = control.experiment.in_work(chosen.league.stem) / "league.html"
+    folder = deterministic.folder(chosen.league, control)
+    path = folder.folder / "league.html"
     if not control.verify.truth:
         fits, waiting = observed.Fits.read(contestants)
         status.write(path, observed.html(chosen.league.stem, fits, waiting))
@@ -46,11 +52,12 @@ def main(arguments: Sequence[str]) -> None:
         print(path)
         return
     places = Places.read(control, league)
-    results = [Result.read(each, league, places) for each in tqdm(contestants, unit="contestant", disable=None)]
+    results = [Result.read(each, league, places, folder)
+               for each in tqdm(contestants, unit="contestant", disable=None)]
     if not results[0].cycles:
         raise UserError(f"{control.experiment.folder.folder}: the control has no scores yet; run: run/league.sh "
                         f"{chosen.league}")
-    material = Table.of(chosen.league.stem, league, results)
+    material = Table.of(chosen.league.stem, league, results, deterministic.model(folder))
     status.write(path, html(material))
     records.write(path.with_suffix(".csv"), material)
     for header, rows in (standings.standings(material), standings.unfinished(material)):
@@ -74,7 +81,7 @@ def html(table: Table) -> str:
         "regions": ("By region", errors.regions(table)),
         "stations": ("Near stations and in voids", errors.stations(table)),
         "gains": ("What analyses change", errors.gains(table)),
-        "forecasts": ("Forecasts from the analyses", errors.forecasts(table)),
+        "forecasts": ("Forecasts from the analyses", leads.section(table)),
         "innovations": ("Innovations", character.innovations(table)),
         "balance": ("Balance and energy by scale", character.balance(table)),
         "cost": ("Cost", character.cost(table)),

@@ -48,6 +48,15 @@ class Entry(Section, frozen=True):
     training_minutes: NotNegativeFloat | None = None  # of a processor, for what is fitted or trained for it alone
 
 
+class Forecasts(Section, frozen=True):
+    """[league.forecasts] Of one model, from the means of the analyses of all contestants."""
+
+    leads_hours: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (24, 72, 120)
+    every_hours: Positive = 120  # from one start to the next, the first at the end of the days left out
+    model: str = ""  # an experiment file, beside this one, whose [model] makes them, without its noise; default: the
+    # control's
+
+
 class League(Section, frozen=True):
     """[league] How contestants are compared."""
 
@@ -56,10 +65,14 @@ class League(Section, frozen=True):
     near_km: PositiveFloat = 500.0  # from a station: near it
     void_km: PositiveFloat = 1500.0  # farther from any station: a void
     sample_hours: Positive = 30  # between times at which fields are read; 30 takes the hours of the day in turns
+    forecasts: Forecasts | None = None  # default: none
 
     def __post_init__(self):
         if self.near_km >= self.void_km:
             raise ValueError(f"near_km must lie below void_km, got {self.near_km:g} and {self.void_km:g}")
+        if self.forecasts and self.forecasts.every_hours > 24 * self.block_days:
+            raise ValueError(f"forecasts.every_hours must be at most {24 * self.block_days}, so that each block of "
+                             f"{self.block_days} days has a start, got {self.forecasts.every_hours}")
 
 
 class File(Section, frozen=True):
@@ -97,6 +110,9 @@ def load(path: Path, more: Sequence[Path] = ()) -> tuple[League, list[Contestant
         contestants.append(Contestant(title, experiment, settings, entry.training_minutes))
         documents.append(texts.table(base.complete(experiment), str(experiment)))
     _refuse_twice(path, contestants)
+    if file.league.forecasts and not contestants[0].settings.verify.truth:
+        raise UserError(f"{path}: [league.forecasts] need a truth to be held against, and {contestants[0].path} has no "
+                        "[verify] truth; leave them out")
     for contestant, document in zip(contestants[1:], documents[1:], strict=True):
         for difference in differences(documents[0], document):
             raise UserError(f"{contestant.path}: {difference} of {contestants[0].path}; contestants of a league have "

@@ -1,4 +1,4 @@
-"""Sections of the page of a league against the truth: by field, region, distance to the stations, and lead."""
+"""Sections of the page of a league against the truth: by field, region, and distance to the stations."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -13,7 +13,6 @@ from verify.league.standing import compared, difference, error, of_error, places
 from verify.league.table import NONE, Table, marked, mean
 from verify.report.material import plain
 from verify.score_file import units
-from verify.summary import number
 
 
 def fields(table: Table) -> list[str]:
@@ -101,21 +100,3 @@ def gains(table: Table) -> list[str]:
     return [page.paragraph("RMSE of the analysis against that of its own background, per cent: below zero the "
                            "observations helped, also where nothing observes the field.", "note"),
             page.table(["", "contestant", *map(plain, table.channels)], rows, 2)] if rows else []
-
-
-def forecasts(table: Table) -> list[str]:
-    """By lead, of those that have any; empty where none has."""
-    leads = sorted({lead for each in table.results for lead in each.forecasts})
-    header = ["", "contestant", "starts", *(f"{lead} h" for lead in leads)]
-    parts = [page.paragraph("RMSE of the mean of the forecasts that were made of the analyses, global.", "note")]
-    for channel in table.channels:
-        rows = [[*table.row(each), str(max(count for _, count in each.forecasts.values())),
-                 *(_forecast(each, lead, channel) for lead in leads)] for each in table.results if each.forecasts]
-        parts.append(_heading(channel) + page.table(header, rows, 2))
-    return parts if leads else []
-
-
-def _forecast(result: Result, lead: int, channel: str) -> str:
-    names = [each.name for each in result.contestant.settings.state.channels()]
-    return number(float(result.forecasts[lead][0][names.index(channel)])) if (
-        lead in result.forecasts and channel in names) else NONE

@@ -4,7 +4,7 @@ What a text quotes of a league, it takes from here; the file is small enough to 
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,14 @@ def write(path: Path, table: Table) -> None:
 def rows(table: Table) -> Iterator[list[str]]:
     """Of all that have blocks; a number that there is none of is empty."""
     yield from _errors(table, ALL, GLOBE, "analysis_rmse", table.overall, table.places)
+    yield from _ahead(table, ALL, table.channels)
     for channel in table.channels:
         for which in reversed(ENSEMBLES):
             for score in ("rmse", "crps"):
                 yield from _errors(table, channel, GLOBE, f"{which}_{score}", error(f"{which}_{score}", channel))
             for name, value in _others(which, channel).items():
                 yield from _values(table, channel, name, value)
+        yield from _ahead(table, channel, [channel])
         for region in table.control.cycles[0].regions[1:]:
             yield from _errors(table, channel, region, "analysis_rmse", error("analysis_rmse", channel, region))
         for place in table.control.fields.places if table.control.fields else ():
@@ -51,6 +53,12 @@ def _others(which: str, channel: str) -> dict[str, Score]:
 
 def _at(place: str, channel: str) -> Score:
     return lambda each: np.log(each.error_at("analysis", place, channel))
+
+
+def _ahead(table: Table, field: str, channels: Sequence[str]) -> Iterator[list[str]]:
+    """Errors of the deterministic forecasts by lead."""
+    for lead in table.hours:
+        yield from _errors(table, field, GLOBE, f"forecast_{lead:03d}h_rmse", table.ahead(lead, channels))
 
 
 def _errors(table: Table, field: str, where: str, name: str, logarithm: Score,

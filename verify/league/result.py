@@ -12,10 +12,12 @@ import numpy as np
 
 from contracts import state
 from contracts.errors import UserError
+from contracts.paths import LeagueFolder
 from verify import blocks, score_file, scores, status
 from verify.league import cost
 from verify.league.config import Contestant, League
 from verify.league.cost import Cost
+from verify.league.deterministic import Deterministic
 from verify.league.fields import Fields, Places
 from verify.score_file import Scores
 
@@ -25,7 +27,7 @@ ROOTS = ("rmse", "spread")  # averaged as squares; bias and CRPS as they are
 @dataclass(frozen=True)
 class Result:
     """`cycles` up to the first that has no scores; `forecasts` by lead in hours the RMSE (channel,) and the number of
-    starts; `fields` None where no time has been sampled."""
+    starts; `fields` None where no time has been sampled, `deterministic` where the league asks for none."""
 
     contestant: Contestant
     league: League
@@ -35,10 +37,12 @@ class Result:
     fields: Fields | None
     cost: Cost | None
     forecasts: dict[int, tuple[np.ndarray, int]]
+    deterministic: Deterministic | None
 
     @classmethod
-    def read(cls, contestant: Contestant, league: League, places: Places | None) -> "Result":
-        """All there is; without `places` no fields."""
+    def read(cls, contestant: Contestant, league: League, places: Places | None,
+             forecasts: LeagueFolder | None = None) -> "Result":
+        """All there is; without `places` no fields, without `forecasts` no deterministic ones."""
         settings = contestant.settings
         folder, cycles = settings.experiment.folder, []
         for time in settings.experiment.times():
@@ -48,7 +52,7 @@ class Result:
         now = status.of(settings)
         sampled = Fields.read(settings, league, places, len(cycles)) if places is not None else None
         return cls(contestant, league, cycles, now.state, now.reason, sampled, cost.read(folder.folder),
-                   _forecasts(contestant))
+                   _forecasts(contestant), Deterministic.read(contestant, league, forecasts) if forecasts else None)
 
     @property
     def title(self) -> str:

@@ -66,9 +66,11 @@ def compared(results: Sequence[Result], control: Result, score: Score) -> dict[s
 
 
 def places(results: Sequence[Result], score: Score) -> dict[str, Place]:
-    """By title, of those that have all blocks and the score; empty where blocks or contestants are too few."""
+    """By title, of those that have all blocks and the score in as many as any; empty where blocks or contestants are
+    too few."""
     found = {each.title: score(each) for each in results if each.finished}
-    found = {title: values for title, values in found.items() if np.isfinite(values).all()}
+    most = max(map(len, found.values()), default=0)
+    found = {title: values for title, values in found.items() if len(values) == most and np.isfinite(values).all()}
     if len(found) < 2 or len(next(iter(found.values()))) < bootstrap.LEAST:
         return {}
     return dict(zip(found, ranking.places(np.stack(list(found.values()))), strict=True))

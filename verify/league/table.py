@@ -10,7 +10,7 @@ import numpy as np
 from verify.league import standing
 from verify.league.config import League
 from verify.league.result import Result
-from verify.league.standing import Difference
+from verify.league.standing import Difference, Score
 from verify.ranking import Place
 from verify.summary import number
 
@@ -20,21 +20,23 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Table:
-    """`results` in the order of the table; `control`, to which they are compared; the `channels` that are shown."""
+    """`results` in the order of the table; `control`, to which they are compared; the `channels` that are shown;
+    the `model` of the deterministic forecasts in words."""
 
     name: str
     league: League
     results: list[Result]
     control: Result
     channels: tuple[str, ...]
+    model: str = ""
 
     @classmethod
-    def of(cls, name: str, league: League, results: Sequence[Result]) -> Self:
+    def of(cls, name: str, league: League, results: Sequence[Result], model: str = "") -> Self:
         """`results` as the league file has them; the first, the control, has scores."""
         control = results[0]
         wanted = control.contestant.settings.verify.headline
         channels = tuple(each for each in wanted if each in control.cycles[0].channels)
-        return cls(name, league, standing.ordered(results, channels), control, channels)
+        return cls(name, league, standing.ordered(results, channels), control, channels, model)
 
     @cached_property
     def places(self) -> dict[str, Place]:
@@ -48,6 +50,16 @@ class Table:
 
     def overall(self, result: Result) -> np.ndarray:
         return result.overall(self.channels)
+
+    @property
+    def hours(self) -> tuple[int, ...]:
+        """Leads of the deterministic forecasts, where any was made."""
+        return next((each.deterministic.leads for each in self.results
+                     if each.deterministic and each.deterministic.count), ())
+
+    def ahead(self, lead: int, channels: Sequence[str]) -> Score:
+        """(block,) mean of the logarithms of their errors in these `channels`, of any contestant."""
+        return lambda each: each.deterministic.overall(lead, channels) if each.deterministic else np.empty(0)
 
     def number(self, title: str) -> int:
         """By which tables name a contestant."""
