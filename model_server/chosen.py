@@ -44,8 +44,7 @@ def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel
 def refuse_seen(settings: config.Settings, name: str, seen: Sequence[tuple[datetime, datetime]]) -> None:
     """Raises UserError where the model `name` was made from times of the experiment, first and last ones `seen`."""
     for first, last in seen if settings.model.seen == "refused" else ():
-        refuse_overlap(name, first, last, settings.experiment,
-                       ", or set [model] seen = 'another_world' where the weather of its training was not this one")
+        refuse_overlap(name, first, last, settings.experiment, "[model]")
 
 
 def filtered_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from contracts import parameters, paths, program, progress, state, static, texts, times
+from contracts import base, parameters, paths, program, progress, state, static, texts, times
 from contracts.ensemble import refuse_insane
 from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
@@ -33,7 +34,25 @@ def main(arguments: Sequence[str]) -> None:
         "python -m model_server nature run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
-    nature(config.load(parser.parse_args(arguments).experiment))
+    path = parser.parse_args(arguments).experiment
+    settings = config.load(path)
+    if not is_asked_for(settings, path):
+        log.info("no [nature] is asked for: members begin as states of %s",
+                 ", ".join(settings.initial.states) or settings.initial_folder)
+        return
+    nature(settings)
+
+
+def is_asked_for(settings: config.Settings, path: Path) -> bool:
+    """Whether members begin as states of [nature], or it is there for another end: where they begin as states of the
+    real atmosphere, for the truth of the experiment file at `path` alone, since a base may have it for its members."""
+    if settings.initial.source == "nature":
+        return not settings.initial.folder or settings.nature != Nature()
+    document, truths = texts.table(base.complete(path), str(path)), []
+    if document.get("observations", {}).get("source") == "synthetic":
+        truths.append(document.get("synthetic", {}).get("truth", ""))
+    truths.append(document.get("verify", {}).get("truth", ""))
+    return any(settings.nature_folder in settings.experiment.in_work(truth).parents for truth in truths if truth)
 
 
 def nature(settings: config.Settings) -> None:
@@ -42,10 +61,6 @@ def nature(settings: config.Settings) -> None:
         from model_server import pack  # here, because what is packed is read with this module's folder
 
         pack.unpack(settings)
-        return
-    if (settings.initial.folder or settings.initial.source == "states") and settings.nature == Nature():
-        log.info("no [nature] is asked for: members begin as states of %s",
-                 ", ".join(settings.initial.states) or settings.initial_folder)
         return
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:

@@ -6,6 +6,7 @@ from contracts.nature import Nature
 from model_server import beginnings, environment, models, parameters
 from model_server.chosen import refuse_seen
 from model_server.config import Settings, load
+from model_server.nature import is_asked_for
 
 
 def validate(path: Path) -> Settings:
@@ -17,7 +18,7 @@ def validate(path: Path) -> Settings:
     parameters.chosen(settings.model.name, settings.model.parameters, "model")
     if settings.initial.source == "states":
         beginnings.of(settings, settings.experiment.times()[0])
-    if settings.nature != Nature() and not settings.nature.packed:
+    if settings.nature != Nature() and not settings.nature.packed and is_asked_for(settings, path):
         models.check(settings.nature.model, settings.nature.options, "nature")
         parameters.chosen(settings.nature.model, settings.nature.parameters, "nature")
     return settings

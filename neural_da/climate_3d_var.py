@@ -33,7 +33,7 @@ _AT_ONCE = 20  # members to a group: modes and departures are read once for all 
 
 def prepared(settings: ThreeDVar, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its prior does not fit the experiment."""
-    climate = OfClimate(prior.read(settings.prior, experiment, space, settings.precision))
+    climate = OfClimate(prior.read(settings, experiment, space))
     return Prepared(settings, climate, experiment.members, circles_of(settings, space, climate.dtype))
 
 

@@ -37,7 +37,7 @@ _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 def prepared(settings: FromClimate, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its prior does not fit the experiment."""
-    return Prepared(settings, prior.read(settings.prior, experiment, space, settings.precision))
+    return Prepared(settings, prior.read(settings, experiment, space))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def prepared(settings: FlowFilter, experiment: Experiment, space: StateSpace) ->
     weights = experiment.in_work(settings.weights)
     made = emulator.read(weights, space)
     for first, last in cards.read(card_path(weights), weights).seen:
-        unseen.refuse_overlap(weights, first, last, experiment)
+        unseen.refuse_overlap(weights, first, last, settings.unseen_in(experiment), "[neural]")
     if len(settings.schedule) > made.steps:
         raise UserError(f"[neural] schedule of {len(settings.schedule)} shares: the flow has {made.steps} steps, and "
                         "its noise alone is no estimate; give at most so many")

@@ -45,7 +45,7 @@ log = logging.getLogger("neural_da.four_d_en_var")
 
 def prepared(settings: FourDEnVar, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its latent does not fit the experiment."""
-    latent = card.read(experiment.file(settings.latent, experiment.start), space, experiment)
+    latent = card.read(experiment.file(settings.latent, experiment.start), space, settings.unseen_in(experiment))
     return Prepared(settings, Operator.of(latent, dtype=getattr(torch, settings.precision)), experiment.members)
 
 

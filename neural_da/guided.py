@@ -45,13 +45,13 @@ _AT_ONCE = 10  # members to a group: each mode is read once for all of them
 
 def prepared(settings: Guided, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where prior or denoiser do not fit the experiment."""
-    climate = prior.read(settings.prior, experiment, space, settings.precision)
+    climate = prior.read(settings, experiment, space)
     if settings.denoiser == WIENER:
         return Prepared(settings, Denoiser(climate))
     weights = experiment.in_work(str(starter.find(settings.denoiser, starter.WEIGHTS)))
     found, checkpoint = denoiser.read(weights, climate)
     for began, ended in checkpoint.card.seen:
-        unseen.refuse_overlap(weights, began, ended, experiment)
+        unseen.refuse_overlap(weights, began, ended, settings.unseen_in(experiment), "[neural]")
     return Prepared(settings, found)
 
 

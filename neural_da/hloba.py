@@ -54,11 +54,11 @@ LATENT = 3  # the stream of draws that become a member's own deviation
 
 def prepared(settings: Hloba, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where latent or weights do not fit the experiment."""
-    path = experiment.file(settings.latent, experiment.start)
-    latent = Operator.of(card.read(path, space, experiment))
+    path, unseen = experiment.file(settings.latent, experiment.start), settings.unseen_in(experiment)
+    latent = Operator.of(card.read(path, space, unseen))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     weights = experiment.file(settings.weights, experiment.start)
-    return Prepared(settings, latent, estimate.read(weights, latent, sha256, space, experiment))
+    return Prepared(settings, latent, estimate.read(weights, latent, sha256, space, unseen))
 
 
 @dataclass(frozen=True)

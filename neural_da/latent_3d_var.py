@@ -57,11 +57,11 @@ Member = Callable[[int, int], Found]  # the i-th of the members asked for, whose
 def prepared(settings: Latent3DVar, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its latent does not fit the experiment."""
     path, dtype = experiment.file(settings.latent, experiment.start), getattr(torch, settings.precision)
-    share = Share.of(settings, space, dtype, experiment.members)
+    share, unseen = Share.of(settings, space, dtype, experiment.members), settings.unseen_in(experiment)
     if settings.autoencoder is None:
-        return Prepared(settings, Operator.of(card.read(path, space, experiment), dtype=dtype), share=share)
+        return Prepared(settings, Operator.of(card.read(path, space, unseen), dtype=dtype), share=share)
     weights = experiment.file(settings.autoencoder, experiment.start)
-    return about(settings, reading.read(weights, path, space, experiment, dtype), share)
+    return about(settings, reading.read(weights, path, space, unseen, dtype), share)
 
 
 def about(settings: Latent3DVar, network: Autoencoder, share: Share | None = None) -> "Prepared":

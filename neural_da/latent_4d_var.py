@@ -49,8 +49,8 @@ log = logging.getLogger("neural_da.latent_4d_var")
 def prepared(settings: Latent4DVar, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its latent or its model does not fit the experiment."""
     dtype = getattr(torch, settings.precision)
-    latent = card.read(experiment.file(settings.latent, experiment.start), space, experiment)
-    model = trajectory.read(settings.checkpoint, space, experiment, dtype, settings.recompute)
+    latent = card.read(experiment.file(settings.latent, experiment.start), space, settings.unseen_in(experiment))
+    model = trajectory.read(settings.checkpoint, space, settings.unseen_in(experiment), dtype, settings.recompute)
     return Prepared(of_3d_var(settings), Operator.of(latent, dtype=dtype), model, experiment.step)
 
 

@@ -38,7 +38,7 @@ RELAX = {"none": lambda Zb, Za, alpha: Za, "rtpp": rtpp, "rtps": rtps}
 
 def prepared(settings: LatentEnkf, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where its latent does not fit the experiment."""
-    latent = card.read(experiment.file(settings.latent, experiment.start), space, experiment)
+    latent = card.read(experiment.file(settings.latent, experiment.start), space, settings.unseen_in(experiment))
     operator = Operator.of(latent, dtype=getattr(torch, settings.precision))
     return Prepared(settings, operator, regions(settings.localization, operator, space), experiment.members)
 

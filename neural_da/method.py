@@ -13,7 +13,7 @@ bits whichever members are analysed beside it, and fields and carried numbers de
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -81,6 +81,13 @@ class MethodSettings(Section, frozen=True, tag_field="method"):
     max_height_difference_m: PositiveFloat = 300.0  # station against model orography
     least_spread: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.01  # of the background's: less is a collapse
     memory_gb: PositiveFloat | None = None  # an analysis that needs more is refused
+    # An experiment in times that what is named here was made from is refused, unless those were of another world, such
+    # as a nature run's, while this experiment sees real observations.
+    seen: Literal["refused", "another_world"] = "refused"
+
+    def unseen_in(self, experiment: Experiment) -> Experiment | None:
+        """The experiment whose times nothing may have seen, none where they were of another world."""
+        return experiment if self.seen == "refused" else None
 
     @property
     def needs(self) -> Needs:

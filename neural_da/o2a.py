@@ -39,11 +39,12 @@ DEVIATIONS = 4  # the stream of draws that tell the deviation: of states, then o
 
 def prepared(settings: O2A, experiment: Experiment, space: StateSpace) -> "Prepared":
     """The method for states of `space`; raises UserError where prior or weights do not fit the experiment."""
-    climate = prior.read(settings.prior, experiment, space, settings.precision)
+    climate = prior.read(settings, experiment, space)
     sha256 = hashlib.sha256(experiment.file(settings.prior, experiment.start).read_bytes()).hexdigest()
     weights = experiment.file(settings.weights, experiment.start)
     about_forecasts = settings.background == "ensemble"
-    return Prepared(settings, climate, *reading.read(weights, sha256, space, experiment, about_forecasts))
+    return Prepared(settings, climate, *reading.read(weights, sha256, space, settings.unseen_in(experiment),
+                                                   about_forecasts))
 
 
 @dataclass(frozen=True)

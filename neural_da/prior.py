@@ -1,7 +1,5 @@
 """The climate that an analysis takes for its prior."""
 
-from typing import Literal
-
 import numpy as np
 
 from contracts import times
@@ -10,13 +8,14 @@ from contracts.state import StateSpace
 from networks import unseen
 from networks.climate import file
 from networks.climate.gaussian import Climate
+from neural_da.methods import FromClimate, Guided, ThreeDVar
 
 
-def read(name: str, experiment: Experiment, space: StateSpace, precision: Literal["float32", "float64"]) -> Climate:
-    """That of the file `name` in the work folder, its covariances in a `precision`; raises ContractError or UserError
-    where it is of other states, or has seen times of the experiment."""
-    path = experiment.file(name, experiment.start)
+def read(settings: FromClimate | Guided | ThreeDVar, experiment: Experiment, space: StateSpace) -> Climate:
+    """That of the file that they name in the work folder, its covariances in their precision; raises ContractError or
+    UserError where it is of other states, or has seen times of the experiment."""
+    path = experiment.file(settings.prior, experiment.start)
     climate = file.read(path, space)
     first, last = (times.from_seconds(climate.fitted[end]) for end in (0, -1))
-    unseen.refuse_overlap(path, first, last, experiment)
-    return climate.astype(np.dtype(precision).type)
+    unseen.refuse_overlap(path, first, last, settings.unseen_in(experiment), "[neural]")
+    return climate.astype(np.dtype(settings.precision).type)

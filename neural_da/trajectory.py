@@ -99,11 +99,12 @@ def kept(emulator: Emulator, fields: Tensor) -> int:
     return sum(sizes.values())
 
 
-def read(name: str, space: StateSpace, experiment: Experiment, dtype: torch.dtype, recompute: bool) -> Trajectory:
+def read(name: str, space: StateSpace, experiment: Experiment | None, dtype: torch.dtype,
+         recompute: bool) -> Trajectory:
     """With the weights of that `name`; raises UserError where they do not fit, or have seen times of the experiment."""
     weights = starter.find(name, ".safetensors")
     for first, last in cards.read(card_path(weights), weights).seen:
-        unseen.refuse_overlap(weights, first, last, experiment)
+        unseen.refuse_overlap(weights, first, last, experiment, "[neural]")
     emulator = passes.emulator_of(weights, space)
     if emulator.history != 1 or emulator.stochastic or emulator.parameter_names:
         raise UserError(f"{weights}: needs several times, draws or parameters, and a window is carried from one state "

@@ -29,9 +29,8 @@ def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment 
     linear = Operator.of(latents.read(latent, space, experiment), dtype=dtype)
     found = checkpoints.read(weights)
     _refuse_other(weights, latent, found, space)
-    if experiment is not None:
-        for first, last in found.card.seen:
-            unseen.refuse_overlap(weights, first, last, experiment)
+    for first, last in found.card.seen:
+        unseen.refuse_overlap(weights, first, last, experiment, "[neural]")
     own = found.card.network
     network = Autoencoder(space, own.hidden, own.layers, linear, planes.of(found.card, found.constants))
     fill(network, found, weights)

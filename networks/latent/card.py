@@ -90,8 +90,7 @@ def read(path: Path, space: StateSpace, experiment: Experiment | None = None) ->
     it was fitted from times of the `experiment`."""
     card = _card(path)
     _refuse_other_states(path, card, space)
-    if experiment is not None:
-        unseen.refuse_overlap(path, card.errors.first, card.errors.last, experiment)
+    unseen.refuse_overlap(path, card.errors.first, card.errors.last, experiment, "[neural]")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -15,7 +15,7 @@ from networks.o2a.network import Corrector
 from networks.unseen import refuse_times_of
 
 
-def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experiment,
+def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experiment | None,
          about_forecasts: bool = False) -> tuple[Corrector, int]:
     """The network of a checkpoint and the number of draws that tell it a deviation, for states of `space` and analyses
     with the climate of those numbers, about its mean or `about_forecasts`; raises UserError where it does not fit, or
@@ -26,7 +26,7 @@ def read(path: Path, prior_sha256: str, space: StateSpace, experiment: Experimen
         learned, asked = ("forecasts", "climate") if found.card.network.cycles else ("the climate", "ensemble")
         raise UserError(f"{path}: corrects analyses about {learned}, and [neural] background = \"{asked}\": make them "
                         "agree, or train with other [network] cycles")
-    refuse_times_of(experiment, path, found.card.seen)
+    refuse_times_of(experiment, path, found.card.seen, "[neural]")
     corrector = Corrector(network.shape_of(found.card), space.grid, planes.of(found.card, found.constant_inputs))
     fill(corrector, found, path)
     return corrector.eval().requires_grad_(False), found.card.network.draws

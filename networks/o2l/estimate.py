@@ -76,8 +76,7 @@ def read(path: Path, latent: Operator, latent_sha256: str, space: StateSpace,
     does not fit, or has seen times of the `experiment`."""
     found = checkpoints.read(path)
     _refuse_misfit(path, found, latent_sha256, space)
-    if experiment is not None:
-        unseen.refuse_times_of(experiment, path, found.card.seen)
+    unseen.refuse_times_of(experiment, path, found.card.seen, "[neural]")
     observer = Observer(network.shape_of(found.card), latent, space.grid, planes.of(found.card, found.constant_inputs))
     fill(observer, found, path)
     return observer.eval().requires_grad_(False)

@@ -16,7 +16,7 @@ from model_server import config, models, restart
 from model_server.forecast import forecast
 from model_server.free import free
 from model_server.initial import initial
-from model_server.nature import nature
+from model_server.nature import main, nature
 from model_server.restart import Kept
 from tests.model_server.conftest import command
 
@@ -138,8 +138,30 @@ def test_a_run_with_other_parameters_is_another_world_and_goes_on_with_them(spee
 
 def test_no_run_is_made_where_none_is_asked_for_and_members_begin_as_states_of_another(experiment):
     settings = experiment('[initial]\nfolder = "elsewhere"\n')
-    nature(settings)
+    main([str(settings.experiment.folder.folder.parent / "experiment.toml")])
     assert not settings.nature_folder.exists()
+
+
+@pytest.mark.parametrize(("more", "asked"), [
+    ("", False),
+    ('[verify]\ntruth = "other/%Y%m%d%H.nc"', False),
+    ('[synthetic]\ntruth = "run/%Y%m%d%H.nc"', False),  # and real observations
+    ('[verify]\ntruth = "run/%Y%m%d%H.nc"', True),
+    ('[observations]\nsource = "synthetic"\n[synthetic]\ntruth = "run/%Y%m%d%H.nc"', True),
+])
+@pytest.mark.parametrize("packed", ["", 'packed = "no_such_file.h5"'])
+def test_where_members_begin_as_real_states_the_run_of_a_base_is_made_for_a_truth_alone(experiment, tmp_path, packed,
+                                                                                         more, asked):
+    experiment(f'[nature]\nfolder = "run"\nmodel = "none_of_that_name"\n{packed}\n')
+    own = tmp_path / "own.toml"
+    own.write_text('base = "experiment.toml"\n[initial]\nsource = "states"\nstates = ["x"]\nyears = [1980, 1985]\n'
+                   + more)
+    if asked:
+        with pytest.raises(UserError, match=r"no_such_file.h5|none_of_that_name"):
+            main([str(own)])
+    else:
+        main([str(own)])
+        assert not (tmp_path / "run").exists()
 
 
 def test_initial_members_are_states_of_the_nature_run_at_the_start_of_the_experiment(cycle):

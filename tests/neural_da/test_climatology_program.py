@@ -89,6 +89,9 @@ def test_a_climate_of_the_years_of_the_experiment_is_refused_before_anything_is_
     of = experiment(tmp_path)
     late = prior().fitted + 8 * 365 * 86_400
     file.write(tmp_path / "climates" / "small.nc", replace(prior(), fitted=late), "made")
-    with pytest.raises(UserError, match=r"small.nc: was made from states of 1988.* to 1989.*this experiment runs from"):
+    with pytest.raises(UserError, match=r"small.nc: was made .* 1988.* to 1989.*\[neural\] seen = 'another_world'"):
         analysis.main([str(of.toml), NOW])
     assert not of.files.analysis.folder.exists()
+    of.toml.write_text(of.toml.read_text().replace(NEURAL, NEURAL + 'seen = "another_world"\n'))
+    analysis.main([str(of.toml), NOW])
+    assert of.files.departures.exists()

@@ -136,5 +136,7 @@ def test_weights_that_have_seen_times_of_the_experiment_are_refused(tmp_path):
     fresh = make(tmp_path)
     seen = climax_builders.card(made.SPACE, seen=((TIME - timedelta(days=9), TIME),))
     checkpoint.write(tmp_path / "small.safetensors", climax_builders.checkpoint(seen))
-    with pytest.raises(UserError, match=r"small.safetensors: was made from states of .* mean nothing"):
+    with pytest.raises(UserError, match=r"small.safetensors: was made .*\[neural\] seen = 'another_world'"):
         analysis.main([str(fresh.toml), NOW])
+    fresh.toml.write_text(fresh.toml.read_text().replace("[neural]\n", '[neural]\nseen = "another_world"\n'))
+    analysis.main([str(fresh.toml), NOW])

@@ -1,5 +1,6 @@
 """The report holds the numbers of the files, stands alone, and can be looked at."""
 
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from verify import __main__ as verify
 from verify import charts, coast, groups, page, score_file, serve, shown, status
 from verify.config import Settings
 from verify.derived import sea_level_pressure
+from verify.report import truth
 from verify.report.material import Material
 from verify.summary import number
 
@@ -281,6 +283,21 @@ def test_a_report_without_a_truth_has_the_observations_sections(tmp_path, monkey
     verify.main(["report", str(path)])
     sections = [attributes["id"] for attributes in Tree(status.report_file(settings).read_text()).all("section")]
     assert sections == [name for name in SECTIONS if name not in ("skill", "samples", "drift")]
+
+
+@pytest.mark.parametrize(("note", "words"), [
+    ({"packed": "nature_t31.h5", "sha256": "0"}, "the states of nature_t31.h5, a packed nature run, in run_1987"),
+    ({"model": "speedy", "options": {"truncation": 31}, "parameters": {"albedo": 0.1}},
+     "a run of speedy (truncation = 31, albedo = 0.1), in run_1987"),
+    ({"model": "persistence", "options": {}}, "a run of persistence, in run_1987"),
+    (None, "the states of run_1987"),
+])
+def test_the_truth_is_told_by_what_it_is(tmp_path, note, words):
+    folder = tmp_path / "run_1987"
+    folder.mkdir()
+    if note is not None:
+        (folder / "settings.json").write_text(json.dumps(note))
+    assert truth.told(folder) == words
 
 
 def test_settings_names_and_warnings_are_escaped(tmp_path, monkeypatch):

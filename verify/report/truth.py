@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from contracts import texts
+from contracts.errors import UserError
+from contracts.nature import NatureFolder
 from verify import charts, page, shown
 from verify.report.material import Material, plain
 from verify.scores import spread_error_ratio
@@ -23,13 +26,26 @@ def skill(material: Material) -> list[str]:
               "spread / error\nbackground", "\nanalysis", "CRPS\nbackground", "\nanalysis"]
     return [
         page.paragraph(f"{plain(found[-1].regions[0]).capitalize()}, mean of the last {half} cycles; the truth is "
-                       f"{Path(material.last.reference).parent.name}. Spread / error is 1 for a reliable ensemble of "
+                       f"{told(Path(material.last.reference).parent)}. Spread / error is 1 for a reliable ensemble of "
                        "any size; the CRPS is the fair one.", "note"),
         page.table(header, [_row(material, name) for name in material.channels], 2),
         page.key(background="background RMSE", background_dashed="spread", background_dotted="CRPS",
                  analysis="analysis RMSE", analysis_dashed="spread", analysis_dotted="CRPS"),
         page.figures([_scores(material, name) for name in material.channels]),
     ]
+
+
+def told(folder: Path) -> str:
+    """What the states of a `folder` are, as far as a nature run there says it."""
+    try:
+        note = texts.record(NatureFolder(folder).settings)
+    except UserError:
+        return f"the states of {folder.name}"
+    if "packed" in note:
+        return f"the states of {note['packed']}, a packed nature run, in {folder.name}"
+    options = {**note.get("options", {}), **note.get("parameters", {})}
+    with_them = f" ({', '.join(f'{name} = {value}' for name, value in options.items())})" if options else ""
+    return f"a run of {note.get('model', 'a model without a name')}{with_them}, in {folder.name}"
 
 
 def _row(material: Material, name: str) -> list[str]:
