@@ -5,6 +5,8 @@ A service that was asked to end has done so with status 0.  Anything else is a f
 """
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -74,9 +76,16 @@ def _formatter() -> logging.Formatter:
     return formatter
 
 
+def end_without_search() -> None:
+    """Let nothing be searched for garbage while the process ends, which gives back all it has: that took a sixth of the
+    processor time of a process with nothing to do.  Whatever ends with its last reference ends as ever."""
+    atexit.register(gc.freeze)
+
+
 def run(main: Callable[[Sequence[str]], None], program: str) -> None:
     """Run `main(arguments)` and leave the process with its exit status."""
     log_to_terminal()
+    end_without_search()
     try:
         main(sys.argv[1:])
         sys.stdout.flush()

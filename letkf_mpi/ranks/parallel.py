@@ -181,6 +181,7 @@ def guarded(main: Callable[[World, Sequence[str]], None], name: str) -> None:
     """Run `main(world, arguments)` on all ranks and end the process with its exit status."""
     world = World()
     program.log_to_terminal(logging.INFO if world.is_root else logging.ERROR)
+    program.end_without_search()
     try:
         world.together(check_launcher, world.size)
         main(world, sys.argv[1:])
