@@ -10,6 +10,8 @@ from h5py import h5d, h5f, h5g, h5l, h5o, h5p, h5t
 
 from contracts.errors import ContractError
 
+DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."  # NetCDF's name of what has no values
+HIDDEN = "_nc4_non_coord_"  # before the name of a variable that NetCDF could take for a coordinate
 MOST_OBJECTS = 100_000
 FREE_BYTES, TIMES_LARGER = 2**28, 300  # what the arrays of a file may hold: so much, and so many times its own bytes
 _CLOSES_ALL = h5p.create(h5p.FILE_ACCESS)  # a file, with all that is open of it

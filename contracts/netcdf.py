@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import netCDF4
 import numpy as np
 
 from contracts import paths, times
@@ -22,6 +20,7 @@ from contracts.constants import HECTOPASCAL
 from contracts.errors import ContractError, brief, of_memory, shown
 
 if TYPE_CHECKING:
+    from contracts.created import NewDataset
     from contracts.opened import Dataset
 
 LEVEL_HPA = "level_hpa"
@@ -33,6 +32,8 @@ WHAT_FILES_DO = (OSError, RuntimeError, LookupError, AttributeError, TypeError, 
 @cache
 def version() -> str:
     """Name and version of this code, the `source` of every file."""
+    from importlib import metadata  # here, because it takes time that a program saves which makes no file
+
     try:
         return f"letkf-mpi {metadata.version('letkf-mpi')}"
     except metadata.PackageNotFoundError:
@@ -41,19 +42,17 @@ def version() -> str:
 
 @contextmanager
 def create(path: Path, contract: str, attributes: Mapping[str, object],
-           disk: paths.Disk | None = None) -> Iterator[netCDF4.Dataset]:
+           disk: paths.Disk | None = None) -> Iterator["NewDataset"]:
     """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `writing`."""
-    with paths.writing(path, disk) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
-        dataset.set_auto_mask(False)
-        dataset.Conventions = "CF-1.10"
-        dataset.title = _title(contract, attributes)
-        dataset.contract = contract
-        dataset.source = version()
-        dataset.history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"
-        dataset.setncatts(dict(attributes))
+    from contracts.created import NewDataset  # here, because h5py takes time that a program saves which makes no file
+
+    of_all = {"Conventions": "CF-1.10", "title": _title(contract, attributes), "contract": contract,
+              "source": version(), "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} created"}
+    with paths.writing(path, disk) as partial, NewDataset(partial) as dataset:
+        dataset.describe(of_all | dict(attributes))
         yield dataset
-        dataset.sync()
-        dataset.complete = "yes"
+        dataset.finish()
+        dataset.describe({"complete": "yes"})
 
 
 def _title(contract: str, attributes: Mapping[str, object]) -> str:
@@ -104,18 +103,13 @@ def read_whole(path: Path) -> None:
             variable[...]
 
 
-def add(dataset: netCDF4.Dataset, name: str, dimensions: tuple[str, ...], values: np.ndarray,
+def add(dataset: "NewDataset", name: str, dimensions: tuple[str, ...], values: np.ndarray,
         **attributes: object) -> None:
     """Add one variable with its values, uncompressed (cycling wants speed); its type is that of the values."""
-    values = np.asarray(values)
-    checksum = bool(dimensions) and values.size > 0
-    variable = dataset.createVariable(name, values.dtype, dimensions, fill_value=False, fletcher32=checksum)
-    variable.set_auto_maskandscale(False)  # looks for attributes that are not there
-    variable.setncatts(attributes)
-    variable[...] = values
+    dataset.add(name, dimensions, np.asarray(values), attributes)
 
 
-def add_horizontal_axes(dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarray) -> None:
+def add_horizontal_axes(dataset: "NewDataset", lat: np.ndarray, lon: np.ndarray) -> None:
     """Dimensions and coordinates `lat`, `lon` in degrees."""
     dataset.createDimension("lat", lat.size)
     dataset.createDimension("lon", lon.size)
@@ -123,7 +117,7 @@ def add_horizontal_axes(dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarr
     add(dataset, "lon", ("lon",), lon, units="degrees_east", standard_name="longitude", axis="X")
 
 
-def add_levels(dataset: netCDF4.Dataset, pressure: np.ndarray) -> None:
+def add_levels(dataset: "NewDataset", pressure: np.ndarray) -> None:
     """Dimension and coordinate `level`, pressure in Pa, and beside it `level_hpa`, by which people name levels."""
     dataset.createDimension("level", len(pressure))
     add(dataset, "level", ("level",), np.asarray(pressure, np.float64),
@@ -132,19 +126,19 @@ def add_levels(dataset: netCDF4.Dataset, pressure: np.ndarray) -> None:
         units="hPa", standard_name="air_pressure", positive="down")
 
 
-def add_time(dataset: netCDF4.Dataset, time: datetime) -> None:
+def add_time(dataset: "NewDataset", time: datetime) -> None:
     """Dimension and coordinate `time` of length 1."""
     dataset.createDimension("time", 1)
     add(dataset, "time", ("time",), np.array([times.to_seconds(time)], np.int64),
         units=times.UNITS, calendar=times.CALENDAR, standard_name="time", axis="T")
 
 
-def add_scalar(dataset: netCDF4.Dataset, name: str, value: float | int, **attributes: object) -> None:
+def add_scalar(dataset: "NewDataset", name: str, value: float | int, **attributes: object) -> None:
     """A coordinate without a dimension, such as the height of a field; integers are int32."""
     add(dataset, name, (), np.array(value, np.int32 if isinstance(value, int) else np.float64), **attributes)
 
 
-def add_forecast(dataset: netCDF4.Dataset, start: datetime, valid: datetime) -> None:
+def add_forecast(dataset: "NewDataset", start: datetime, valid: datetime) -> None:
     """Scalar coordinates of a forecast: the time it started from and how far it has run."""
     add(dataset, "forecast_reference_time", (), np.array(times.to_seconds(start), np.int64),
         units=times.UNITS, calendar=times.CALENDAR, standard_name="forecast_reference_time")

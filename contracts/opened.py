@@ -15,9 +15,7 @@ import numpy as np
 from h5py import h5a, h5d, h5ds, h5g, h5i, h5s, h5t
 
 from contracts import hdf5_objects
-
-_DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."  # NetCDF's name of what has no values
-_HIDDEN = "_nc4_non_coord_"  # before the name of a variable that NetCDF could take for a coordinate
+from contracts.hdf5_objects import DIMENSION_ONLY, HIDDEN
 
 
 class _Described:
@@ -71,7 +69,7 @@ class Dataset(_Described):
         try:
             super().__init__(h5g.open(self._file, b"/"))
             found = hdf5_objects.look(path, self._item, path.stat().st_size, plain=True)
-            self.variables = {place[1:].removeprefix(_HIDDEN): Variable(item) for place, item in found
+            self.variables = {place[1:].removeprefix(HIDDEN): Variable(item) for place, item in found
                               if "/" not in place[1:] and not _is_dimension_only(item)}
         except BaseException:
             self._file.close()
@@ -89,14 +87,14 @@ class Dataset(_Described):
 
 
 def _name(item: h5d.DatasetID) -> str:
-    return h5i.get_name(item).decode(errors="replace").rpartition("/")[2].removeprefix(_HIDDEN)
+    return h5i.get_name(item).decode(errors="replace").rpartition("/")[2].removeprefix(HIDDEN)
 
 
 def _is_dimension_only(item: h5d.DatasetID) -> bool:
     if not h5a.exists(item, b"NAME"):
         return False
     name = _attribute(h5a.open(item, b"NAME"))
-    return isinstance(name, str) and name.startswith(_DIMENSION_ONLY)
+    return isinstance(name, str) and name.startswith(DIMENSION_ONLY)
 
 
 def _attribute(attribute: h5a.AttrID) -> Any:

@@ -1,6 +1,6 @@
 """What an analysis writes, each file by one rank: members, their mean and spread, fields.
 
-A file has one writer: parallel HDF5, with which several could write one, is in no wheel of netCDF4.
+A file has one writer: parallel HDF5, with which several could write one, is in no wheel.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import netCDF4
 import numpy as np
 
 from contracts import netcdf, times
@@ -19,6 +18,7 @@ from contracts.variables import VARIABLES, Flag, Quantity
 from verify.fit import Fit
 
 if TYPE_CHECKING:
+    from contracts.created import NewDataset
     from contracts.opened import Dataset
 
 CONTRACT = "scores/1"
@@ -70,7 +70,7 @@ def units(channel: str) -> str:
     return VARIABLES[channel if channel in VARIABLES else channel.rpartition("_")[0]].units
 
 
-def add_names(dataset: netCDF4.Dataset, name: str, texts: Sequence[str], dimension: str = "") -> None:
+def add_names(dataset: "NewDataset", name: str, texts: Sequence[str], dimension: str = "") -> None:
     """A character variable (dimension, its text length)."""
     encoded = np.array([text.encode("ascii") for text in texts] or [b" "], dtype="S")
     length = encoded.dtype.itemsize
@@ -81,7 +81,7 @@ def add_names(dataset: netCDF4.Dataset, name: str, texts: Sequence[str], dimensi
     netcdf.add(dataset, name, (dimension or name, f"{name}_text"), characters, long_name=name, _Encoding="ascii")
 
 
-def _add_fit(dataset: netCDF4.Dataset, fit: Fit) -> None:
+def _add_fit(dataset: "NewDataset", fit: Fit) -> None:
     dataset.createDimension("group", len(fit))
     units = {"layer_lower": "Pa", "layer_upper": "Pa"}
     codes = {"flag": Flag, "quantity": Quantity}

@@ -11,7 +11,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import netCDF4
+import numpy as np
 
 from contracts import netcdf, times
 from contracts.errors import ContractError
@@ -38,8 +38,8 @@ def write(path: Path, climate: Climate, command: str, experiment: str = "") -> N
         for name, size in (("basis", len(climate.seasons)), ("channel", channels), ("wavenumber", waves),
                            ("mode", modes), ("state", len(climate.fitted))):
             dataset.createDimension(name, size)
-        _add_text(dataset, "channel", [channel.name for channel in space.channels])
-        _add_text(dataset, "units", _units(space))
+        netcdf.add(dataset, "channel", ("channel",), np.array([channel.name for channel in space.channels]))
+        netcdf.add(dataset, "units", ("channel",), np.array(_units(space)))
         netcdf.add(dataset, "fitted", ("state",), climate.fitted, units=times.UNITS, calendar=times.CALENDAR)
         for name, dimensions, values in (
             ("mean", ("basis", "channel", "lat", "lon"), climate.seasons),
@@ -78,9 +78,3 @@ def _refuse_other(path: Path, dataset: "Dataset", space: StateSpace) -> None:
 
 def _units(space: StateSpace) -> list[str]:
     return [VARIABLES[channel.variable].units for channel in space.channels]
-
-
-def _add_text(dataset: netCDF4.Dataset, name: str, texts: list[str]) -> None:
-    variable = dataset.createVariable(name, str, ("channel",))
-    for number, text in enumerate(texts):
-        variable[number] = text

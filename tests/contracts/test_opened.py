@@ -17,14 +17,15 @@ def path(request, tmp_path):
     elif request.param == "table":
         doors.made_table(path)
     else:
-        attributes = {"many": np.arange(3), "one": 2.5, "none": "", "umlaut": "Lüftung"}
-        with netcdf.create(path, "texts/1", attributes) as file:
+        with netCDF4.Dataset(path, "w") as file:  # as files of ours were once written, and those of others are
+            file.setncatts({"many": np.arange(3), "one": 2.5, "none": "", "umlaut": "Lüftung", "complete": "yes"})
             file.createDimension("name", 2)
             file.createDimension("place", 2)
             file.createVariable("name", str, ("name",))[:] = np.array(["Ä", "long text"], object)
-            netcdf.add(file, "place", ("name",), np.array([1, 2], "i4"))  # no coordinate, though of a dimension's name
-            netcdf.add(file, "alone", (), np.array(4.5))
-            netcdf.add(file, "table", ("name", "place"), np.arange(4.0).reshape(2, 2), units="m")
+            file.createVariable("place", "i4", ("name",))[:] = [1, 2]  # no coordinate, though of a dimension's name
+            file.createVariable("alone", "f8", ())[...] = 4.5
+            file.createVariable("table", "f8", ("name", "place"))[:] = np.arange(4.0).reshape(2, 2)
+            file["table"].units = "m"
     return path
 
 

@@ -133,20 +133,19 @@ def _attributes(states: Chosen) -> dict[str, Any]:
 
 @contextmanager
 def _netcdf(out: Path, variables: Mapping[str, Variable], attributes: dict[str, Any]) -> Iterator[Put]:
+    by_parts: dict[str, Any] = {}
     with netcdf.create(out, CONTRACT, attributes) as dataset:
-        dataset.title = attributes["title"]
         for name, one in variables.items():
             for dimension, size in zip(one.dimensions, one.shape, strict=True):
-                if dimension not in dataset.dimensions:
-                    dataset.createDimension(dimension, size)
-            made = dataset.createVariable(name, one.dtype, one.dimensions, fill_value=False,
-                                          fletcher32=bool(one.chunks), chunksizes=one.chunks)
-            made.setncatts(one.attributes)
+                dataset.createDimension(dimension, size)
             if one.values is not None:
-                made[...] = one.values
+                dataset.add(name, one.dimensions, one.values, one.attributes)
+            else:
+                by_parts[name] = dataset.add_parts(name, one.dtype, one.dimensions, one.chunks or one.shape,
+                                                 one.attributes)
 
         def put(name: str, where: Place, values: np.ndarray) -> None:
-            dataset[name][where] = values
+            by_parts[name][where] = values
 
         yield put
 
