@@ -12,6 +12,7 @@ from contracts.errors import ContractError
 
 DIMENSION_ONLY = "This is a netCDF dimension but not a netCDF variable."  # NetCDF's name of what has no values
 HIDDEN = "_nc4_non_coord_"  # before the name of a variable that NetCDF could take for a coordinate
+Array = tuple[str, h5d.DatasetID, tuple[int, ...], h5t.TypeID]
 MOST_OBJECTS = 100_000
 FREE_BYTES, TIMES_LARGER = 2**28, 300  # what the arrays of a file may hold: so much, and so many times its own bytes
 _CLOSES_ALL = h5p.create(h5p.FILE_ACCESS)  # a file, with all that is open of it
@@ -36,9 +37,9 @@ def opened(path: Path) -> h5f.FileID:
     return h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _CLOSES_ALL)
 
 
-def look(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Iterator[tuple[str, h5d.DatasetID]]:
-    """The arrays of a file with their places, each once it was looked at; with `plain` none may be of a type that no
-    contract has."""
+def look(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Iterator[Array]:
+    """The arrays of a file with their places, shapes and types, each once it was looked at; with `plain` none may be of
+    a type that no contract has."""
     waiting, seen, room = [(root, "", frozenset[int]())], 0, FREE_BYTES + TIMES_LARGER * size
     while waiting:
         group, place, above = waiting.pop()
@@ -56,15 +57,15 @@ def look(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Itera
                 waiting.append((item, inside, above))
             elif isinstance(item, h5d.DatasetID):
                 _refuse_data_elsewhere(f"{path}: {inside}", item)
-                kind = item.get_type()
+                kind, shape = item.get_type(), item.shape
                 if plain and not _is_plain(kind):
                     raise ContractError(f"{path}: {inside} holds neither numbers nor characters; make the file again")
-                room -= math.prod(item.shape) * kind.get_size()
+                room -= math.prod(shape) * kind.get_size()
                 if room < 0:
                     raise ContractError(f"{path}: {inside}: the arrays up to this one would fill more than "
                                         f"{(FREE_BYTES + TIMES_LARGER * size) / 2**20:.0f} MB, of a file of {size} "
                                         "bytes; it is damaged, or not what it should be")
-                yield inside, item
+                yield inside, item, shape, kind
 
 
 def _inside(where: str, group: h5g.GroupID, name: bytes) -> h5g.GroupID | h5d.DatasetID | None:

@@ -17,6 +17,8 @@ from h5py import h5a, h5d, h5ds, h5g, h5i, h5s, h5t
 from contracts import hdf5_objects
 from contracts.hdf5_objects import DIMENSION_ONLY, HIDDEN
 
+_NATIVE = (h5t.NATIVE_FLOAT, h5t.NATIVE_DOUBLE, h5t.NATIVE_INT32, h5t.NATIVE_INT64)
+
 
 class _Described:
     """What has attributes: text as str, one number as a scalar of NumPy, more as an array; AttributeError for none."""
@@ -33,14 +35,14 @@ class _Described:
 class Variable(_Described):
     """Of a shape and a type, with its values behind `[…]`, which are read whole."""
 
-    def __init__(self, item: h5d.DatasetID):
+    def __init__(self, item: h5d.DatasetID, shape: tuple[int, ...], kind: h5t.TypeID):
         super().__init__(item)
-        self.shape: tuple[int, ...] = item.shape
+        self.shape, self._kind = shape, kind
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """In the byte order of this computer, whatever the file's is."""
-        return self._item.dtype.newbyteorder("=")
+        return self._kind.dtype.newbyteorder("=")
 
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class Variable(_Described):
 
     def __getitem__(self, where: Any) -> Any:
         values = np.empty(self.shape, self.dtype)
-        self._item.read(h5s.ALL, h5s.ALL, values)
+        self._item.read(h5s.ALL, h5s.ALL, values, _as_in_memory(self._kind))
         if h5py.check_string_dtype(values.dtype) and values.dtype.kind == "O":
             values = np.array([_text(each) for each in values.flat], object).reshape(values.shape)
         return values[where]
@@ -69,8 +71,9 @@ class Dataset(_Described):
         try:
             super().__init__(h5g.open(self._file, b"/"))
             found = hdf5_objects.look(path, self._item, path.stat().st_size, plain=True)
-            self.variables = {place[1:].removeprefix(HIDDEN): Variable(item) for place, item in found
-                              if "/" not in place[1:] and not _is_dimension_only(item)}
+            self.variables = {place[1:].removeprefix(HIDDEN): Variable(item, shape, kind)
+                              for place, item, shape, kind in found
+                              if "/" not in place[1:] and not _is_dimension_only(item, kind)}
         except BaseException:
             self._file.close()
             raise
@@ -90,22 +93,29 @@ def _name(item: h5d.DatasetID) -> str:
     return h5i.get_name(item).decode(errors="replace").rpartition("/")[2].removeprefix(HIDDEN)
 
 
-def _is_dimension_only(item: h5d.DatasetID) -> bool:
-    if not h5a.exists(item, b"NAME"):
+def _is_dimension_only(item: h5d.DatasetID, kind: h5t.TypeID) -> bool:
+    if not kind.equal(h5t.IEEE_F32BE) or not h5a.exists(item, b"NAME"):  # of that type it always is
         return False
     name = _attribute(h5a.open(item, b"NAME"))
     return isinstance(name, str) and name.startswith(DIMENSION_ONLY)
 
 
 def _attribute(attribute: h5a.AttrID) -> Any:
-    if attribute.get_space().get_simple_extent_type() == h5s.NULL:
-        return "" if attribute.get_type().get_class() == h5t.STRING else np.empty(0)
-    values = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    if attribute.get_type().get_class() == h5t.STRING:
+    kind, space = attribute.get_type(), attribute.get_space()
+    is_text = kind.get_class() == h5t.STRING
+    if space.get_simple_extent_type() == h5s.NULL:
+        return "" if is_text else np.empty(0)
+    values = np.empty(space.shape, kind.dtype)
+    attribute.read(values, None if is_text else _as_in_memory(kind))
+    if is_text:
         texts = [_text(each) for each in values.flat]
         return texts[0] if len(texts) == 1 else texts
     return values.reshape(-1)[0] if values.size == 1 else values
+
+
+def _as_in_memory(kind: h5t.TypeID) -> h5t.TypeID | None:
+    """The type itself where a file has values as this computer does, else None, and h5py looks for one."""
+    return kind if kind in _NATIVE else None
 
 
 def _text(found: bytes | None) -> str:

@@ -99,10 +99,10 @@ def _seconds() -> float:
 def uncontained() -> Iterator[None]:
     """No look into a file, and nobody's file in a process of its own."""
 
-    def opened(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Iterator[tuple[str, Any]]:
+    def opened(path: Path, root: h5g.GroupID, size: int, plain: bool = False) -> Iterator[hdf5_objects.Array]:
         for name in root:
             if isinstance(item := h5o.open(root, name), h5d.DatasetID):
-                yield f"/{name.decode()}", item
+                yield f"/{name.decode()}", item, item.shape, item.get_type()
 
     def read(reader: Callable[..., Any], path: Path, *arguments: Any, limits: object = None, warm_up: object = None,
              **named: Any) -> Any:

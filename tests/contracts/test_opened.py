@@ -1,11 +1,14 @@
 """A file of ours opened by HDF5's own names says what NetCDF's library says of it."""
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
+from h5py import h5d, h5s, h5t
 
 from contracts import netcdf, observations, state
 from contracts.errors import ContractError
+from contracts.opened import Dataset
 from tests import builders, doors
 
 
@@ -46,6 +49,28 @@ def test_variables_dimensions_attributes_and_values_are_those_of_netcdf(path):
             values = found[name][...]
             np.testing.assert_array_equal(values, other[...])
             assert values.dtype == other[...].dtype and values.dtype.isnative
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", ">f8", "<i8", ">i2", "u1"])
+def test_values_come_in_the_byte_order_of_this_computer(tmp_path, dtype):
+    path, values = tmp_path / "file.nc", np.array([1, 2, 250], dtype)
+    with h5py.File(path, "w") as file:
+        file["x"] = values
+        file["x"].attrs["y"] = values[:1]
+    with Dataset(path) as found:
+        np.testing.assert_array_equal(found["x"][...], values)
+        assert found["x"][...].dtype == values.dtype.newbyteorder("=") and found["x"].y == 1
+
+
+def test_numbers_of_fewer_bits_than_bytes_are_those_numbers(tmp_path):
+    kind = h5t.STD_I32LE.copy()
+    kind.set_precision(12)
+    kind.set_offset(8)
+    with h5py.File(tmp_path / "file.nc", "w") as file:
+        item = h5d.create(file.id, b"x", kind, h5s.create_simple((3,)))
+        item.write(h5s.ALL, h5s.ALL, np.array([-5, 0, 7], np.int32))
+    with Dataset(tmp_path / "file.nc") as found:
+        np.testing.assert_array_equal(found["x"][...], [-5, 0, 7])
 
 
 def test_a_file_of_another_format_is_told(tmp_path):
