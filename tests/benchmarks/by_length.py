@@ -1,0 +1,96 @@
+"""What one analysis gains of its background by the length of localisation, everything before it being the same.
+
+    python -m tests.benchmarks.by_length EXPERIMENT.toml… --times TIME… [--lengths KM…] [--channels NAME…]
+
+Each analysis is made anew from the members, the observations and the inflation that an experiment has kept, at each
+length, in a folder of its own that is removed again.  By how many per cent the RMSE of its mean differs from that of
+its background, over the globe: the mean of the times, in brackets the least and the largest of them.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from contracts import config, program, state, times
+from contracts.errors import UserError
+from contracts.paths import ExperimentFolder
+from verify.compare import table
+from verify.config import Settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LENGTHS_KM = (400, 600, 800, 1000, 1400)
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = program.parser("python -m tests.benchmarks.by_length", __doc__ or "",
+                            "python -m tests.benchmarks.by_length run/experiments/league/letkf_600km.toml "
+                            "--times 1992022900 1992022912")
+    parser.add_argument("experiments", nargs="+", type=Path, metavar="EXPERIMENT.toml")
+    parser.add_argument("--times", nargs="+", type=times.parse, required=True, metavar="TIME")
+    parser.add_argument("--lengths", nargs="+", type=float, default=LENGTHS_KM, metavar="KM")
+    parser.add_argument("--channels", nargs="+", metavar="NAME", help="default: [verify] headline")
+    chosen = parser.parse_args(arguments)
+    for path in chosen.experiments:
+        settings = config.load(path, Settings)
+        space = settings.state.space(settings.grid.grid())
+        gains = np.array([[gain(path, settings, time, length) for time in chosen.times] for length in chosen.lengths])
+        names = [channel.name for channel in space.channels]
+        rows = [[name, *(f"{all_times.mean():+.1f} ({all_times.min():+.1f} to {all_times.max():+.1f})"
+                         for all_times in gains[:, :, names.index(name)])]
+                for name in chosen.channels or settings.verify.headline]
+        print(f"\n{settings.experiment.name}\n")
+        print(table(["analysis against background, %", *(f"{length:g} km" for length in chosen.lengths)], rows))
+
+
+def gain(path: Path, settings: Settings, time: datetime, length_km: float) -> np.ndarray:
+    """(channel,) per cent by which the analysis of `time` differs from its background; raises UserError where the
+    members are no longer there or the analysis fails."""
+    experiment = settings.experiment
+    name = f"by_length_{experiment.name}_{length_km:g}_{times.name(time)}"
+    made = ExperimentFolder(experiment.in_work(name))
+    shutil.rmtree(made.folder, ignore_errors=True)
+    if not experiment.folder.at(time).background.member(1).exists():
+        raise UserError(f"{experiment.folder.at(time).background.folder}: its members are no longer kept; name another "
+                        "time")
+    _link(experiment.folder, made, time, time - experiment.step)
+    variant = made.folder / "variant.toml"
+    variant.write_text(f'base = "{path.resolve()}"\n[experiment]\nname = "{name}"\n'
+                       f"[localization]\nhorizontal_km = {length_km}\n")
+    done = subprocess.run([sys.executable, "-m", "letkf_mpi.analysis", str(variant), times.name(time)], cwd=CHECKOUT,
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+    after, before = (_rmse(settings, file, time)
+                     for file in (made.at(time).analysis.mean, experiment.folder.at(time).background.mean))
+    shutil.rmtree(made.folder)
+    return 100 * (after / before - 1)
+
+
+def _link(kept: ExperimentFolder, made: ExperimentFolder, time: datetime, before: datetime) -> None:
+    """What the analysis of `time` begins with: observations, members, and the fields that the one `before` has left."""
+    here = made.at(time).folder
+    here.mkdir(parents=True)
+    made.at(before).folder.mkdir()
+    for name in ("background", "observations.nc"):
+        (here / name).symlink_to(kept.at(time).folder / name)
+    made.static.symlink_to(kept.static)
+    for path in kept.at(before).folder.glob("*.nc"):
+        (made.at(before).folder / path.name).symlink_to(path)
+
+
+def _rmse(settings: Settings, file: Path, time: datetime) -> np.ndarray:
+    """(channel,) of a mean, over the globe."""
+    truth = settings.truth(time)
+    assert truth is not None
+    space = settings.state.space(settings.grid.grid())
+    error = state.read(file, space, time).data - state.read(truth, space, time).data.astype(np.float64)
+    return np.sqrt((error**2 * space.grid.area_weights).sum(axis=(1, 2)) / space.grid.area_weights.sum())
+
+
+if __name__ == "__main__":
+    program.run(main, "by_length")
