@@ -28,7 +28,7 @@ from contracts.field import Field
 from contracts.follow import Follower
 from contracts.observations import Departures, Observations, Source
 from contracts.parameters import Parameters
-from contracts.paths import Disk, TimeFolder
+from contracts.paths import Disk, TimeFolder, Withheld
 from contracts.slots import Slots
 from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
@@ -190,9 +190,9 @@ class Writer:
         written = Field(name, "1", self.space.grid, levels, shaped, self.time)
         field.write(self.files.field(name), written, self.experiment, disk)
 
-    def last(self, table: Departures, source: Source) -> None:
-        """`departures.nc`, once all else is on the disk."""
-        observations.write(self.files.departures, table, source, self.experiment)
+    def last(self, table: Departures, source: Source, disk: Withheld | None = None) -> None:
+        """`departures.nc`, which must appear once all else is on the disk."""
+        observations.write(self.files.departures, table, source, self.experiment, disk)
 
     def _state(self, x: np.ndarray) -> State:
         return State(self.space, x.reshape(self.space.shape), self.time)

@@ -42,7 +42,7 @@ def version() -> str:
 
 @contextmanager
 def create(path: Path, contract: str, attributes: Mapping[str, object],
-           disk: paths.Disk | None = None) -> Iterator["NewDataset"]:
+           disk: paths.Disk | paths.Withheld | None = None) -> Iterator["NewDataset"]:
     """A new dataset that appears under `path` only when the block ends without an error; `disk` as for `writing`."""
     from contracts.created import NewDataset  # here, because h5py takes time that a program saves which makes no file
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 
-from contracts import netcdf, times
+from contracts import netcdf, paths, times
 from contracts.constants import HOUR
 from contracts.errors import ContractError, brief
 from contracts.variables import Flag, Quantity
@@ -195,8 +195,9 @@ def empty() -> Observations:
     return Observations(**{column.name: np.empty(0, column.metadata["dtype"]) for column in fields(Observations)})
 
 
-def write(path: Path, table: Observations, source: Source, experiment: str = "") -> None:
-    """Write observations, or departures, atomically."""
+def write(path: Path, table: Observations, source: Source, experiment: str = "",
+          disk: paths.Withheld | None = None) -> None:
+    """Write observations, or departures, atomically; with the `disk` of `paths.withheld` when that block ends."""
     contract = DEPARTURES_CONTRACT if isinstance(table, Departures) else CONTRACT
     attributes = {
         "experiment": experiment,
@@ -210,7 +211,7 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "")
     }
     if source.made is not None:
         attributes["made"] = np.float64(source.made.timestamp())
-    with netcdf.create(path, contract, attributes) as dataset:
+    with netcdf.create(path, contract, attributes, disk) as dataset:
         dataset.createDimension("obs", len(table))
         dataset.createDimension("text", 8)
         for column in fields(table):

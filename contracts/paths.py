@@ -213,6 +213,35 @@ class Disk:
         self.under_way.append(self.threads.submit(_settle, partial, path))
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """Keeps finished files under their temporary names."""
+
+    waiting: list[tuple[Path, Path]] = field(default_factory=list)
+
+    def settle(self, partial: Path, path: Path) -> None:
+        self.waiting.append((partial, path))
+
+
+@contextmanager
+def withheld() -> Iterator[Withheld]:
+    """Yield a `disk` for `atomic`: what was written with it appears when the block ends, or is removed if that fails.
+
+    Raises UserError where the disk refuses.
+    """
+    files = Withheld()
+    try:
+        yield files
+    except BaseException:
+        for partial, _ in files.waiting:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        raise
+    for folder in {_settle(partial, path) for partial, path in files.waiting}:
+        with _refused(folder):
+            _flush(folder)
+
+
 @contextmanager
 def side_by_side() -> Iterator[Disk]:
     """Yield a `disk` for `atomic`: when the block ends, every file written with it is on the disk under its name.
@@ -230,7 +259,7 @@ def side_by_side() -> Iterator[Disk]:
 
 
 @contextmanager
-def atomic(path: Path, disk: Disk | None = None) -> Iterator[Path]:
+def atomic(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it and rename it to `path`, on failure remove it.
 
     With `disk` the last two happen beside what follows. The temporary name is fixed, so that what a killed writer left
@@ -262,7 +291,7 @@ def folder(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, disk: Disk | None = None) -> Iterator[Path]:
+def writing(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
     """The same for a block that writes and does nothing else: what a library says when the disk refuses, is the disk's.
 
     Raises UserError then.

@@ -156,10 +156,12 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         with phase("write"):
             if estimate:
                 out.parameters(estimate.after)
-            mine_of_table = write(world, out, products, partial(FirstGuess.with_analysis, guess, hxa))
-            final = departures(world, table, flag, mine_of_table)
-            world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, time, final)
-            world.at_root(out.last, final, source)
+            final = departures(world, table, flag, guess.with_analysis(hxa))
+            with ExitStack() as appearing:
+                kept = world.at_root(appearing.enter_context, paths.withheld())
+                write(world, out, products, partial(out.last, final, source, kept))
+                world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, time, final)
+                world.at_root(appearing.close)
         for line in estimate.lines() if estimate else ():
             log.info("%s", line)
         tell(analyst, phase, final, products, totals, summary.balance_line(seconds, plan.work))
@@ -229,18 +231,18 @@ def observed_again(world: World, phase: Phases, seen: Observing, plan: Plan, min
         yield used, node.by_shares
 
 
-def write(world: World, out: Writer, products: Products, rows: Callable[[], Departures]) -> Departures:
-    """All files of this rank, and its `rows` of departures, for which most have time while others write."""
+def write(world: World, out: Writer, products: Products, of_root: Callable[[], None]) -> None:
+    """All files of this rank, and on rank 0 what `of_root` writes."""
 
-    def of_this_rank(disk: paths.Disk) -> Departures:
+    def of_this_rank(disk: paths.Disk) -> None:
         products.write(out, disk)
-        return rows()
+        if world.is_root:
+            of_root()
 
     with ExitStack() as flushing:
         disk = flushing.enter_context(paths.side_by_side())
-        mine = world.together(of_this_rank, disk)
+        world.together(of_this_rank, disk)
         world.together(flushing.close)
-    return mine
 
 
 def departures(world: World, table: Observations, flag: np.ndarray, mine: Departures) -> Departures:

@@ -29,13 +29,18 @@ class Products:
     @classmethod
     def of(cls, world: World, settings: Settings, columns: tuple[np.ndarray, ...], X: np.ndarray,
            told: Diagnostics) -> "Products":
-        """From the analysis `X` (member, channel, my columns) and what is told of it; `columns` of each rank."""
+        """From the analysis `X` (member, channel, my columns) and what is told of it; `columns` of each rank.
+
+        Where there are ranks enough rank 0 gets none of them: it has departures to write meanwhile.
+        """
         k, channels, _ = X.shape
         states = {name: getattr(told, name).astype(np.float32) for name in ("mean", "spread")}
-        owners = writers(k, world.size)
+        fields = files.fields(told, settings)
+        first = int(world.size > k + len(states) + len(fields))
+        owners = writers(k, world.size, first)
         return cls(owners[world.rank].members, Layouts(world, owners, channels, columns).to_members(X),
-                   brought(world, states, columns, k),
-                   brought(world, files.fields(told, settings), columns, k + len(states)))
+                   brought(world, states, columns, first + k),
+                   brought(world, fields, columns, first + k + len(states)))
 
     def write(self, out: Writer, disk: Disk) -> None:
         """`disk` flushes them."""

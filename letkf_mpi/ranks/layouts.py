@@ -49,7 +49,7 @@ def shares(members: int, ranks: int) -> tuple[Share, ...]:
 
 
 def writers(members: int, ranks: int, first: int = 0) -> tuple[Share, ...]:
-    """The share of each rank, by writer; those that stand behind `first` others."""
+    """The share of each rank, by writer, in turn from rank `first` on: those that stand behind so many others."""
     return tuple(Share(np.arange((rank - first) % ranks, members, ranks)) for rank in range(ranks))
 
 

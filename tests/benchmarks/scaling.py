@@ -307,6 +307,8 @@ def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> di
     # of the rank that has most to write; with enough of them none has a member and something beside
     products = (2 * state + FIELDS * field) / min(ranks, beside)
     written = members * state + products if ranks < k + beside else max(state, products)
+    writing = written / state * costs.write  # rank 0 writes departures after what it has, or beside the others
+    writing = max(writing, costs.departures) if ranks > k + beside else writing + costs.departures
     drawn = min(nobs, 2**17) * costs.draw
     return {
         "read": costs.table + max(mine * costs.read, ensemble / filesystem),
@@ -317,8 +319,8 @@ def predict(problem: Problem, costs: Costs, ranks: int, filesystem: float) -> di
         "local analyses": costs.prepare / node + costs.prepare_alone
         + max(costs.tiles[list(mine)].sum() for mine in shares),
         "diagnostics": costs.look / ranks,
-        "write": max(written / state * costs.write, (ensemble + 2 * state + FIELDS * field) / filesystem, drawn)
-        + 5 * 8 * nobs * costs.exchange / 2 + costs.departures,
+        "write": drawn + 5 * 8 * nobs * costs.exchange / 2
+        + max(writing, (ensemble + 2 * state + FIELDS * field) / filesystem),
     }
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from contextlib import suppress
 from dataclasses import fields
 
 import netCDF4
@@ -241,6 +242,19 @@ def test_what_was_whole_before_a_failure_is_kept_and_the_half_is_not(tmp_path):
         with netcdf.create(tmp_path / "half.nc", "state/1", {}, disk):
             raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["whole.nc"]
+
+
+def test_what_is_withheld_appears_at_the_end_and_goes_where_that_fails(tmp_path):
+    source = observations.Source(builders.TIME, (builders.TIME, builders.TIME))
+    for error in (None, ZeroDivisionError):
+        path = tmp_path / f"{error}.nc"
+        with suppress(ZeroDivisionError), paths.withheld() as disk:
+            observations.write(path, builders.observations([1.0]), source, disk=disk)
+            assert not path.exists() and len(list(tmp_path.glob(".*.part"))) == 1
+            if error:
+                raise error
+        assert path.exists() == (error is None) and not list(tmp_path.glob(".*.part"))
+    netcdf.read_whole(tmp_path / "None.nc")
 
 
 def test_a_disk_that_refuses_is_named(tmp_path):
