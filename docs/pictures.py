@@ -1,6 +1,7 @@
 """Figures of the pages, drawn from the tables of leagues in the repository: `python -m docs.pictures FOLDER`.
 
-Each contestant has one point with its interval; nothing is drawn that `run/leagues/*.csv` does not hold.
+Each contestant has one point with its interval; nothing is drawn that `run/leagues/*.csv` does not hold, and nobody who
+is farther than half from the control.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from docs import quoted  # noqa: E402
 from docs.quoted import Row  # noqa: E402
 from verify.figures import COLOURS, STYLE, save  # noqa: E402
+from verify.league.picture import FAR  # noqa: E402
 
 LEAGUE = "january_february_1992"
 BETTER, WORSE, NEITHER = COLOURS["background"], COLOURS["analysis"], COLOURS["free"]
@@ -36,7 +38,8 @@ def draw(folder: Path, league: str = LEAGUE) -> None:
     """standings.png, places.png and reliability.png of a league."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = quoted.table(league)
-    order = [row["contestant"] for row in rows if (row["field"], row["score"]) == ("all fields", "analysis_rmse")]
+    order = [row["contestant"] for row in rows if (row["field"], row["score"]) == ("all fields", "analysis_rmse")
+             and abs(float(row["percent"] or 0)) <= FAR]
     for name, drawn in (("standings", standings), ("places", places), ("reliability", reliability)):
         with plt.rc_context(STYLE):
             figure, axis = plt.subplots(figsize=(6.4, 1.0 + 0.22 * len(order)), layout="constrained")

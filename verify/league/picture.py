@@ -15,7 +15,7 @@ def differences(title: str, control: str, found: Mapping[str, Difference]) -> st
     """A figure; those whose interval leaves out zero stand out by colour."""
     near = [end for one in found.values() if abs(one.mean) <= FAR for end in (one.low, one.high, 0.0)] or [-FAR, FAR]
     low, high = min(near), max(near)
-    margin = 0.06 * (high - low)
+    margin = 0.06 * (high - low) or 1.0
     height = REST + ROW * len(found)
 
     def draw(axis: Axes) -> None:
