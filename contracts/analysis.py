@@ -17,15 +17,15 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import repeat
 
 import numpy as np
 
-from contracts import field, observations, parameters, program, state, times
+from contracts import field, members, observations, parameters, program, state, times
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 from contracts.field import Field
 from contracts.follow import Follower
+from contracts.members import Form
 from contracts.observations import Departures, Observations, Source
 from contracts.parameters import Parameters
 from contracts.paths import Disk, TimeFolder, Withheld
@@ -104,9 +104,10 @@ def read_observations(experiment: Experiment, time: datetime) -> tuple[Observati
 def slots_at(experiment: Experiment, slots: Slots, time: datetime) -> tuple[timedelta, ...]:
     """Offsets of the slots at which the background of `time` is to be compared with observations; none at the first
     time of an experiment, whose background is no forecast: H(x) is at the analysis time there."""
-    first = experiment.folder.at(time).background.slot(slots.around[0]).member(1)
-    if time <= experiment.start and not first.exists():
-        log.warning("%s: no such file; H(x) of this first time is at the analysis time for all observations", first)
+    first = experiment.folder.at(time).background.slot(slots.around[0])
+    if time <= experiment.start and not members.there(first, 1):
+        log.warning("%s: no such file; H(x) of this first time is at the analysis time for all observations",
+                    first.member(1))
         return ()
     return slots.offsets
 
@@ -155,19 +156,35 @@ def refuse_diverged(space: StateSpace, least: np.ndarray, most: np.ndarray, befo
 
 @dataclass(frozen=True)
 class Writer:
-    """Where and as what the products of one time are written; `disk` flushes them side by side."""
+    """Where and as what the products of one time are written; `disk` flushes them side by side.
+
+    `one_file_of` so many members goes into one file; by default each has its own.
+    """
 
     files: TimeFolder
     space: StateSpace
     time: datetime
     experiment: str
+    one_file_of: int | None = None
 
-    def members(self, X: np.ndarray, members: Iterable[int], disk: Disk, course: Sequence[np.ndarray] = ()) -> None:
-        """`X` (members, channel, column) of the members with these numbers from 0: one file each, with the `course` of
-        its minimisation, if there was one."""
-        for member, x, J in zip(members, X, course or repeat(None, len(X)), strict=True):
-            state.write(self.files.analysis.member(member + 1), self._state(x), member + 1, self.experiment, disk=disk,
-                        course=J)
+    @property
+    def form(self) -> Form:
+        """Of the members."""
+        return Form(self.space, self.time, self.experiment, self.one_file_of)
+
+    def members(self, X: np.ndarray, numbers: Iterable[int], disk: Disk, course: Sequence[np.ndarray] = ()) -> None:
+        """`X` (members, channel, column) of the members with these numbers from 0, with the `course` of the
+        minimisation of each, if there was one."""
+        from_1 = [int(number) + 1 for number in numbers]
+        members.write(self.files.analysis, from_1, X.reshape(-1, *self.space.shape), self.form, disk, course)
+
+    def begin_anew(self) -> None:
+        """Before all members are written: what a killed analysis left may be of other members than ours will be of."""
+        members.remove_parts(self.files.analysis)
+
+    def settle(self) -> None:
+        """When all members are on the disk: put them together where they are to be in one file."""
+        members.settle(self.files.analysis, self.form)
 
     def statistics(self, mean: np.ndarray, spread: np.ndarray, disk: Disk) -> None:
         """Mean and spread (channel, column) of the ensemble."""

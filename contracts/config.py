@@ -54,6 +54,7 @@ class Experiment(Section, frozen=True):
     end: datetime  # last time with an analysis
     step_hours: Positive = 6
     members: Annotated[int, msgspec.Meta(ge=2, le=9999)] = 20
+    members_in: Literal["files", "one_file"] = "files"  # one each: m0001.nc …; or all of a time in members.nc
     seed: NotNegative = 1  # of everything random
     work: str = "work"  # folder of all experiments; the environment variable WORK overrides it
     mode: Literal["research", "realtime"] = "research"  # realtime goes on without observations, research stops
@@ -78,6 +79,11 @@ class Experiment(Section, frozen=True):
     def folder(self) -> ExperimentFolder:
         """Where the experiment's files live."""
         return ExperimentFolder(Path(os.environ.get("WORK") or self.work) / self.name)
+
+    @property
+    def one_file_of(self) -> int | None:
+        """So many members go into one file; None where each has its own."""
+        return self.members if self.members_in == "one_file" else None
 
     def in_work(self, folder: str) -> Path:
         """A folder beside the experiments in the work folder, or an absolute path."""

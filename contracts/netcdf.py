@@ -133,9 +133,10 @@ def add_time(dataset: "NewDataset", time: datetime) -> None:
         units=times.UNITS, calendar=times.CALENDAR, standard_name="time", axis="T")
 
 
-def add_scalar(dataset: "NewDataset", name: str, value: float | int, **attributes: object) -> None:
+def add_scalar(dataset: "NewDataset", name: str, value: float | int | np.integer, **attributes: object) -> None:
     """A coordinate without a dimension, such as the height of a field; integers are int32."""
-    add(dataset, name, (), np.array(value, np.int32 if isinstance(value, int) else np.float64), **attributes)
+    kind = np.int32 if isinstance(value, (int, np.integer)) else np.float64
+    add(dataset, name, (), np.array(value, kind), **attributes)
 
 
 def add_forecast(dataset: "NewDataset", start: datetime, valid: datetime) -> None:

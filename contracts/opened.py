@@ -33,7 +33,7 @@ class _Described:
 
 
 class Variable(_Described):
-    """Of a shape and a type, with its values behind `[…]`, which are read whole."""
+    """Of a shape and a type, with its values behind `[…]`, which are read whole, or row by row."""
 
     def __init__(self, item: h5d.DatasetID, shape: tuple[int, ...], kind: h5t.TypeID):
         super().__init__(item)
@@ -54,6 +54,13 @@ class Variable(_Described):
         if found == [""] and h5ds.is_scale(self._item):
             return (_name(self._item),)
         return tuple(found)
+
+    def row(self, number: int) -> np.ndarray:
+        """The numbers of `[number]`, of which alone is read."""
+        values, stored = np.empty(self.shape[1:], self.dtype), self._item.get_space()
+        stored.select_hyperslab((number, *(0 for _ in values.shape)), (1, *values.shape))
+        self._item.read(h5s.create_simple((1, *values.shape)), stored, values, _as_in_memory(self._kind))
+        return values
 
     def __getitem__(self, where: Any) -> Any:
         values = np.empty(self.shape, self.dtype)

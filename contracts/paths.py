@@ -4,6 +4,7 @@ One folder per valid time holds everything about that time:
 
     <work>/<experiment>/experiment.toml  static.nc
                         2016010106/observations.nc  background/m0001.nc …  analysis/m0001.nc …
+                                   background/members.nc                 instead of m0001.nc …, where that is asked for
                                    background/slots/-0200/m0001.nc …     two hours earlier (`slots`)
                                    background/parameters.nc              of the model, of each member (`parameters`)
                                    downscaled/ensspread.nc  m0001.nc …   the background on a finer grid
@@ -21,7 +22,7 @@ the disk one after the other (`side_by_side`).
 import errno
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,8 +41,21 @@ class EnsembleFolder:
     folder: Path
 
     def member(self, number: int) -> Path:
-        """Members count from 1: `m0001.nc`."""
+        """Members count from 1: `m0001.nc`, unless all are in one file. What reads or writes them: `members`."""
         return self.folder / f"m{number:04d}.nc"
+
+    @property
+    def together(self) -> Path:
+        """All members in one file."""
+        return self.folder / "members.nc"
+
+    def part(self, numbers: Sequence[int]) -> Path:
+        """The file of some of them, until all are there and put together."""
+        return self.folder / f"m{min(numbers):04d}-{max(numbers):04d}.nc"
+
+    def parts(self) -> list[Path]:
+        """Those that are there."""
+        return sorted(self.folder.glob("m[0-9]*-[0-9]*.nc"))
 
     @property
     def mean(self) -> Path:
@@ -78,8 +92,9 @@ class EnsembleFolder:
         return self.folder / ".tidied"
 
     def files(self, count: int) -> list[Path]:
-        """What belongs to it: both statistics, and all members unless they are no longer kept."""
-        members = [] if self.tidied.exists() else self.members(count)
+        """What belongs to it: both statistics, and all members, in one file where that is there, unless they are no
+        longer kept."""
+        members = [] if self.tidied.exists() else [self.together] if self.together.exists() else self.members(count)
         return [*members, self.mean, self.spread]
 
     def is_complete(self, count: int) -> bool:

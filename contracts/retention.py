@@ -51,16 +51,17 @@ def cycle_kib(experiment: Experiment, retention: Retention) -> int:
 
 
 def _sizes(experiment: Experiment) -> tuple[float, float]:
-    """Bytes of one member file, and of a background with what is kept for the model.
+    """Bytes of one member, and of a background with what is kept for the model.
 
     The newest tells: the first has no slots yet, and no members of a step earlier.
     """
     folder: ExperimentFolder = experiment.folder
     for time in reversed([*experiment.times(), experiment.times()[-1] + experiment.step]):
         background = folder.at(time).background
-        if background.member(1).exists():
-            files = [path for path in background.folder.rglob("*") if path.is_file()]
-            return background.member(1).stat().st_size, sum(path.stat().st_size for path in files)
+        files = [path for path in background.folder.rglob("*") if path.is_file()]
+        for path, members in ((background.member(1), 1), (background.together, experiment.members)):
+            if path in files:
+                return path.stat().st_size / members, sum(each.stat().st_size for each in files)
     return 0.0, 0.0
 
 

@@ -22,9 +22,11 @@ from contracts.paths import Disk
 from contracts.variables import VARIABLES, Channel, Variable
 
 if TYPE_CHECKING:
+    from contracts.created import NewDataset
     from contracts.opened import Dataset
 
 CONTRACT = "state/1"
+MEMBER = "realization"
 COURSE = "cost_by_iteration"
 CELL_METHODS = {"mean": "mean", "spread": "standard_deviation"}  # of members, by what a file is of them
 NO_STATE = 100.0  # times the largest number of a variable's valid range
@@ -139,31 +141,54 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
     if course is not None:
         attributes[COURSE] = course
     space = state.space
-    scalars = [] if start is None else ["forecast_reference_time", "forecast_period"]
-    scalars += [] if member is None else ["realization"]
-    of_members = {"cell_methods": f"realization: {CELL_METHODS[statistic]}"} if statistic in CELL_METHODS else {}
     with netcdf.create(path, CONTRACT, attributes, disk) as dataset:
-        netcdf.add_time(dataset, state.time)
-        if start is not None:
-            netcdf.add_forecast(dataset, start, state.time)
-        if member is not None:
-            netcdf.add_scalar(dataset, "realization", member, units="1", standard_name="realization")
-        on_levels = [name for name in space.variables if VARIABLES[name].on_levels]
-        if on_levels:
-            netcdf.add_levels(dataset, _common_levels(space, on_levels))
-        netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
-        heights = {height for name in space.variables if (height := VARIABLES[name].height) is not None}
-        for height in sorted(heights):
-            netcdf.add_scalar(dataset, height_name(height), height, units="m", standard_name="height", positive="up")
+        scalars = add_axes(dataset, space, state.time, start, member)
         for name in space.variables:
-            variable = VARIABLES[name]
-            dimensions = ("time", "level", "lat", "lon") if variable.on_levels else ("time", "lat", "lon")
-            values = state.field(name)[None] if variable.on_levels else state.field(name)
-            coordinates = [*scalars, *([netcdf.LEVEL_HPA] if variable.on_levels else []),
-                           *([] if variable.height is None else [height_name(variable.height)])]
-            netcdf.add(dataset, name, dimensions, values, units=variable.units, long_name=variable.long_name,
-                       standard_name=variable.standard_name, **of_members,
-                       **({"coordinates": " ".join(coordinates)} if coordinates else {}))
+            netcdf.add(dataset, name, dimensions_of(name), in_file(state, name),
+                       **described(name, scalars, statistic))
+
+
+def add_axes(dataset: "NewDataset", space: StateSpace, time: datetime, start: datetime | None,
+             members: int | Sequence[int] | None) -> list[str]:
+    """Dimensions and coordinates of states, of one member, of several or of none; returns the names of those without a
+    dimension that stand with every variable."""
+    netcdf.add_time(dataset, time)
+    if start is not None:
+        netcdf.add_forecast(dataset, start, time)
+    if isinstance(members, Sequence):
+        dataset.createDimension(MEMBER, len(members))
+        netcdf.add(dataset, MEMBER, (MEMBER,), np.array(members, np.int32), units="1", standard_name=MEMBER)
+    elif members is not None:
+        netcdf.add_scalar(dataset, MEMBER, members, units="1", standard_name=MEMBER)
+    on_levels = [name for name in space.variables if VARIABLES[name].on_levels]
+    if on_levels:
+        netcdf.add_levels(dataset, _common_levels(space, on_levels))
+    netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
+    heights = {height for name in space.variables if (height := VARIABLES[name].height) is not None}
+    for height in sorted(heights):
+        netcdf.add_scalar(dataset, height_name(height), height, units="m", standard_name="height", positive="up")
+    return ([] if start is None else ["forecast_reference_time", "forecast_period"]) + (
+        [] if members is None or isinstance(members, Sequence) else [MEMBER])
+
+
+def dimensions_of(name: str) -> tuple[str, ...]:
+    """Of a variable in the file of one state."""
+    return ("time", "level", "lat", "lon") if VARIABLES[name].on_levels else ("time", "lat", "lon")
+
+
+def in_file(state: State, name: str) -> np.ndarray:
+    """The values of a variable in these dimensions, one time."""
+    return state.field(name)[None] if VARIABLES[name].on_levels else state.field(name)
+
+
+def described(name: str, scalars: list[str], statistic: str | None = None) -> dict[str, str]:
+    """The attributes of a variable; `scalars` as `add_axes` returns them."""
+    variable = VARIABLES[name]
+    coordinates = [*scalars, *([netcdf.LEVEL_HPA] if variable.on_levels else []),
+                   *([] if variable.height is None else [height_name(variable.height)])]
+    of_members = {"cell_methods": f"realization: {CELL_METHODS[statistic]}"} if statistic in CELL_METHODS else {}
+    return {"units": variable.units, "long_name": variable.long_name, "standard_name": variable.standard_name,
+            **of_members, **({"coordinates": " ".join(coordinates)} if coordinates else {})}
 
 
 def course(path: Path) -> np.ndarray | None:
@@ -190,16 +215,37 @@ def _common_levels(space: StateSpace, names: list[str]) -> np.ndarray:
 def read(path: Path, space: StateSpace, time: datetime | None = None) -> State:
     """Read the channels of `space`; raises ContractError where grid, channels, units, time or values do not fit."""
     with netcdf.open_to_read(path, CONTRACT) as dataset:
-        found_time = _read_time(path, dataset)
-        if time is not None and found_time != time:
-            raise ContractError(f"{path}: expected the state of {times.name(time)}, got {times.name(found_time)}")
+        return Opened.of(path, dataset, space, time).state()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that is open to be read: the channels of `space`, at its `time`; `levels` (level,) Pa are the file's."""
+
+    path: Path
+    dataset: "Dataset"
+    space: StateSpace
+    time: datetime
+    levels: np.ndarray
+
+    @classmethod
+    def of(cls, path: Path, dataset: "Dataset", space: StateSpace, time: datetime | None) -> "Opened":
+        """Raises ContractError where grid or time do not fit."""
+        found = _read_time(path, dataset)
+        if time is not None and found != time:
+            raise ContractError(f"{path}: expected the state of {times.name(time)}, got {times.name(found)}")
         _check_grid(path, dataset, space.grid)
-        levels = dataset["level"][:] if "level" in dataset.variables else np.empty(0)
+        return cls(path, dataset, space, found,
+                   dataset["level"][:] if "level" in dataset.variables else np.empty(0))
+
+    def state(self, row: int | None = None) -> State:
+        """The state, or that in a `row` where there are several; raises ContractError where channels, units or values
+        do not fit."""
         try:
-            data = np.concatenate([_read_variable(path, dataset, space, name, levels) for name in space.variables])
-            return State(space, data, found_time)
+            data = np.concatenate([_read_variable(self, name, row) for name in self.space.variables])
+            return State(self.space, data, self.time)
         except ValueError as error:
-            raise ContractError(f"{path}: {error}; expected finite values on {space.shape}") from error
+            raise ContractError(f"{self.path}: {error}; expected finite values on {self.space.shape}") from error
 
 
 def grid_of(path: Path) -> Grid:
@@ -226,21 +272,22 @@ def _check_grid(path: Path, dataset: "Dataset", grid: Grid) -> None:
                             "check [grid] in the experiment file")
 
 
-def _read_variable(path: Path, dataset: "Dataset", space: StateSpace, name: str,
-                   levels: np.ndarray) -> np.ndarray:
-    """(level, lat, lon), one level for a surface variable; `levels` are the file's."""
+def _read_variable(file: Opened, name: str, row: int | None) -> np.ndarray:
+    """(level, lat, lon), one level for a surface variable; of the state in a `row` where there are several."""
+    path, dataset, levels = file.path, file.dataset, file.levels
     if name not in dataset.variables:
         raise ContractError(f"{path}: has no variable {name!r}; it has {', '.join(dataset.variables)}")
     variable, found = VARIABLES[name], dataset[name]
     if getattr(found, "units", None) != variable.units:
         raise ContractError(f"{path}: expected {name} in {variable.units!r}, got {getattr(found, 'units', None)!r}")
+    values = found[0] if row is None else found.row(row)[0]
     if not variable.on_levels:
-        return _sensible(path, found[0][None], variable)
-    wanted = space.levels(name)
+        return _sensible(path, values[None], variable)
+    wanted = file.space.levels(name)
     where = np.searchsorted(levels, wanted)
     if (where >= levels.size).any() or not np.array_equal(levels[where], wanted):
         raise ContractError(f"{path}: expected {name} on levels {wanted} Pa, got {levels} Pa")
-    return _sensible(path, found[0] if np.array_equal(levels, wanted) else found[0][where], variable)
+    return _sensible(path, values if np.array_equal(levels, wanted) else values[where], variable)
 
 
 def _sensible(path: Path, values: np.ndarray, variable: Variable) -> np.ndarray:

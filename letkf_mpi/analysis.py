@@ -98,7 +98,7 @@ class Analyst:
     def writer(self, time: datetime) -> Writer:
         """Of the products of a time."""
         experiment = self.settings.experiment
-        return Writer(experiment.folder.at(time), self.space, time, experiment.name)
+        return Writer(experiment.folder.at(time), self.space, time, experiment.name, experiment.one_file_of)
 
     def at(self, time: datetime) -> None:
         """Make the analysis of `time` and keep its log; raises UserError where inputs or results do not fit."""
@@ -232,7 +232,11 @@ def observed_again(world: World, phase: Phases, seen: Observing, plan: Plan, min
 
 
 def write(world: World, out: Writer, products: Products, of_root: Callable[[], None]) -> None:
-    """All files of this rank, and on rank 0 what `of_root` writes."""
+    """All files of this rank, and on rank 0 what `of_root` writes.
+
+    Where all members go into one file each rank writes its part, and rank 0 puts them together.
+    """
+    world.at_root(out.begin_anew)
 
     def of_this_rank(disk: paths.Disk) -> None:
         products.write(out, disk)
@@ -243,6 +247,7 @@ def write(world: World, out: Writer, products: Products, of_root: Callable[[], N
         disk = flushing.enter_context(paths.side_by_side())
         world.together(of_this_rank, disk)
         world.together(flushing.close)
+    world.at_root(out.settle)
 
 
 def departures(world: World, table: Observations, flag: np.ndarray, mine: Departures) -> Departures:

@@ -8,12 +8,12 @@ forecast then runs on beyond it, to the last slot.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 import numpy as np
 
-from contracts import paths, progress, state, times
+from contracts import members, paths, progress, times
 from contracts.constants import HOUR
 from contracts.ensemble import refuse_missing, write_statistics
 from contracts.errors import UserError
@@ -38,23 +38,24 @@ def write_background(settings: config.Settings, model: ForecastModel, time: date
     if is_complete(settings, time):
         log.info("%s: complete already", target.folder)
         return
-    todo = [number for number in range(1, experiment.members + 1) if not _is_made(number, targets)]
+    todo = sorted(set(range(1, experiment.members + 1)) - _made(targets, experiment.members))
     if todo:
         analysis = experiment.folder.at(time).analysis
         refuse_missing(analysis, experiment.members, f"the analysis {times.name(time)}")
         parameters.write(target, parameters.read(settings, analysis, time), valid, experiment.name)
-    members = _members(settings, model, time, targets)
-    write_statistics(target, members, model.space, valid, experiment.name)
+    fields = _fields(settings, model, time, targets, todo)
+    write_statistics(target, fields, model.space, valid, experiment.name)
     log.info("%s: %d members of %s, %d new", target.folder, experiment.members, model.name, len(todo))
 
 
-def _is_made(number: int, targets: dict[int, EnsembleFolder]) -> bool:
-    return all(target.member(number).exists() for target in targets.values())
+def _made(targets: dict[int, EnsembleFolder], count: int) -> set[int]:
+    """The members that stand complete in all of their places."""
+    return set.intersection(*(members.there(target, count) for target in targets.values()))
 
 
-def _members(settings: config.Settings, model: ForecastModel, time: datetime,
-             targets: dict[int, EnsembleFolder]) -> Iterator[np.ndarray]:
-    """The forecasts of all members in order, read where they stand complete, made and written where not.
+def _fields(settings: config.Settings, model: ForecastModel, time: datetime, targets: dict[int, EnsembleFolder],
+            todo: Collection[int]) -> Iterator[np.ndarray]:
+    """The forecasts of all members in order, those `todo` made and written, the others read.
 
     When the last one was taken all of them are on the disk.
     """
@@ -64,19 +65,22 @@ def _members(settings: config.Settings, model: ForecastModel, time: datetime,
     chunks = ensemble.chunks(range(1, experiment.members + 1), settings.batch)
     with paths.side_by_side() as disk:
         for chunk in progress.reported(chunks, f"forecast to {times.name(valid)}, batches of members", log):
-            numbers = [number for number in chunk if not _is_made(number, targets)]
+            numbers = [number for number in chunk if number in todo]
             made: dict[int, np.ndarray] = {}
             if numbers:
                 batch = ensemble.read(settings, model, source.analysis, numbers, time)
                 for step in range(1, max(targets) + 1):
                     batch = advance(model, batch)
                     if batch.time == valid:
-                        ensemble.write(target, batch, model, experiment.name, disk)
+                        ensemble.write(target, batch, model, experiment, disk)
                         made = dict(zip(numbers, batch.data, strict=True))
                     elif step in targets:
-                        ensemble.write(targets[step], batch, model, experiment.name, disk, states_only=True)
+                        ensemble.write(targets[step], batch, model, experiment, disk, states_only=True)
+            others = members.read(target, [number for number in chunk if number not in made], model.space, valid)
             for number in chunk:
-                yield made[number] if number in made else state.read(target.member(number), model.space, valid).data
+                yield made[number] if number in made else next(others).data
+    for step, each in sorted(targets.items(), key=lambda item: item[1] == target):  # it says that all is there: last
+        ensemble.settle(each, model, time + step * model.time_step, experiment)
 
 
 def targets_of(settings: config.Settings, model: ForecastModel, time: datetime) -> dict[int, EnsembleFolder]:

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from contracts import state, times
+from contracts import members, times
+from contracts.config import Experiment
 from contracts.ensemble import refuse_insane
-from contracts.nature import beside
+from contracts.members import Form
 from contracts.paths import Disk, EnsembleFolder
-from contracts.state import State
 from model_server import parameters, restart
 from model_server.config import Settings
 from model_server.models.base import Batch, ForecastModel
@@ -35,7 +35,7 @@ def read(settings: Settings, model: ForecastModel, states: EnsembleFolder, numbe
                   parameters=None if values is None else values.select(numbers))
     if not _keeps_files(model):
         return batch
-    kept = [restart.read(beside(background.member(number)), model.name, time) for number in numbers]
+    kept = restart.read_members(background, numbers, model.name, time)
     if model.keeps_restart:
         batch = replace(batch, restart=tuple(one.own for one in kept))
     if model.history == 1:
@@ -52,7 +52,7 @@ def _keeps_files(model: ForecastModel) -> bool:
 
 def _fields(folder: EnsembleFolder, numbers: Sequence[int], model: ForecastModel, time: datetime) -> np.ndarray:
     """(member, channel, lat, lon)"""
-    return np.stack([state.read(folder.member(number), model.space, time).data for number in numbers])
+    return np.stack([one.data for one in members.read(folder, numbers, model.space, time)])
 
 
 def _before(kept: Kept, present: np.ndarray, forecast: np.ndarray | None) -> np.ndarray:
@@ -65,18 +65,25 @@ def _before(kept: Kept, present: np.ndarray, forecast: np.ndarray | None) -> np.
     return kept.before if forecast is None else kept.before + (present - forecast)
 
 
-def write(folder: EnsembleFolder, batch: Batch, model: ForecastModel, experiment: str, disk: Disk | None = None,
+def write(folder: EnsembleFolder, batch: Batch, model: ForecastModel, experiment: Experiment, disk: Disk | None = None,
           states_only: bool = False, before: Sequence[np.ndarray | None] = ()) -> None:
     """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`.
 
     With `states_only` no step can begin with them: nothing is kept for the model.  What each of them was one step
     earlier, which not all have where an experiment begins, is `before`, if given, else as the batch has it.
     """
-    none: Sequence[np.ndarray | None] = [None] * len(batch.members)
-    kept = before or (none if batch.before is None else list(batch.before))
-    for number, data, own, earlier in zip(batch.members, batch.data, batch.restart, kept, strict=True):
-        path = folder.member(number)
-        refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
+    earlier = before or ([None] * len(batch.members) if batch.before is None else list(batch.before))
+    form = Form(model.space, batch.time, experiment.name, experiment.one_file_of)
+    for some in chunks(range(len(batch.members)), len(batch.members) if form.one_file_of else 1):
+        numbers = [batch.members[i] for i in some]
+        for i, number in zip(some, numbers, strict=True):
+            refuse_insane(batch.data[i], model.space, f"member {number} at {times.name(batch.time)}")
         if _keeps_files(model) and not states_only:
-            restart.write(beside(path), Kept(own or {}, earlier), model.name, batch.time)
-        state.write(path, State(model.space, data, batch.time), number, experiment, disk=disk)
+            kept = {batch.members[i]: Kept(batch.restart[i] or {}, earlier[i]) for i in some}
+            restart.write_members(folder, kept, model.name, batch.time, bool(form.one_file_of))
+        members.write(folder, numbers, [batch.data[i] for i in some], form, disk)
+
+
+def settle(folder: EnsembleFolder, model: ForecastModel, time: datetime, experiment: Experiment) -> None:
+    """When all members of `time` are on the disk: put them together where they are to be in one file."""
+    members.settle(folder, Form(model.space, time, experiment.name, experiment.one_file_of))

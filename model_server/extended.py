@@ -9,17 +9,16 @@ again, leaves what is complete as it is, and the bits are the same.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, get_args
 
 import numpy as np
 
-from contracts import paths, progress, state, times
+from contracts import members, paths, progress, times
 from contracts.ensemble import refuse_insane, refuse_missing, write_statistics
 from contracts.errors import UserError
-from contracts.paths import EnsembleFolder
-from contracts.state import State
+from contracts.members import Form
 from model_server import config, ensemble
 from model_server.models.base import Batch, ForecastModel, advance
 
@@ -45,12 +44,14 @@ def extend(settings: config.Settings, model: ForecastModel, start: datetime, ste
     leads = [lead for lead in folders if lead <= todo[-1]]
     for lead in progress.reported(leads, f"forecast from {times.name(start)}, steps", log):
         batches = [advance(model, batch) for batch in batches]
-        members = _members(batches, model, lead / model.time_step)
+        fields = _members(batches, model, lead / model.time_step)
         if lead not in todo:
             continue
         if write == "members":
-            _write_members(folders[lead], members, model, start + lead, experiment.name, start)
-        write_statistics(folders[lead], members, model.space, start + lead, experiment.name, start)
+            form = Form(model.space, start + lead, experiment.name, experiment.one_file_of, start)
+            with paths.side_by_side() as disk:
+                members.write(folders[lead], range(1, experiment.members + 1), fields, form, disk)
+        write_statistics(folders[lead], fields, model.space, start + lead, experiment.name, start)
     log.info("%s: %d members to %s", source.folder / "forecast", experiment.members, times.name(start + todo[-1]))
 
 
@@ -62,15 +63,8 @@ def _batches(settings: config.Settings, model: ForecastModel, start: datetime) -
 
 def _members(batches: list[Batch], model: ForecastModel, step: float) -> list[np.ndarray]:
     """The members in order; raises UserError where one is no state any more."""
-    members = [data for batch in batches for data in batch.data]
-    for number, data in enumerate(members, start=1):
+    fields = [data for batch in batches for data in batch.data]
+    for number, data in enumerate(fields, start=1):
         whose = f"member {number} at {times.name(batches[0].time)}, step {step:g} of an extended forecast"
         refuse_insane(data, model.space, whose)
-    return members
-
-
-def _write_members(folder: EnsembleFolder, members: Iterable[np.ndarray], model: ForecastModel, valid: datetime,
-                   experiment: str, start: datetime) -> None:
-    with paths.side_by_side() as disk:
-        for number, data in enumerate(members, start=1):
-            state.write(folder.member(number), State(model.space, data, valid), number, experiment, None, start, disk)
+    return fields

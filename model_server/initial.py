@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from contracts import program, state, static, times
+from contracts import members, program, state, static, times
 from contracts.constants import HOUR
 from contracts.ensemble import stored, write_statistics
 from contracts.errors import UserError
@@ -40,7 +40,7 @@ def initial(settings: config.Settings) -> None:
     """Write <start>/background with mean and spread, and the experiment's static.nc."""
     experiment = settings.experiment
     start, target = experiment.times()[0], experiment.folder.at(experiment.times()[0]).background
-    todo = [number for number in range(1, experiment.members + 1) if not target.member(number).exists()]
+    todo = sorted(set(range(1, experiment.members + 1)) - members.there(target, experiment.members))
     if target.is_complete(experiment.members) and experiment.folder.static.exists():
         log.info("%s: complete already", target.folder)
         return
@@ -53,10 +53,11 @@ def initial(settings: config.Settings) -> None:
         past = [begun.past(number) for number in numbers] if begun.past is not None else []
         lacking += sum(one is None for one in past)
         batch = replace(begun.batch(numbers), members=tuple(numbers))
-        ensemble.write(target, batch, carried, experiment.name, before=past)
+        ensemble.write(target, batch, carried, experiment, before=past)
+    ensemble.settle(target, carried, start, experiment)
     static.write(experiment.folder.static, begun.static, experiment.name)
-    members = stored(target, experiment.members, settings.space, start)
-    write_statistics(target, members, settings.space, start, experiment.name)
+    fields = stored(target, experiment.members, settings.space, start)
+    write_statistics(target, fields, settings.space, start, experiment.name)
     log.info("%s: %d members, %s", target.folder, experiment.members, begun.told)
     if begun.past is not None:
         log.info("%s", _of_past(model, lacking, len(todo)))

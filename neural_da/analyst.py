@@ -71,7 +71,7 @@ def analyse(analyst: Analyst, time: datetime, members: np.ndarray | None, rest: 
     """All files of the analysis of `time`, or some of its members."""
     settings, space, method = analyst.settings, analyst.space, analyst.method
     experiment, neural, phase = settings.experiment, settings.neural, Phases()
-    out = Writer(experiment.folder.at(time), space, time, experiment.name)
+    out = Writer(experiment.folder.at(time), space, time, experiment.name, experiment.one_file_of)
     with phase("read"):
         table, source = aircraft_bias.read_observations(settings.aircraft_bias, experiment, time)
         memory.expect(settings, space, method, len(table))
@@ -110,6 +110,7 @@ def finish(analyst: Analyst, out: Writer, background: np.ndarray, compared: Comp
             out.members(found.members, wanted, disk, found.course)
             out.statistics(mean, spread, disk)
             files.write_beside(out, found, disk)
+        out.settle()
         aircraft_bias.learn(settings.aircraft_bias, settings.experiment, out.time, final)
         out.last(final, source)
     for line in accounts.observations_table(final):

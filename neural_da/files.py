@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from contracts import analysis, ensemble, numbers, state
+from contracts import analysis, ensemble, members, numbers, state
 from contracts.analysis import Writer
 from contracts.config import Experiment
 from contracts.errors import ContractError
@@ -53,8 +53,8 @@ def slots(settings: Settings, needs: Needs, time: datetime) -> tuple[timedelta, 
 def _has_slots(settings: Settings, time: datetime) -> bool:
     """Whether the model server has written the background's slots, which the first time of an experiment has not."""
     assert settings.slots is not None
-    first = settings.experiment.folder.at(time).background.slot(settings.slots.around[0]).member(1)
-    return time > settings.experiment.start or first.exists()
+    first = settings.experiment.folder.at(time).background.slot(settings.slots.around[0])
+    return time > settings.experiment.start or bool(members.there(first, 1))
 
 
 def _analyses(experiment: Experiment, space: StateSpace, needs: Needs, time: datetime) -> tuple[np.ndarray, ...]:
@@ -88,14 +88,15 @@ def carried(experiment: Experiment, needs: Needs, time: datetime) -> dict[str, f
 
 def there(folder: TimeFolder, count: int) -> np.ndarray:
     """(count,) bool: which members of the analysis are there."""
-    return np.array([path.exists() for path in folder.analysis.members(count)])
+    found = members.there(folder.analysis, count)
+    return np.array([number in found for number in range(1, count + 1)])
 
 
-def whole(out: Writer, X: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
-    """All `count` members (k, channel, column): `X` of these `members`, from 0, and the others from their files."""
+def whole(out: Writer, X: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
+    """All `count` members (k, channel, column): `X` of those `chosen`, from 0, and the others from their files."""
     found = np.empty((count, *X.shape[1:]), X.dtype)
-    others = np.setdiff1d(np.arange(count), members)
-    found[members] = X
+    others = np.setdiff1d(np.arange(count), chosen)
+    found[chosen] = X
     found[others] = ensemble.read_members(out.files.analysis, others, out.space, out.time)
     return found
 

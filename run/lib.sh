@@ -155,11 +155,11 @@ statistic() {
     if [[ -e $1/$2.nc && ! -e $1/ens$2.nc ]]; then echo "$1/$2.nc"; else echo "$1/ens$2.nc"; fi
 }
 
-# ensemble_complete FOLDER: mean and spread, and all members unless they are no longer kept.
+# ensemble_complete FOLDER: mean and spread, and all members, in one file or many, unless they are no longer kept.
 ensemble_complete() {
     local number name
     [[ -e $(statistic "$1" mean) && -e $(statistic "$1" spread) ]] || return 1
-    [[ -e $1/.tidied ]] && return
+    [[ -e $1/.tidied || -e $1/members.nc ]] && return
     for ((number = 1; number <= MEMBERS; number++)); do
         printf -v name 'm%04d.nc' "$number"
         [[ -e $1/$name ]] || return 1

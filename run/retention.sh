@@ -38,7 +38,7 @@ tidy_forecasts() {
     local ensemble lead
     monthly "$1" && return
     for ensemble in "$FOLDER/$1"/forecast/*h; do
-        [[ -e $ensemble/m0001.nc || -e $ensemble/.tidied ]] || continue  # the statistics alone
+        [[ -e $ensemble/m0001.nc || -e $ensemble/members.nc || -e $ensemble/.tidied ]] || continue  # the statistics alone
         lead=${ensemble##*/} lead=${lead%h}
         ((10#$lead > $2)) || let_go "$ensemble"
     done
@@ -49,7 +49,7 @@ monthly() { [[ -n $KEEP_MONTHLY && $1 == ??????0100 ]]; }
 # let_go ENSEMBLE: the mark comes first, so that a kill between the two leaves members too many and none missing.
 let_go() {
     local members=("$1"/m[0-9]*.nc)
-    [[ -e $1/.tidied && ! -e ${members[0]} && ! -e $1/.restart ]] && return
+    [[ -e $1/.tidied && ! -e ${members[0]} && ! -e $1/members.nc && ! -e $1/.restart ]] && return
     : >"$1/.tidied"
-    rm -rf "$1"/m[0-9]*.nc "$1"/{.restart,slots}
+    rm -rf "$1"/m[0-9]*.nc "$1"/{members.nc,.restart,slots}
 }

@@ -21,9 +21,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from contracts import field, guarded, netcdf, numbers, observations, state, static
+from contracts import field, guarded, members, netcdf, numbers, observations, state, static
 from contracts.errors import UserError
 from contracts.field import Field
+from contracts.paths import EnsembleFolder
 from contracts.static import Static
 from obsoperator import aircraft_bias
 from obsoperator.aircraft_bias import AircraftBias, Biases, Known
@@ -75,6 +76,23 @@ def made_departures(path: Path) -> None:
 def made_field(path: Path) -> None:
     data = np.ones((2, *SPACE.grid.shape))
     field.write(path, Field("inflation", "1", SPACE.grid, np.array([5e4, 1e5]), data, builders.TIME))
+
+
+class InOneFile(EnsembleFolder):
+    """Whose members are in the file that `folder` names."""
+
+    together = property(lambda self: self.folder)
+
+
+def made_ensemble(path: Path) -> None:
+    form = members.Form(SPACE, builders.TIME, one_file_of=3)
+    members.write(InOneFile(path), (1, 2, 3), [builders.random_state(SPACE, seed).data for seed in (1, 2, 3)], form,
+                  course=[np.array([2.0, 1.0]), None, np.array([3.0, 2.0, 1.5])])
+
+
+def read_ensemble(path: Path) -> object:
+    found, numbers = InOneFile(path), sorted(members.there(InOneFile(path), 3))
+    return list(members.read(found, numbers, SPACE, builders.TIME)), list(members.courses(found, numbers))
 
 
 def made_list(path: Path) -> None:
@@ -147,6 +165,7 @@ def doors() -> dict[str, Door]:
         "whole file": Door(made_table, netcdf.read_whole),
         "state": Door(lambda path: state.write(path, builders.random_state(SPACE), 1),
                       lambda path: state.read(path, SPACE, at)),
+        "ensemble": Door(made_ensemble, read_ensemble),
         "static": Door(lambda path: static.write(path, Static(SPACE.grid, *np.ones((2, *SPACE.grid.shape)))),
                        lambda path: static.read(path, SPACE.grid)),
         "field": Door(made_field, lambda path: field.read(path, "inflation", SPACE.grid, levels)),

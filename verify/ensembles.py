@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import state
+from contracts import members, state
 from contracts.paths import EnsembleFolder, ExperimentFolder
 from contracts.state import StateSpace
 from verify import scores
@@ -27,18 +27,18 @@ def ensembles(folder: ExperimentFolder, time: datetime) -> dict[str, EnsembleFol
     return found | ({"free": free} if free.mean.exists() else {})
 
 
-def score(ensemble: EnsembleFolder, members: int, truth: Path, space: StateSpace, time: datetime,
+def score(ensemble: EnsembleFolder, count: int, truth: Path, space: StateSpace, time: datetime,
           weights: np.ndarray, memory_gib: float) -> dict[str, np.ndarray]:
     """Scores (region, channel) of one ensemble; crps is NaN where only its mean and spread were kept, or still are."""
     parts: list[dict[str, np.ndarray]] = []
     tidied = ensemble.tidied.exists()
     if tidied:
         log.warning("%s: its members are no longer kept ([retention]), so it has no CRPS", ensemble.folder)
-    kept = not tidied and (ensemble.member(members).exists() or not ensemble.spread.exists())
-    for group in groups(space, members if kept else 2, memory_gib * GIB):
+    kept = not tidied and (bool(members.there(ensemble, count)) or not ensemble.spread.exists())
+    for group in groups(space, count if kept else 2, memory_gib * GIB):
         y = state.read(truth, group, time).data.astype(np.float64)
         if kept:
-            X = np.stack([state.read(path, group, time).data for path in ensemble.members(members)])
+            X = np.stack([one.data for one in members.read(ensemble, range(1, count + 1), group, time)])
             parts.append(scores.ensemble_scores(X, y, weights))
         else:
             mean, deviation = (state.read(path, group, time).data for path in (ensemble.mean, ensemble.spread))
@@ -47,9 +47,9 @@ def score(ensemble: EnsembleFolder, members: int, truth: Path, space: StateSpace
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in scores.NAMES}
 
 
-def groups(space: StateSpace, members: int, limit: float) -> Iterator[StateSpace]:
+def groups(space: StateSpace, count: int, limit: float) -> Iterator[StateSpace]:
     """Spaces of whole variables in the order of `space`, each within `limit` bytes of float64 members."""
-    bytes_per_channel = 8 * members * space.grid.size
+    bytes_per_channel = 8 * count * space.grid.size
     chosen: list = []
     for name in space.variables:
         channels = [space.channels[i] for i in space.index(name)]

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from contracts import config, netcdf, program, state
+from contracts import config, members, netcdf, program, state
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
@@ -116,10 +116,10 @@ def collect(settings: Settings, space: StateSpace) -> dict[int, Skill]:
 
 def _forecasts(settings: Settings, start: datetime) -> Iterator[tuple[int, EnsembleFolder]]:
     """Lead in hours and folder of each forecast from `start` whose members are all there."""
-    members = settings.experiment.members
+    count = settings.experiment.members
     for path in sorted((settings.experiment.folder.at(start).folder / "forecast").glob("[0-9]*h")):
         folder = EnsembleFolder(path)
-        if folder.is_complete(members) and not folder.tidied.exists():
+        if folder.is_complete(count) and not folder.tidied.exists():
             yield int(path.name[:-1]), folder
 
 
@@ -128,7 +128,7 @@ def _score(settings: Settings, space: StateSpace, folder: EnsembleFolder, truth:
     """One forecast, by groups of variables, so that memory stays flat."""
     count, parts = settings.experiment.members, []
     for group in ensembles.groups(space, count, settings.verify.memory_gib * ensembles.GIB):
-        X = np.stack([state.read(path, group, time).data for path in folder.members(count)])
+        X = np.stack([one.data for one in members.read(folder, range(1, count + 1), group, time)])
         parts.append(skill(X, state.read(truth, group, time).data, weights))
     arrays = ([getattr(part, name) for part in parts] for name in ("square", "variance", "crps", "ranks"))
     return Skill(1, *(np.concatenate(several, axis=1) for several in arrays))

@@ -9,11 +9,14 @@
 A file that is there is whole; the spread of the fine grid appears last.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
 
 from contracts import ensemble, humidity, state, times
+from contracts import members as in_files
+from contracts.members import Form
 from contracts.paths import EnsembleFolder, TimeFolder
 from contracts.state import State, StateSpace
 from networks.data import spreads
@@ -40,19 +43,25 @@ def spread(settings: Settings, trained: Trained, time: datetime) -> None:
 
 def members(settings: Settings, trained: Trained, time: datetime) -> None:
     """Of all members, one after the other; raises ContractError where one of them is not there."""
-    here, own, count = settings.experiment.folder.at(time), settings.space, settings.experiment.members
+    here, experiment = settings.experiment.folder.at(time), settings.experiment
+    count = experiment.members
     ensemble.refuse_missing(here.background, count, f"the background of {times.name(time)}")
+    form = Form(trained.space, time, experiment.name, experiment.one_file_of)
+    in_files.write(here.downscaled, range(1, count + 1), _drawn(settings, trained, time), form)
+    written = ensemble.stored(here.downscaled, count, trained.space, time)
+    ensemble.write_statistics(here.downscaled, written, trained.space, time, experiment.name)
+
+
+def _drawn(settings: Settings, trained: Trained, time: datetime) -> Iterator[np.ndarray]:
+    """(channel, lat, lon) on the fine grid, of each member in turn."""
+    here, own = settings.experiment.folder.at(time), settings.space
     mean, humid = _mean(here, own, trained, time), humidity.humid(trained.space)
-    for number in range(count):
+    for number in range(settings.experiment.members):
         coarse = of_members.anomalies(here.background, own, time, [number])
         if own.grid.is_same(trained.space.grid):
             coarse = trained.cells(coarse)
         drawn = trained.drawn(trained.given(coarse, times.to_seconds(time)), random(settings, time, number))[0]
-        whole = np.maximum(mean + drawn, np.where(humid, 0.0, -np.inf)[:, None, None])
-        state.write(here.downscaled.member(number + 1), State(trained.space, whole, time), number + 1,
-                    settings.experiment.name)
-    written = ensemble.stored(here.downscaled, count, trained.space, time)
-    ensemble.write_statistics(here.downscaled, written, trained.space, time, settings.experiment.name)
+        yield np.maximum(mean + drawn, np.where(humid, 0.0, -np.inf)[:, None, None])
 
 
 def _mean(here: TimeFolder, own: StateSpace, trained: Trained, time: datetime) -> np.ndarray:

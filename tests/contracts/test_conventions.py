@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import xarray
 
-from contracts import field, observations, state, static
+from contracts import field, members, observations, state, static
 from contracts.field import Field
+from contracts.members import Form
 from contracts.observations import Source
 from contracts.paths import EnsembleFolder
 from contracts.state import State
@@ -34,6 +35,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     one, start = builders.random_state(SPACE), TIME - timedelta(hours=30)
     state.write(folder / "m0003.nc", one, member=3, experiment="twin")
+    form = Form(SPACE, TIME, "twin", 2, start)
+    members.write(EnsembleFolder(folder), (1, 2), [one.data, one.data], form, course=(np.ones(2), np.ones(3)))
     state.write(folder / "ensspread.nc", one, statistic="spread", experiment="twin", start=start)
     static.write(folder / "static.nc", builders.flat_static(SPACE.grid), "twin")
     levels = SPACE.analysis_levels
@@ -61,8 +64,8 @@ def told(files):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["m0003", "ensspread", "static", "inflation", "observations", "departures",
-                                  "scores"])
+@pytest.mark.parametrize("name", ["m0003", "members", "ensspread", "static", "inflation", "observations",
+                                  "departures", "scores"])
 def test_the_checker_of_the_conventions_finds_nothing(told, name):
     assert [fault for fault in told["faults"][name] if not any(known in fault for known in KNOWN)] == []
 
@@ -86,6 +89,19 @@ def test_members_are_what_a_pattern_for_members_finds(tmp_path):
         assert found["temperature"].attrs["cell_methods"] == "realization: standard_deviation"
         assert found["temperature"].coords["level_hpa"].values.tolist() == [500, 850, 925]
         assert float(found["2m_temperature"].coords["height_2m"]) == 2.0 and found.attrs["title"] == "state"
+
+
+def test_members_in_one_file_are_what_stacking_their_files_makes(files, tmp_path):
+    for number, fields in ((1, builders.random_state(SPACE, 1)), (2, builders.random_state(SPACE, 2))):
+        state.write(tmp_path / f"m{number}.nc", fields, number, "twin")
+    form = Form(SPACE, TIME, "twin", 2)
+    members.write(EnsembleFolder(tmp_path), (1, 2), [builders.random_state(SPACE, seed).data for seed in (1, 2)], form)
+    stacked = xarray.concat([xarray.open_dataset(tmp_path / f"m{number}.nc") for number in (1, 2)], "realization")
+    with xarray.open_dataset(tmp_path / "members.nc") as found:
+        xarray.testing.assert_identical(found.drop_attrs(), stacked.drop_attrs())
+        assert found["temperature"].encoding["chunksizes"] == (1, 1, 3, *SPACE.grid.shape)
+        assert {name: one.attrs for name, one in found.data_vars.items()} == {
+            name: one.attrs for name, one in stacked.data_vars.items()}
 
 
 def test_names_of_one_version_ago_are_read_and_written_on(tmp_path):

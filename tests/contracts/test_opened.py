@@ -12,11 +12,13 @@ from contracts.opened import Dataset
 from tests import builders, doors
 
 
-@pytest.fixture(params=["state", "table", "texts"])
+@pytest.fixture(params=["state", "ensemble", "table", "texts"])
 def path(request, tmp_path):
     path = tmp_path / "file.nc"
     if request.param == "state":
         state.write(path, builders.random_state(builders.space(7, 11)), 3, "an experiment", start=builders.TIME)
+    elif request.param == "ensemble":
+        doors.made_ensemble(path)
     elif request.param == "table":
         doors.made_table(path)
     else:
@@ -49,6 +51,9 @@ def test_variables_dimensions_attributes_and_values_are_those_of_netcdf(path):
             values = found[name][...]
             np.testing.assert_array_equal(values, other[...])
             assert values.dtype == other[...].dtype and values.dtype.isnative
+            if values.ndim and values.dtype.kind in "fi":
+                for number, row in enumerate(values):
+                    np.testing.assert_array_equal(found[name].row(number), row)
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", ">f8", "<i8", ">i2", "u1"])

@@ -8,6 +8,9 @@ import netCDF4
 import numpy as np
 
 from contracts import config, observations, state, static
+from contracts.members import Form, courses
+from contracts.members import read as read_members
+from contracts.members import write as write_members
 from contracts.observations import Observations, Source
 from contracts.paths import TimeFolder
 from contracts.state import StateSpace
@@ -45,10 +48,12 @@ class Case:
 
 
 def make(folder: Path, members: int = 4, nlat: int = 6, nlon: int = 12, nobs: int = 60, more: str = "",
-         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925), rows: str = "") -> Case:
+         mode: str = "research", levels_hpa: tuple[int, ...] = (500, 850, 925), rows: str = "",
+         members_in: str = "files") -> Case:
     """Write the experiment; `more` are further lines of the experiment file, `rows` of its section [grid]."""
     toml = folder / "experiment.toml"
-    head = builders.experiment(end=TIME + timedelta(hours=12), members=members, work=str(folder), mode=mode)
+    head = builders.experiment(end=TIME + timedelta(hours=12), members=members, work=str(folder), mode=mode,
+                               members_in=members_in)
     toml.write_text(f"""{head}
 [grid]
 nlat = {nlat}
@@ -68,10 +73,9 @@ def add_inputs(case: Case, time: datetime, nobs: int = 60, seed: int = 0) -> Non
     """Background and observations of a time, as two other programs leave them, the spread last."""
     files, members = case.settings.experiment.folder.at(time), case.settings.experiment.members
     observations.write(files.observations, table(nobs), Source(time, (time, time)))
-    states = [builders.random_state(case.space, seed + number, time) for number in range(1, members + 1)]
-    for number, member in enumerate(states, start=1):
-        state.write(files.background.member(number), member, number)
-    data = np.stack([member.data for member in states])
+    numbers = range(1, members + 1)
+    data = np.stack([builders.random_state(case.space, seed + number, time).data for number in numbers])
+    write_members(files.background, numbers, data, Form(case.space, time, "", case.settings.experiment.one_file_of))
     for path, statistic in ((files.background.mean, data.mean(0)), (files.background.spread, data.std(0))):
         state.write(path, state.State(case.space, statistic, time))
 
@@ -86,6 +90,18 @@ def table(nobs: int, seed: int = 5) -> Observations:
         lat=np.rad2deg(np.arcsin(rng.uniform(-1, 1, nobs))), lon=rng.uniform(0, 360, nobs),
         pressure=rng.uniform(45_000, 95_000, nobs), report=np.arange(nobs),
     )
+
+
+def numbers_of(case: Case) -> dict[str, bytes]:
+    """`contents` with members one by one, whichever file they are in, and with the courses of their minimisations."""
+    found = {name: data for name, data in contents(case.files).items() if not name.split("/")[-1].startswith("m")}
+    numbers = range(1, case.settings.experiment.members + 1)
+    for name, folder in (("background", case.files.background), ("analysis", case.files.analysis)):
+        found |= {f"{name} {number}": one.data.tobytes()
+                  for number, one in zip(numbers, read_members(folder, numbers, case.space, TIME), strict=True)}
+        found |= {f"{name} {number} course": b"" if J is None else J.tobytes()
+                  for number, J in zip(numbers, courses(folder, numbers), strict=True)}
+    return found
 
 
 def contents(files: TimeFolder) -> dict[str, bytes]:

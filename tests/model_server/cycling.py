@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import state, static, times
-from contracts.nature import FOLDER, NatureFolder, beside
-from contracts.state import State
+from contracts import ensemble, state, static, times
+from contracts.members import Form
+from contracts.members import write as write_members
+from contracts.nature import FOLDER, NatureFolder
 from model_server import config, restart
 from model_server.forecast import forecast, model_of
 from model_server.initial import initial
@@ -23,6 +24,7 @@ name = "{name}"
 start = 1989-01-01T00:00:00Z
 end = 1989-01-01T12:00:00Z
 members = 4
+members_in = "{members_in}"
 seed = {seed}
 [grid]
 nlat = 4
@@ -39,10 +41,10 @@ batch = {batch}
 
 
 def write(work: Path, model: str, name: str = "e", batch: int = MEMBERS, seed: int = 1,
-          more: str = "") -> config.Settings:
+          more: str = "", members_in: str = "files") -> config.Settings:
     """An experiment file in the folder `work`, which WORK names."""
     path = work / f"{name}.toml"
-    path.write_text(TEXT.format(model=model, name=name, batch=batch, seed=seed, more=more))
+    path.write_text(TEXT.format(model=model, name=name, batch=batch, seed=seed, more=more, members_in=members_in))
     return config.load(path)
 
 
@@ -63,23 +65,24 @@ def at(settings, time):
 
 def members(settings, folder, time) -> np.ndarray:
     """(member, channel, lat, lon)"""
-    return np.stack([state.read(path, settings.space, time).data for path in folder.members(MEMBERS)])
+    return np.stack(list(ensemble.stored(folder, MEMBERS, settings.space, time)))
 
 
 def analyse(settings, time, increment: float = 1.0):
     """Analyses that differ from the backgrounds by other fields for each member and time."""
     here = at(settings, time)
-    for number, data in zip(NUMBERS, members(settings, here.background, time), strict=True):
+    analyses = members(settings, here.background, time)
+    for number, data in zip(NUMBERS, analyses, strict=True):
         draws = np.random.default_rng((times.to_seconds(time), number)).standard_normal(data.shape, dtype=np.float32)
-        analysis = data + np.float32(0.01 * increment) * data.std(axis=(1, 2), keepdims=True) * draws
-        state.write(here.analysis.member(number), State(settings.space, analysis, time), number)
+        data += np.float32(0.01 * increment) * data.std(axis=(1, 2), keepdims=True) * draws
+    write_members(here.analysis, NUMBERS, analyses, Form(settings.space, time, "", settings.experiment.one_file_of))
     here.departures.touch()  # says that the analysis is complete
 
 
 def tidy(settings, time):
     """What retention does to a time whose cycle is finished; the first background stays."""
     ensembles = [at(settings, time).analysis, *([at(settings, time).background] if time > START else [])]
-    for path in (path for each in ensembles for path in [*each.members(MEMBERS), each.folder / FOLDER]):
+    for path in (path for each in ensembles for path in [*each.members(MEMBERS), each.together, each.folder / FOLDER]):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -92,12 +95,13 @@ def cycle(settings, make=forecast, kept: bool = True, increment: float = 1.0) ->
             tidy(settings, time)
     time, model = settings.experiment.times()[-1] + STEP, model_of(settings)
     background = at(settings, time).background
-    found = {path.stem: state.read(path, settings.space, time).data for path in background.files(MEMBERS)}
-    for path in background.members(MEMBERS) if model.keeps_restart or model.history == 2 else ():
-        kept = restart.read(beside(path), model.name, time)
-        found |= {f"{path.stem} {name}": array for name, array in kept.own.items()}
-        if kept.before is not None:
-            found[f"{path.stem} before"] = kept.before
+    found = {path.stem: state.read(path, settings.space, time).data for path in (background.mean, background.spread)}
+    found |= {f"m{number:04d}": data for number, data in zip(NUMBERS, members(settings, background, time), strict=True)}
+    keeping = NUMBERS if model.keeps_restart or model.history == 2 else ()
+    for number, one in zip(keeping, restart.read_members(background, keeping, model.name, time), strict=True):
+        found |= {f"m{number:04d} {name}": array for name, array in one.own.items()}
+        if one.before is not None:
+            found[f"m{number:04d} before"] = one.before
     return found
 
 

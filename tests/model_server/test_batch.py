@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from contracts import state
+from contracts import netcdf, state
 from contracts.errors import ContractError, UserError
 from contracts.nature import FOLDER, beside
 from model_server import ensemble, extended, models
@@ -27,26 +27,35 @@ SHIFTED = 'before = "shifted"'
 @pytest.mark.parametrize(("model", "more"), [("inertia", ""), ("inertia", SHIFTED), ("noisy", "")])
 def test_batches_retention_and_kills_change_no_bit_of_a_cycle(begin, monkeypatch, model, more):
     def killed_twice(settings, time):
-        written = state.write
+        created = netcdf.create
         for survives in (1, 3):  # files, of those missing
             left = iter(range(survives))
 
             def dying(*arguments, left=left, **named):
                 if next(left, None) is None:
                     raise KeyboardInterrupt
-                written(*arguments, **named)
+                return created(*arguments, **named)
 
-            monkeypatch.setattr(state, "write", dying)
+            monkeypatch.setattr(netcdf, "create", dying)
             with pytest.raises(KeyboardInterrupt):
                 forecast(settings, time)
-        monkeypatch.setattr(state, "write", written)
+        monkeypatch.setattr(netcdf, "create", created)
         forecast(settings, time)
 
     expected = cycle(begin(model, "whole", more=more))
     assert len({expected[f"m{number:04d}"].tobytes() for number in NUMBERS}) == MEMBERS
-    for name, batch, make, kept in (("one", 1, forecast, False), ("three", 3, killed_twice, False),
-                                    ("served", 2, lambda settings, time: serve(settings, follow=False), True)):
-        same(cycle(begin(model, name, batch, more=more), make, kept), expected, name)
+    def served(settings, time):
+        serve(settings, follow=False)
+
+    for name, batch, make, kept, where in (
+            ("one", 1, forecast, False, "files"), ("three", 3, killed_twice, False, "files"),
+            ("served", 2, served, True, "files"), ("together_one", 1, forecast, False, "one_file"),
+            ("together_three", 3, killed_twice, False, "one_file"), ("together_all", 9, served, True, "one_file")):
+        settings = begin(model, name, batch, more=more, members_in=where)
+        same(cycle(settings, make, kept), expected, name)
+        last = sorted(path.name for path in at(settings, START + 3 * STEP).background.folder.glob("*.nc"))
+        assert last == ["ensmean.nc", "ensspread.nc", *([f"m{number:04d}.nc" for number in NUMBERS]
+                                                        if where == "files" else ["members.nc"])]
 
 
 @pytest.mark.parametrize("model", ["inertia", "noisy"])
@@ -90,9 +99,11 @@ def test_shifted_by_nothing_is_as_written(begin):
     same(shifted, written)
 
 
-def test_between_analyses_the_state_before_is_the_models_own(begin):
+@pytest.mark.parametrize("where", ["files", "one_file"])
+def test_between_analyses_the_state_before_is_the_models_own(begin, where):
     """Three steps of two hours from one analysis to the next; states at slots around it."""
-    settings = begin("inertia", more="options = { step_hours = 2 }\n[slots]\nevery_hours = 2\nwindow_hours = [-2, 2]")
+    slots = "options = { step_hours = 2 }\n[slots]\nevery_hours = 2\nwindow_hours = [-2, 2]"
+    settings = begin("inertia", members_in=where, batch=3, more=slots)
     cycle(settings)
     for time in settings.experiment.times()[1:]:
         before = members(settings, at(settings, time).background.slot(timedelta(hours=-2)), time - timedelta(hours=2))
@@ -107,9 +118,10 @@ def test_between_analyses_the_state_before_is_the_models_own(begin):
                 assert (folder.folder / FOLDER).exists() == (hours == 6)
 
 
+@pytest.mark.parametrize("where", ["files", "one_file"])
 @pytest.mark.parametrize("model", ["inertia", "noisy"])
-def test_without_analyses_the_cycle_is_the_free_ensemble_and_an_extended_forecast(begin, model):
-    settings = begin(model, batch=2)
+def test_without_analyses_the_cycle_is_the_free_ensemble_and_an_extended_forecast(begin, model, where):
+    settings = begin(model, batch=2, members_in=where)
     cycle(settings, increment=0.0)
     free(settings)
     extended.extend(settings, model_of(settings), START, 2, "members")

@@ -64,7 +64,7 @@ at_surface = ["2m_temperature"]
     whole = after(model(), batch(1, 2), 2)
     half = replace(after(model(), batch(1, 2), 1), seed=settings.experiment.seed)
     background = settings.experiment.folder.at(half.time).background
-    ensemble.write(background, half, model(), "twin")
+    ensemble.write(background, half, model(), settings.experiment)
     found = ensemble.read(settings, model(), background, (1, 2), half.time)
     np.testing.assert_array_equal(found.restart[1]["noise"], half.restart[1]["noise"])
     np.testing.assert_array_equal(after(model(), replace(found, seed=7), 1).data, whole.data)

@@ -37,6 +37,27 @@ def test_any_number_of_ranks_gives_the_same_bits(twenty, ranks):
     assert [name for name in found if found[name] != expected[name]] == []
 
 
+def test_all_members_in_one_file_have_the_same_bits_for_any_number_of_ranks(tmp_path):
+    """Rank 0 puts together what each wrote; what a killed analysis left of another number of ranks is no part of it."""
+    expected = None
+    for where, ranks in (("files", 1), ("one_file", 1), ("one_file", 2), ("one_file", 7)):
+        folder = tmp_path / f"{where}_{ranks}"
+        folder.mkdir()
+        made = case.make(folder, members=5, members_in=where)
+        if ranks > 1:
+            shutil.copy(made.files.background.together, folder / "stale.nc")
+            stale = made.files.analysis.part((1, 2, 3, 4, 5))
+            stale.parent.mkdir()
+            shutil.move(folder / "stale.nc", stale)
+        analyse(made, ranks)
+        found = case.numbers_of(made)
+        expected = expected or found
+        assert found == expected
+        names = {path.name for path in made.files.analysis.folder.iterdir()}
+        members = {"members.nc"} if where == "one_file" else {f"m000{number}.nc" for number in range(1, 6)}
+        assert names == {"ensmean.nc", "ensspread.nc", *members}
+
+
 def test_more_ranks_than_columns(tmp_path):
     made = case.make(tmp_path, members=3, nlat=2, nlon=4, nobs=20, more="[analysis]\ntile = 2")
     analyse(made)

@@ -21,9 +21,10 @@ factor = 5.0
 """
 
 
-def make(folder: Path, neural: str = NEURAL, mode: str = "research", members: int = 4) -> Case:
+def make(folder: Path, neural: str = NEURAL, mode: str = "research", members: int = 4,
+         members_in: str = "files") -> Case:
     """`neural` are the sections that the program reads beside those of all programs."""
-    experiment = case.make(folder, members, nlat=8, nlon=16, nobs=60, more=neural, mode=mode)
+    experiment = case.make(folder, members, nlat=8, nlon=16, nobs=60, more=neural, mode=mode, members_in=members_in)
     write_latent(folder / "latent/small.safetensors")
     return experiment
 

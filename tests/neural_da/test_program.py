@@ -13,7 +13,7 @@ from contracts.variables import Flag
 from neural_da import analysis
 from tests import builders
 from tests.builders import TIME
-from tests.letkf_mpi.case import Case, add_inputs, contents
+from tests.letkf_mpi.case import Case, add_inputs, contents, numbers_of
 from tests.mpi.launcher import mpirun
 from tests.neural_da import case
 from tests.neural_da.case import NOW
@@ -108,6 +108,18 @@ def test_members_by_different_processes_and_threads_have_the_same_bits(finished,
     run(fresh, NOW, "--members", "1:1")
     run(fresh, NOW, "--rest")
     assert contents(fresh.files) == finished[1]
+
+
+def test_all_members_in_one_file_have_the_same_bits_however_they_are_shared_out(finished, tmp_path):
+    for number, shares in enumerate(([()], [("--members", "1:2"), ("--members", "4:4"), ("--rest",)])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made = case.make(folder, members_in="one_file")
+        for share in shares:
+            run(made, NOW, *share)
+        assert numbers_of(made) == numbers_of(finished[0])
+        names = {path.name for path in made.files.analysis.folder.iterdir()}
+        assert names == {"ensmean.nc", "ensspread.nc", "members.nc"}
 
 
 def test_the_rest_takes_the_members_that_are_there(fresh):

@@ -1,16 +1,16 @@
 """Which states of an experiment are handed on: an ensemble, its members or its mean and spread, of which times."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from contracts import state
+from contracts import ensemble, members, state
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from contracts.state import StateSpace
@@ -42,27 +42,25 @@ class Chosen:
         if not found:
             raise UserError(f"{experiment.folder.folder}: no time has a complete {self.of} yet; run: run/cycle.sh "
                             "EXPERIMENT.toml")
-        gone = [self.ensemble(time) for time in found if not all(path.exists() for path in self._members(time))]
-        if gone and not self.moments:
+        gone = [] if self.moments else [
+            one for one in map(self.ensemble, found) if len(members.there(one, self.members)) < self.members]
+        if gone:
             raise UserError(f"{gone[0].folder}: its members are not there, nor those of {len(gone) - 1} other times "
                             "([retention] lets them go); take mean and spread with --moments")
         return found
-
-    def _members(self, time: datetime) -> list[Path]:
-        return [] if self.moments else self.ensemble(time).members(self.members)
 
     def ensemble(self, time: datetime) -> EnsembleFolder:
         here = self.settings.experiment.folder.at(time)
         return here.analysis if self.of == "analysis" else here.background
 
-    def member(self, time: datetime, number: int) -> np.ndarray:
-        """float32 (channel, lat, lon) of a member, from 1."""
-        return state.read(self.ensemble(time).member(number), self.space, time).data
+    def each_member(self, time: datetime) -> Iterator[np.ndarray]:
+        """float32 (channel, lat, lon) of each member in turn."""
+        return ensemble.stored(self.ensemble(time), self.members, self.space, time)
 
     def mean_and_spread(self, time: datetime) -> tuple[np.ndarray, np.ndarray]:
         """float32 (channel, lat, lon) each."""
-        ensemble = self.ensemble(time)
-        return state.read(ensemble.mean, self.space, time).data, state.read(ensemble.spread, self.space, time).data
+        here = self.ensemble(time)
+        return state.read(here.mean, self.space, time).data, state.read(here.spread, self.space, time).data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

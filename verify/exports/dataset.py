@@ -77,8 +77,8 @@ def _of_time(states: Chosen, time: datetime, place: int) -> Iterator[tuple[Place
         mean, spread = states.mean_and_spread(time)
         yield from (((place,), "", mean), ((place,), SPREAD, spread))
     else:
-        for number in range(1, states.members + 1):
-            yield (place, number - 1), "", states.member(time, number)
+        for number, member in enumerate(states.each_member(time)):
+            yield (place, number), "", member
 
 
 def _axes(states: Chosen, when: Sequence[datetime]) -> dict[str, Variable]:

@@ -87,9 +87,8 @@ def _each(states: Chosen, time: datetime) -> Iterator[_State]:
         for kind, data in zip((MEAN, SPREAD), states.mean_and_spread(time), strict=True):
             yield _State(data, {"derivedForecast": kind, **size})
         return
-    for number in range(1, states.members + 1):
-        whose = {"typeOfEnsembleForecast": PERTURBED, "perturbationNumber": number, **size}
-        yield _State(states.member(time, number), whose)
+    for number, data in enumerate(states.each_member(time), start=1):
+        yield _State(data, {"typeOfEnsembleForecast": PERTURBED, "perturbationNumber": number, **size})
 
 
 def _when(states: Chosen, time: datetime) -> dict[str, Any]:

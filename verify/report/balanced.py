@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from contracts import balance, state
+from contracts import balance, members, state
 from contracts.balance import PHI, TROPICS, Agreement, T, U, V
 from contracts.constants import HECTOPASCAL
 from verify import charts, page
@@ -53,10 +53,9 @@ def _fields(material: Material) -> dict[str, np.ndarray]:
 
     if here.background.mean.exists() and here.analysis.mean.exists():
         found["increment"] = (of(here.analysis.mean) - of(here.background.mean))[None]
-    members = [path for path in here.background.members(min(SOME, material.settings.experiment.members))
-               if path.exists()]
-    if len(members) > 1:
-        X = np.stack([of(path) for path in members])
+    some = sorted(members.there(here.background, SOME))
+    if len(some) > 1:
+        X = np.stack([one.data.astype(np.float64) for one in members.read(here.background, some, space, time)])
         found["departures of members"] = X - X.mean(axis=0)
     if truth is not None and truth.exists() and here.background.mean.exists():
         found["error of the background"] = (of(here.background.mean) - of(truth))[None]

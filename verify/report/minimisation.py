@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from contracts import state
+from contracts import members
 from verify import charts, page
 from verify.report.material import Material
 from verify.summary import number
@@ -38,8 +38,8 @@ def minimisation(material: Material) -> list[str]:
 def _courses(material: Material) -> list[np.ndarray]:
     """(iterations + 1,) of each member of the last analysis."""
     experiment, time = material.settings.experiment, material.last.time
-    files = experiment.folder.at(time).analysis.members(experiment.members)
-    courses = (state.course(path) for path in files if path.exists())
+    here = experiment.folder.at(time).analysis
+    courses = members.courses(here, sorted(members.there(here, experiment.members)))
     return [one for one in courses if one is not None]
 
 

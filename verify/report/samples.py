@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts import state
-from contracts.state import StateSpace
+from contracts import members, state
+from contracts.state import State, StateSpace
 from contracts.variables import Channel
 from verify import charts, page, shown
 from verify.report import maps
@@ -18,12 +18,15 @@ def samples(material: Material) -> list[str]:
     """Maps of the channel of [verify] map_channel; empty without a truth or where members are no longer kept."""
     time, experiment = material.last.time, material.settings.experiment
     here, truth = experiment.folder.at(time).analysis, material.settings.truth(time)
-    members = here.members(min(SOME, experiment.members))
-    files = {"truth": truth, "mean": here.mean, **{f"member {n}": path for n, path in enumerate(members, start=1)}}
-    if truth is None or not all(path is not None and path.exists() for path in [*files.values(), here.spread]):
+    numbers = range(1, min(SOME, experiment.members) + 1)
+    if truth is None or not all(path.exists() for path in (truth, here.mean, here.spread)) or (
+            len(members.there(here, len(numbers))) < len(numbers)):
         return []
     channel = maps.channel_of(material)
-    of = {name: _read(material, channel, path) for name, path in files.items() if path is not None}
+    space = StateSpace(material.space.grid, (channel,))
+    drawn = zip(numbers, members.read(here, numbers, space, time), strict=True)
+    of = {"truth": _read(material, channel, truth), "mean": _read(material, channel, here.mean),
+          **{f"member {number}": _shown(channel, one) for number, one in drawn}}
     size = {"error of the mean": np.abs(of["mean"] - of["truth"]), "spread": _read(material, channel, here.spread)}
     named = f"{plain(channel.name)} ({shown.units(channel.name)})"
     note = ("Members look like the truth where a generative method has learned its texture; a mean is smoother. The "
@@ -36,5 +39,8 @@ def samples(material: Material) -> list[str]:
 
 def _read(material: Material, channel: Channel, path: Path) -> np.ndarray:
     """(lat, lon) in the units that are shown."""
-    read = state.read(path, StateSpace(material.space.grid, (channel,))).data[0].astype(np.float64)
-    return shown.factor(channel.name) * read
+    return _shown(channel, state.read(path, StateSpace(material.space.grid, (channel,))))
+
+
+def _shown(channel: Channel, one: State) -> np.ndarray:
+    return shown.factor(channel.name) * one.data[0].astype(np.float64)

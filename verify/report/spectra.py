@@ -5,12 +5,12 @@ Climatology is the truth at up to eight times, without a truth the first ensembl
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from datetime import datetime
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from contracts import harmonics, state
+from contracts import harmonics, members, state
 from contracts.constants import HECTOPASCAL
 from contracts.grid import Grid
 from contracts.paths import EnsembleFolder
@@ -34,20 +34,19 @@ def spectra(material: Material) -> list[str]:
         return []
     level = space.levels("temperature")[np.abs(space.levels("temperature") - 500 * HECTOPASCAL).argmin()]
     channels = tuple(Channel(name, float(level)) for name in (*WIND, "temperature"))
-    states = {name: [state.read(path, StateSpace(space.grid, channels)) for path in paths]
-              for name, paths in _files(material).items() if paths}
+    states = {name: found for name, found in _states(material, StateSpace(space.grid, channels)).items() if found}
     if "background" not in states or "analysis" not in states:
         return []
     kinetic = {name: _kinetic(space.grid, found) for name, found in states.items()}
     thermal = {name: _thermal(space.grid, found) for name, found in states.items()}
     where = f"{level / HECTOPASCAL:g} hPa"
-    smallest = 2 * harmonics.truncation(space.grid) // 3
+    smallest, climate = 2 * harmonics.truncation(space.grid) // 3, len(states.get("climatology", ()))
     header = ["", "units", *states, *(f"{name} /\nclimatology" for name in states if name != "climatology")]
     rows = [_row("kinetic energy", "m2 s-2", kinetic, smallest), _row("temperature", "K2", thermal, smallest)]
     return [
         page.paragraph(f"Spectra over the total wavenumber n at {where}, means of {len(states['analysis'])} members of "
-                       f"the last cycle; climatology: {_climatology(material)}. The table sums the smallest scales, "
-                       f"n > {smallest}: above 1 the analysis adds noise, below it smooths.", "note"),
+                       f"the last cycle; climatology: {_climatology(material, climate)}. The table sums the smallest "
+                       f"scales, n > {smallest}: above 1 the analysis adds noise, below it smooths.", "note"),
         page.table(header, rows, 2),
         page.key(free="climatology", background="background", analysis="analysis"),
         page.figures([_picture(f"kinetic energy, {where} (m2 s-2)", kinetic),
@@ -55,28 +54,26 @@ def spectra(material: Material) -> list[str]:
     ]
 
 
-def _files(material: Material) -> dict[str, list[Path]]:
-    here = material.settings.experiment.folder.at(material.last.time)
-    return {"climatology": _climate_files(material), "background": _some(here.background, material),
-            "analysis": _some(here.analysis, material)}
-
-
-def _some(ensemble: EnsembleFolder, material: Material) -> list[Path]:
-    return [path for path in ensemble.members(min(SOME, material.settings.experiment.members)) if path.exists()]
-
-
-def _climate_files(material: Material) -> list[Path]:
+def _states(material: Material, space: StateSpace) -> dict[str, list[State]]:
+    first, last = material.cycles[0].time, material.last.time
+    folder = material.settings.experiment.folder
     truths = [path for cycle in material.cycles[:: -(-len(material.cycles) // SOME)]
               if (path := material.settings.truth(cycle.time)) and path.exists()]
-    return truths or _some(material.settings.experiment.folder.at(material.cycles[0].time).background, material)
+    climatology = [state.read(path, space) for path in truths] or _some(folder.at(first).background, space, first)
+    return {"climatology": climatology, "background": _some(folder.at(last).background, space, last),
+            "analysis": _some(folder.at(last).analysis, space, last)}
 
 
-def _climatology(material: Material) -> str:
-    files = _climate_files(material)
-    if not files:
+def _some(ensemble: EnsembleFolder, space: StateSpace, time: datetime) -> list[State]:
+    """Of its first `SOME` members those that are there."""
+    return list(members.read(ensemble, sorted(members.there(ensemble, SOME)), space, time))
+
+
+def _climatology(material: Material, count: int) -> str:
+    if not count:
         return "none, its members are no longer kept"
     kind = "times of the truth" if material.settings.verify.truth else "states that the first ensemble was made of"
-    return f"{len(files)} {kind}"
+    return f"{count} {kind}"
 
 
 def _kinetic(grid: Grid, found: Sequence[State]) -> np.ndarray:
