@@ -125,7 +125,7 @@ def states_of(space, **more):
     step = SimpleNamespace(experiment=SimpleNamespace(step=timedelta(hours=6)))
     return one, SimpleNamespace(**{
         "of": "analysis", "moments": False, "members": 2, "space": space, "times": lambda: [builders.TIME],
-        "settings": step, "member": lambda time, number: one.data * number,
+        "settings": step, "each_member": lambda time: (one.data * number for number in (1, 2)),
         "mean_and_spread": lambda time: (one.data, abs(one.data)), **more})
 
 
