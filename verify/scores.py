@@ -48,8 +48,8 @@ def regional_mean(fields: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def ensemble_scores(X: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """All scores, each (region, channel), of `X` (member, channel, lat, lon) against `truth` (channel, lat, lon)."""
-    X, truth = np.asarray(X, np.float64), np.asarray(truth, np.float64)
-    moments = moment_scores(X.mean(axis=0), X.std(axis=0, ddof=1), truth, weights)
+    truth, exact = np.asarray(truth, np.float64), np.asarray(X, np.float64)
+    moments = moment_scores(exact.mean(axis=0), exact.std(axis=0, ddof=1), truth, weights)
     return moments | {"crps": regional_mean(crps_fair(X, truth), weights)}
 
 
@@ -68,8 +68,15 @@ def crps_fair(X: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if k < 2:
         raise ValueError(f"the fair CRPS needs at least two members, got {k}")
     ranks = 2.0 * np.arange(1, k + 1) - k - 1
-    half_difference = np.tensordot(ranks, np.sort(X, axis=0), axes=1) / (k * (k - 1))
-    return np.abs(X - truth).mean(axis=0) - half_difference
+    half_difference = np.tensordot(ranks, _sorted(X).astype(np.float64), axes=1) / (k * (k - 1))
+    return np.abs(np.asarray(X, np.float64) - truth).mean(axis=0) - half_difference
+
+
+def _sorted(X: np.ndarray) -> np.ndarray:
+    """`X` (member, …) with the members of each point in order: as rows that lie together, which NumPy sorts faster."""
+    points = np.ascontiguousarray(X.reshape(len(X), -1).T)
+    points.sort(axis=1)
+    return np.ascontiguousarray(points.T).reshape(X.shape)
 
 
 def spread_error_ratio(spread: float, rmse: float, k: int) -> float:
