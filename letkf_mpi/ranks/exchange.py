@@ -13,13 +13,26 @@ from letkf_mpi.ranks.parallel import World, nothing
 
 def exchange(world: World, sent: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """Give piece r to rank r; what comes from rank r has the r-th of `shapes`."""
-    send_counts, receive_counts = [piece.size for piece in sent], [prod(shape) for shape in shapes]
-    outgoing = np.concatenate([piece.reshape(-1) for piece in sent])
-    incoming = np.empty(sum(receive_counts), dtype=outgoing.dtype)
-    world.comm.Alltoallv([outgoing, send_counts], [incoming, receive_counts])
-    starts = np.cumsum([0, *receive_counts])
-    return [incoming[first : first + count].reshape(shape)
-            for first, count, shape in zip(starts, receive_counts, shapes, strict=False)]
+    outgoing, pieces = room([piece.shape for piece in sent], sent[0].dtype)
+    for laid, piece in zip(pieces, sent, strict=True):
+        laid[...] = piece
+    return exchange_laid(world, outgoing, pieces, shapes)
+
+
+def exchange_laid(world: World, outgoing: np.ndarray, pieces: Sequence[np.ndarray],
+                  shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """The same of `pieces` that lie side by side in `outgoing`, as `room` gives them."""
+    incoming, found = room(shapes, outgoing.dtype)
+    world.comm.Alltoallv([outgoing, [piece.size for piece in pieces]], [incoming, [piece.size for piece in found]])
+    return found
+
+
+def room(shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> tuple[np.ndarray, list[np.ndarray]]:
+    """An array for pieces of these shapes side by side, and the pieces."""
+    starts = np.cumsum([0, *map(prod, shapes)])
+    whole = np.empty(starts[-1], dtype)
+    return whole, [whole[first:end].reshape(shape)
+                   for first, end, shape in zip(starts, starts[1:], shapes, strict=False)]
 
 
 def lengths(world: World, sent: Sequence[np.ndarray]) -> list[tuple[int]]:

