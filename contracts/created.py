@@ -29,9 +29,9 @@ _SCALAR = h5s.create(h5s.SCALAR)
 
 
 class _Patient(FileIO):
-    """A file that takes all that is written, also what the disk refuses; `refused` is the first error."""
+    """A file that takes all that is written, also what the disk refuses; `refused` is the first error, or Ctrl-C."""
 
-    refused: OSError | None = None
+    refused: BaseException | None = None
 
     def write(self, data: Any) -> int:
         left = memoryview(data)
@@ -46,7 +46,7 @@ class _Patient(FileIO):
     def _tried(self, step: Callable, *arguments: object) -> Any:
         try:
             return step(*arguments)
-        except OSError as error:
+        except BaseException as error:  # whatever it is would be HDF5's to survive
             self.refused = self.refused or error
 
 

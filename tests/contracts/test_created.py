@@ -133,18 +133,30 @@ def test_large_arrays_are_cut(shape, expected):
     assert _chunks(shape, 8) == expected
 
 
+def write_failing(path, monkeypatch, number, error):
+    """From the call with that number on the disk fails with an error."""
+    calls, tried = iter(range(1, 10**6)), created._Patient._tried
+
+    def failing(self, step, *arguments):
+        def fail(*_):
+            raise error
+
+        return tried(self, fail if next(calls) >= number else step, *arguments)
+
+    monkeypatch.setattr(created._Patient, "_tried", failing)
+    state.write(path, builders.random_state(builders.space()))
+
+
 @pytest.mark.parametrize("number", range(1, 90, 11))
 def test_a_disk_that_refuses_any_call_costs_a_sentence_and_leaves_nothing(tmp_path, monkeypatch, number):
     """HDF5 by itself dies of some of them."""
-    calls, tried = iter(range(1, 10**6)), created._Patient._tried
-
-    def refusing(self, step, *arguments):
-        def refused(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        return tried(self, refused if next(calls) >= number else step, *arguments)
-
-    monkeypatch.setattr(created._Patient, "_tried", refusing)
     with pytest.raises(UserError, match=r"m0001.nc: could not be written \(No space left on device\)"):
-        state.write(tmp_path / "m0001.nc", builders.random_state(builders.space()))
-    assert not list(tmp_path.iterdir()) and next(calls) > number
+        write_failing(tmp_path / "m0001.nc", monkeypatch, number, OSError(errno.ENOSPC, "No space left on device"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [1, 40, 80])
+def test_ctrl_c_in_a_call_of_hdf5_is_no_fault_of_the_disk(tmp_path, monkeypatch, number):
+    with pytest.raises(KeyboardInterrupt):
+        write_failing(tmp_path / "m0001.nc", monkeypatch, number, KeyboardInterrupt())
+    assert not list(tmp_path.iterdir())
