@@ -31,7 +31,6 @@ class Seen:
     """R^-1/2 H' of each of m members, at a state of its own, and B of theirs, whose `numbers` (m,) are these."""
 
     matrices: list[csr_array]  # (n, channel * column)
-    adjoints: list[csr_array]
     B: Covariances
     numbers: np.ndarray
     shape: tuple[int, int]
@@ -40,11 +39,12 @@ class Seen:
     def at(cls, term: Term, X: Tensor, B: Covariances, numbers: np.ndarray) -> "Seen":
         """At the states `X` (m, channel, column)."""
         matrices = [term.tangent(x, B.climate.dtype).matrix() for x in X]
-        return cls(matrices, [H.T.tocsr() for H in matrices], B, numbers, (X.shape[1], X.shape[2]))
+        return cls(matrices, B, numbers, (X.shape[1], X.shape[2]))
 
     def increments(self, w: Tensor) -> Tensor:
         """B H'^T R^-1/2 w (m, channel, column) of `w` (m, n), in double precision."""
-        by_state = np.stack([H @ one for H, one in zip(self.adjoints, w.to(self.B.climate.dtype).numpy(), strict=True)])
+        single = w.to(self.B.climate.dtype).numpy()
+        by_state = np.stack([H.T @ one for H, one in zip(self.matrices, single, strict=True)])
         return self.B.apply(torch.from_numpy(by_state).view(-1, *self.shape), self.numbers).to(torch.float64)
 
     def observed(self, dX: Tensor) -> Tensor:
