@@ -67,21 +67,21 @@ def _before(kept: Kept, present: np.ndarray, forecast: np.ndarray | None) -> np.
 
 def write(folder: EnsembleFolder, batch: Batch, model: ForecastModel, experiment: Experiment, disk: Disk | None = None,
           states_only: bool = False, before: Sequence[np.ndarray | None] = ()) -> None:
-    """Write members; the state last, so that a member whose state exists is complete. `disk` as for `state.write`.
+    """Write members, none where one is no sane state; what is kept for the model first, so that a member whose state
+    exists is complete. `disk` as for `state.write`.
 
     With `states_only` no step can begin with them: nothing is kept for the model.  What each of them was one step
     earlier, which not all have where an experiment begins, is `before`, if given, else as the batch has it.
     """
-    earlier = before or ([None] * len(batch.members) if batch.before is None else list(batch.before))
+    for number, data in zip(batch.members, batch.data, strict=True):
+        refuse_insane(data, model.space, f"member {number} at {times.name(batch.time)}")
     form = Form(model.space, batch.time, experiment.name, experiment.one_file_of)
-    for some in chunks(range(len(batch.members)), len(batch.members) if form.one_file_of else 1):
-        numbers = [batch.members[i] for i in some]
-        for i, number in zip(some, numbers, strict=True):
-            refuse_insane(batch.data[i], model.space, f"member {number} at {times.name(batch.time)}")
-        if _keeps_files(model) and not states_only:
-            kept = {batch.members[i]: Kept(batch.restart[i] or {}, earlier[i]) for i in some}
-            restart.write_members(folder, kept, model.name, batch.time, bool(form.one_file_of))
-        members.write(folder, numbers, [batch.data[i] for i in some], form, disk)
+    if _keeps_files(model) and not states_only:
+        earlier = before or ([None] * len(batch.members) if batch.before is None else list(batch.before))
+        kept = {number: Kept(own or {}, past)
+                for number, own, past in zip(batch.members, batch.restart, earlier, strict=True)}
+        restart.write_members(folder, kept, model.name, batch.time, bool(form.one_file_of))
+    members.write(folder, batch.members, batch.data, form, disk)
 
 
 def settle(folder: EnsembleFolder, model: ForecastModel, time: datetime, experiment: Experiment) -> None:

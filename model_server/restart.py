@@ -20,7 +20,7 @@ import numpy as np
 from contracts import paths, times
 from contracts.errors import ContractError
 from contracts.nature import FOLDER, beside
-from contracts.paths import EnsembleFolder
+from contracts.paths import Disk, EnsembleFolder
 from model_server.models.base import Restart
 
 MODEL, TIME, BEFORE, MEMBERS = "__model__", "__time__", "__before__", "__members__"
@@ -42,11 +42,12 @@ def write(path: Path, kept: Kept, model: str, time: datetime) -> None:
 
 
 def write_members(folder: EnsembleFolder, kept: Mapping[int, Kept], model: str, time: datetime, one_file: bool) -> None:
-    """Of these members, by number, beside their states: in a file each or in one; raises UserError if the disk
-    refuses."""
+    """Of these members, by number, beside their states: in a file each or in one, all on the disk when this returns;
+    raises UserError if the disk refuses."""
     if not one_file:
-        for number, one in kept.items():
-            write(beside(folder.member(number)), one, model, time)
+        with paths.side_by_side() as disk:
+            for number, one in kept.items():
+                _write(beside(folder.member(number)), _arrays(one), model, time, disk)
         return
     arrays = {f"{number}/{name}": array for number, one in kept.items() for name, array in _arrays(one).items()}
     _write(beside(folder.part(list(kept))), {MEMBERS: np.array(list(kept)), **arrays}, model, time)
@@ -56,8 +57,8 @@ def _arrays(kept: Kept) -> Arrays:
     return {**kept.own, **({} if kept.before is None else {BEFORE: kept.before})}
 
 
-def _write(path: Path, arrays: Arrays, model: str, time: datetime) -> None:
-    with paths.writing(path) as partial, open(partial, "wb") as stream:
+def _write(path: Path, arrays: Arrays, model: str, time: datetime, disk: Disk | None = None) -> None:
+    with paths.writing(path, disk) as partial, open(partial, "wb") as stream:
         np.savez(stream, **{MODEL: model, TIME: np.int64(times.to_seconds(time)), **arrays})
 
 
