@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts import members, state
+from contracts.ensemble import read_members
 from contracts.paths import EnsembleFolder, ExperimentFolder
 from contracts.state import StateSpace
 from verify import scores
@@ -38,7 +39,7 @@ def score(ensemble: EnsembleFolder, count: int, truth: Path, space: StateSpace, 
     for group in groups(space, count if kept else 2, memory_gib * GIB):
         y = state.read(truth, group, time).data.astype(np.float64)
         if kept:
-            X = np.stack([one.data for one in members.read(ensemble, range(1, count + 1), group, time)])
+            X = read_members(ensemble, range(count), group, time).reshape(count, *group.shape)
             parts.append(scores.ensemble_scores(X, y, weights))
         else:
             mean, deviation = (state.read(path, group, time).data for path in (ensemble.mean, ensemble.spread))

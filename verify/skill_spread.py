@@ -18,8 +18,9 @@ from typing import Self
 
 import numpy as np
 
-from contracts import config, members, netcdf, program, state
+from contracts import config, netcdf, program, state
 from contracts.constants import HOUR
+from contracts.ensemble import read_members
 from contracts.errors import UserError
 from contracts.paths import EnsembleFolder
 from contracts.state import StateSpace
@@ -128,7 +129,7 @@ def _score(settings: Settings, space: StateSpace, folder: EnsembleFolder, truth:
     """One forecast, by groups of variables, so that memory stays flat."""
     count, parts = settings.experiment.members, []
     for group in ensembles.groups(space, count, settings.verify.memory_gib * ensembles.GIB):
-        X = np.stack([one.data for one in members.read(folder, range(1, count + 1), group, time)])
+        X = read_members(folder, range(count), group, time).reshape(count, *group.shape)
         parts.append(skill(X, state.read(truth, group, time).data, weights))
     arrays = ([getattr(part, name) for part in parts] for name in ("square", "variance", "crps", "ranks"))
     return Skill(1, *(np.concatenate(several, axis=1) for several in arrays))
