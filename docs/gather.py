@@ -21,7 +21,8 @@ FOLLOWS = {  # the parts of the table of contents
     "What came of it": ["which_method", "paper", "verify/README", "run/experiments/league/RESULTS",
                         "run/experiments/claims/RESULTS", "run/experiments/RESULTS", "run/experiments/latent/RESULTS",
                         "run/experiments/generative/RESULTS", "run/experiments/neural/RESULTS",
-                        "run/experiments/observations/RESULTS", "tests/benchmarks/README"],
+                        "run/experiments/observations/RESULTS", "run/experiments/members/RESULTS",
+                        "tests/benchmarks/README"],
     "Reference": ["settings", "contracts/README", "functions", "exit_statuses", "upgrading", "CHANGELOG",
                   "CONTRIBUTING"],
 }
