@@ -9,7 +9,7 @@ kind that hold some of them.  When all are there one process puts them together 
 whichever file it is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -55,7 +55,7 @@ def read(folder: EnsembleFolder, numbers: Iterable[int], space: StateSpace, time
     """The members with these numbers, from 1, one at a time; raises ContractError where one is not there, or does not
     fit."""
     places = _places(folder)
-    for path, some in groupby(numbers, lambda number: places[number][0] if number in places else None):
+    for path, some in _by_file(numbers, places):
         if path is None:
             yield from (state.read(folder.member(number), space, time) for number in some)
             continue
@@ -67,7 +67,7 @@ def read(folder: EnsembleFolder, numbers: Iterable[int], space: StateSpace, time
 def courses(folder: EnsembleFolder, numbers: Iterable[int]) -> Iterator[Course]:
     """What `write` was told of the minimisations that made the members with these numbers, from 1."""
     places = _places(folder)
-    for path, some in groupby(numbers, lambda number: places[number][0] if number in places else None):
+    for path, some in _by_file(numbers, places):
         if path is None:
             yield from (state.course(folder.member(number)) for number in some)
             continue
@@ -84,7 +84,7 @@ def write(folder: EnsembleFolder, numbers: Sequence[int], fields: Iterable[np.nd
     states = (State(form.space, x, form.time) for x in fields)
     if form.one_file_of is None:
         for number, one, J in zip(numbers, states, each_course, strict=True):
-            state.write(folder.member(number), one, number, form.experiment, None, form.start, disk, J)
+            state.write(folder.member(number), one, number, form.experiment, start=form.start, disk=disk, course=J)
     elif numbers:
         path = folder.together if len(numbers) == form.one_file_of else folder.part(numbers)
         _write(path, numbers, zip(range(len(numbers)), states, strict=True), form, disk, each_course)
@@ -116,6 +116,11 @@ def _places(folder: EnsembleFolder) -> dict[int, Place]:
         with netcdf.open_to_read(path, CONTRACT) as dataset:
             places |= {int(number): (path, row) for row, number in enumerate(dataset[state.MEMBER][:])}
     return places
+
+
+def _by_file(numbers: Iterable[int], places: Mapping[int, Place]) -> Iterator[tuple[Path | None, Iterator[int]]]:
+    """Neighbours among the `numbers` that are in the same file of several, None for those in files of their own."""
+    return groupby(numbers, lambda number: places[number][0] if number in places else None)
 
 
 def _write(path: Path, numbers: Sequence[int], rows: Iterable[tuple[int, State]], form: Form, disk: Disk | None,

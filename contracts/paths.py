@@ -249,8 +249,7 @@ def withheld() -> Iterator[Withheld]:
         yield files
     except BaseException:
         for partial, _ in files.waiting:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            _remove(partial)
         raise
     for folder in {_settle(partial, path) for partial, path in files.waiting}:
         with _refused(folder):
@@ -288,8 +287,7 @@ def atomic(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
         with _refused(path, _FULL, partial):
             yield partial
     except BaseException:
-        with suppress(OSError):  # such as of a disk that has become read-only: why it was to go is what is told
-            partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
     if disk is not None:
         disk.settle(partial, path)
@@ -318,6 +316,12 @@ def writing(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
         raise UserError(f"{path}: could not be written ({error}); {_LOOK}") from error
 
 
+def _remove(partial: Path) -> None:
+    """Where a disk that has become read-only, for instance, refuses it too: why it was to go is what is told."""
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+
+
 def _settle(partial: Path, path: Path) -> Path:
     """Flush and rename; returns the folder, which is still to be flushed."""
     try:
@@ -325,8 +329,7 @@ def _settle(partial: Path, path: Path) -> Path:
             _flush(partial)
             os.replace(partial, path)
     except BaseException:
-        with suppress(OSError):  # such as of a disk that has become read-only: why it was to go is what is told
-            partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
     return path.parent
 

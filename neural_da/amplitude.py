@@ -43,7 +43,7 @@ class Root:
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.float32 if self.climate.scale.dtype == np.float32 else torch.float64
+        return torch.from_numpy(self.climate.scale).dtype
 
     def increment(self, zeta: Tensor, deviation: Tensor) -> Tensor:
         """s C^(1/2) (deviation zeta), (channel * column,)."""

@@ -22,7 +22,7 @@ from contracts.grid import Grid
 from contracts.sphere import great_circle_km, unit_vectors
 from contracts.state import StateSpace
 from contracts.tapers import gaspari_cohn
-from neural_da.localized import KEPT, root
+from neural_da.localized import KEPT, vertical_root
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class Circles:
     @classmethod
     def of(cls, space: StateSpace, horizontal_km: float, vertical_ln_p: float, dtype: torch.dtype) -> "Circles":
         """Lengths L as those of the LETKF."""
-        height = -np.log([channel.pressure for channel in space.channels])
-        vertical = root(gaspari_cohn(np.abs(height[:, None] - height) / vertical_ln_p))
-        return cls(*(torch.tensor(part, dtype=dtype) for part in (*horizontal(space.grid, horizontal_km), vertical)))
+        parts = *horizontal(space.grid, horizontal_km), vertical_root(space, vertical_ln_p)
+        return cls(*(torch.tensor(part, dtype=dtype) for part in parts))
 
     def along(self, T: Tensor) -> Tensor:
         """C_h of `T` (lat, lon, n)."""
@@ -49,17 +48,16 @@ class Circles:
 
 def horizontal(grid: Grid, length_km: float) -> tuple[np.ndarray, np.ndarray]:
     """Waves (p, lon) and blocks (p, lat, lat) of what is kept of C_h."""
-    lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
-    at = unit_vectors(lat.ravel(), lon.ravel()).reshape(*lat.shape, 3)
+    at = unit_vectors(grid.column_lat, grid.column_lon).reshape(*grid.shape, 3)
     from_first = gaspari_cohn(great_circle_km(at[:, None, None, 0], at[None]) / length_km)  # (lat, lat, lon)
-    waves, number = _waves(lat.shape[1])
+    waves, number = _waves(grid.lon.size)
     blocks = np.fft.rfft(from_first).real.transpose(2, 0, 1)[number]
     power, vectors = np.linalg.eigh(blocks)
     sorted_power = np.sort(power.clip(min=0).ravel())[::-1]
     least = sorted_power[np.searchsorted(sorted_power.cumsum(), KEPT * sorted_power.sum())]
     kept = np.where(power >= least * (1 - 1e-9), power, 0)  # both of a wave, whose powers differ by rounding alone
     found = np.einsum("plr,pr,pmr->plm", vectors, kept, vectors)
-    length = np.sqrt(np.einsum("pll->l", found) / lat.shape[1])
+    length = np.sqrt(np.einsum("pll->l", found) / grid.lon.size)
     some = kept.any(axis=1)
     return waves[some], found[some] / np.outer(length, length)
 

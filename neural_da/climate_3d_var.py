@@ -21,7 +21,7 @@ from neural_da.draws import Draws
 from neural_da.found import Found, analysed_as, told
 from neural_da.method import Analysed
 from neural_da.methods import ALPHA_SQUARED, ThreeDVar
-from neural_da.observation_space import Members
+from neural_da.observation_space import Costs
 from neural_da.problem import Problem
 from neural_da.side_by_side import by_itself, in_full_groups
 from neural_da.together import Covariances, OfClimate
@@ -81,11 +81,11 @@ class Prepared:
         (values,) = everyone.perturbed(draws.observation_errors(problem.rows))
         stops = Stops(self.settings.tolerance, self.settings.iterations, self.settings.steps)
 
-        def minima(numbers: np.ndarray) -> list[Found]:
+        def of_group(numbers: np.ndarray) -> list[Found]:
             background = torch.tensor(problem.background[numbers], dtype=torch.float64)
-            return Members(term, B, background, torch.tensor(values[numbers]), numbers).minima(stops)
+            return Costs(term, B, background, torch.tensor(values[numbers]), numbers).minima(stops)
 
-        return minima
+        return of_group
 
     def of_members(self, background: np.ndarray) -> OfMembers | None:
         """rho o P_e of the `background` (k, channel, column), none where it has no share."""
@@ -101,6 +101,5 @@ class Prepared:
         """alpha_d^2 from the innovations of the background's mean."""
         probes, shape = amplitude.Probes.of(problem, draws, self.climate.dtype), problem.background.shape[1:]
         of_climate = probes.trace(self.climate.apply, shape)
-        if members is None:
-            return amplitude.of_innovations(problem, of_climate)
-        return amplitude.of_innovations(problem, of_climate, probes.trace(members.of_all, shape), self.settings.share)
+        of_members = 0.0 if members is None else probes.trace(members.of_all, shape)
+        return amplitude.of_innovations(problem, of_climate, of_members, self.settings.share)

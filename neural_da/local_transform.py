@@ -35,11 +35,11 @@ class Taper:
     def of(cls, space: StateSpace, tables: Sequence[Observations], horizontal_km: float,
            vertical_ln_p: float) -> "Taper":
         """Lengths L as those of the LETKF; observations without a pressure stand at the lowest level."""
-        lat, lon = np.meshgrid(space.grid.lat, space.grid.lon, indexing="ij")
+        columns = unit_vectors(space.grid.column_lat, space.grid.column_lon)
         at = unit_vectors(np.concatenate([table.lat for table in tables]),
                           np.concatenate([table.lon for table in tables]))
-        apart = great_circle_km(unit_vectors(lat.ravel(), lon.ravel())[:, None], at[None])
-        pressure, level = np.unique([channel.pressure for channel in space.channels], return_inverse=True)
+        apart = great_circle_km(columns[:, None], at[None])
+        pressure, level = np.unique(space.pressure, return_inverse=True)
         height = np.concatenate([table.pressure for table in tables])
         height = np.where(np.isnan(height), pressure.max(), height)
         steps = np.abs(np.log(pressure[:, None] / height))

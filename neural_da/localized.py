@@ -43,12 +43,16 @@ class Taper:
     @classmethod
     def of(cls, space: StateSpace, horizontal_km: float, vertical_ln_p: float, dtype: torch.dtype) -> "Taper":
         """Lengths L as those of the LETKF: nothing beyond 2 (10/3)^(1/2) L."""
-        lat, lon = np.meshgrid(space.grid.lat, space.grid.lon, indexing="ij")
-        at = unit_vectors(lat.ravel(), lon.ravel())
-        height = -np.log([channel.pressure for channel in space.channels])
+        at = unit_vectors(space.grid.column_lat, space.grid.column_lon)
         C_h = gaspari_cohn(great_circle_km(at[:, None], at[None]) / horizontal_km)
-        C_v = gaspari_cohn(np.abs(height[:, None] - height) / vertical_ln_p)
-        return cls(*(torch.tensor(root(C), dtype=dtype) for C in (C_h, C_v)))
+        parts = root(C_h), vertical_root(space, vertical_ln_p)
+        return cls(*(torch.tensor(part, dtype=dtype) for part in parts))
+
+
+def vertical_root(space: StateSpace, length_ln_p: float) -> np.ndarray:
+    """(channel, q) root of C_v."""
+    height = -np.log(space.pressure)
+    return root(gaspari_cohn(np.abs(height[:, None] - height) / length_ln_p))
 
 
 def root(C: np.ndarray) -> np.ndarray:

@@ -43,8 +43,8 @@ class Seen:
 
     def increments(self, w: Tensor) -> Tensor:
         """B H'^T R^-1/2 w (m, channel, column) of `w` (m, n), in double precision."""
-        single = w.to(self.B.climate.dtype).numpy()
-        by_state = np.stack([H.T @ one for H, one in zip(self.matrices, single, strict=True)])
+        rows = w.to(self.B.climate.dtype).numpy()
+        by_state = np.stack([H.T @ row for H, row in zip(self.matrices, rows, strict=True)])
         return self.B.apply(torch.from_numpy(by_state).view(-1, *self.shape), self.numbers).to(torch.float64)
 
     def observed(self, dX: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Members:
+class Costs:
     """J of m members: `background` (m, channel, column) and `values` (m, n) of a `term`, in double precision, and B of
     theirs, whose `numbers` (m,) are these."""
 
@@ -71,7 +71,7 @@ class Members:
     def minima(self, stops: Stops) -> list[Found]:
         """What is found for each, from its background."""
         X, w = self.background, torch.zeros_like(self.values)
-        courses = [[J] for J in self.costs(X, w, w)]
+        courses = [[J] for J in self.values_at(X, w, w)]
         for _ in range(stops.steps):
             seen = Seen.at(self.term, X, self.B, self.numbers)
             d = self.departures(X) + seen.observed(X - self.background) - w
@@ -81,7 +81,7 @@ class Members:
             w = w + torch.stack([one.x for one in found])
             dX = seen.increments(w)
             X = self.background + dX
-            for course, one, J in zip(courses, found, self.costs(X, w, seen.observed(dX)), strict=True):
+            for course, one, J in zip(courses, found, self.values_at(X, w, seen.observed(dX)), strict=True):
                 if one.iterations:
                     course += [*(course[-1] + change for change in one.course[1:-1]), J]
         return [Found(single(x), len(course) - 1, np.array(course) / len(self.term))
@@ -91,7 +91,7 @@ class Members:
         """R^-1/2 (y - H(x)) (m, n)."""
         return (self.values - self.term.forward.apply(X)) / self.term.variance.sqrt()
 
-    def costs(self, X: Tensor, w: Tensor, seen: Tensor) -> list[float]:
+    def values_at(self, X: Tensor, w: Tensor, seen: Tensor) -> list[float]:
         """J of each state, x - x_b the increment of `w`, whose own is `seen`."""
         return [0.5 * float(own @ of_it) + float(J)
                 for own, of_it, J in zip(w, seen, self.term.cost(X, self.values), strict=True)]

@@ -25,7 +25,7 @@ class OfClimate:
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.float32 if self.climate.scale.dtype == np.float32 else torch.float64
+        return torch.from_numpy(self.climate.scale).dtype
 
     @cached_property
     def modes(self) -> Tensor:
