@@ -2,8 +2,8 @@
 
 That library reads it as a file of its own, and so do all that know HDF5: every dimension is a dimension scale, to which
 the variables that have it are attached; objects and attributes keep the order in which they came (NetCDF-4 file format,
-Unidata, netcdf-c, `file_format_specifications.md`).  To write a state so takes 0.6 of the time, and one library less is
-loaded beside the one that reads (`opened`).
+Unidata, netcdf-c, `file_format_specifications.md`).  To write a state so takes 0.6 of that library's time, and none
+is loaded beside the one that reads (`opened`).
 
 HDF5 is not told where a disk refuses, because it does not survive that in all places: what it writes then goes nowhere,
 and the block ends with the disk's own error.
@@ -77,7 +77,7 @@ class NewDataset:
         """Attributes of the file: text, a number, or several of either."""
         _describe(self._root, attributes)
 
-    def createDimension(self, name: str, size: int) -> None:
+    def add_dimension(self, name: str, size: int) -> None:
         """One without a length is without end, as NetCDF has no others."""
         self.dimensions[name] = size
 

@@ -150,7 +150,7 @@ def _write_courses(dataset: "NewDataset", course: Sequence[Course]) -> None:
     for row, J in zip(rows, course, strict=True):
         if J is not None:
             row[: J.size] = J
-    dataset.createDimension("iteration", longest)
+    dataset.add_dimension("iteration", longest)
     netcdf.add(dataset, state.COURSE, (state.MEMBER, "iteration"), rows, units="1",
                long_name="cost for each observation along the minimisation")
 

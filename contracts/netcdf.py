@@ -111,15 +111,15 @@ def add(dataset: "NewDataset", name: str, dimensions: tuple[str, ...], values: n
 
 def add_horizontal_axes(dataset: "NewDataset", lat: np.ndarray, lon: np.ndarray) -> None:
     """Dimensions and coordinates `lat`, `lon` in degrees."""
-    dataset.createDimension("lat", lat.size)
-    dataset.createDimension("lon", lon.size)
+    dataset.add_dimension("lat", lat.size)
+    dataset.add_dimension("lon", lon.size)
     add(dataset, "lat", ("lat",), lat, units="degrees_north", standard_name="latitude", axis="Y")
     add(dataset, "lon", ("lon",), lon, units="degrees_east", standard_name="longitude", axis="X")
 
 
 def add_levels(dataset: "NewDataset", pressure: np.ndarray) -> None:
     """Dimension and coordinate `level`, pressure in Pa, and beside it `level_hpa`, by which people name levels."""
-    dataset.createDimension("level", len(pressure))
+    dataset.add_dimension("level", len(pressure))
     add(dataset, "level", ("level",), np.asarray(pressure, np.float64),
         units="Pa", standard_name="air_pressure", positive="down", axis="Z")
     add(dataset, LEVEL_HPA, ("level",), np.asarray(pressure, np.float64) / HECTOPASCAL,
@@ -128,7 +128,7 @@ def add_levels(dataset: "NewDataset", pressure: np.ndarray) -> None:
 
 def add_time(dataset: "NewDataset", time: datetime) -> None:
     """Dimension and coordinate `time` of length 1."""
-    dataset.createDimension("time", 1)
+    dataset.add_dimension("time", 1)
     add(dataset, "time", ("time",), np.array([times.to_seconds(time)], np.int64),
         units=times.UNITS, calendar=times.CALENDAR, standard_name="time", axis="T")
 

@@ -212,8 +212,8 @@ def write(path: Path, table: Observations, source: Source, experiment: str = "",
     if source.made is not None:
         attributes["made"] = np.float64(source.made.timestamp())
     with netcdf.create(path, contract, attributes, disk) as dataset:
-        dataset.createDimension("obs", len(table))
-        dataset.createDimension("text", 8)
+        dataset.add_dimension("obs", len(table))
+        dataset.add_dimension("text", 8)
         for column in fields(table):
             values = getattr(table, column.name)
             if column.name == "largest_departure" and np.isnan(values).all():

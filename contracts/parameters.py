@@ -80,7 +80,7 @@ def write(path: Path, parameters: Parameters, time: datetime, experiment: str = 
     """Write atomically, a variable (member,) for each parameter; raises UserError where the disk refuses."""
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
         netcdf.add_time(dataset, time)
-        dataset.createDimension("member", len(parameters.values))
+        dataset.add_dimension("member", len(parameters.values))
         for one, values in zip(parameters.of, parameters.values.T, strict=True):
             netcdf.add(dataset, one.name, ("member",), values, units=one.units, usual=one.usual, low=one.low,
                        high=one.high)

@@ -156,7 +156,7 @@ def add_axes(dataset: "NewDataset", space: StateSpace, time: datetime, start: da
     if start is not None:
         netcdf.add_forecast(dataset, start, time)
     if isinstance(members, Sequence):
-        dataset.createDimension(MEMBER, len(members))
+        dataset.add_dimension(MEMBER, len(members))
         netcdf.add(dataset, MEMBER, (MEMBER,), np.array(members, np.int32), units="1", standard_name=MEMBER)
     elif members is not None:
         netcdf.add_scalar(dataset, MEMBER, members, units="1", standard_name=MEMBER)

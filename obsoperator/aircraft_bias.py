@@ -129,8 +129,8 @@ def write(path: Path, biases: Biases, time: datetime, experiment: str = "") -> N
     found = sorted(biases.known.items())
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
         netcdf.add_time(dataset, time)
-        dataset.createDimension("aircraft", len(found))
-        dataset.createDimension("text", 8)
+        dataset.add_dimension("aircraft", len(found))
+        dataset.add_dimension("text", 8)
         names = np.array([station for (_, station), _ in found], "S8").view("S1").reshape(-1, 8)
         netcdf.add(dataset, "type", ("aircraft",), np.array([kind for (kind, _), _ in found], np.int16))
         netcdf.add(dataset, "station", ("aircraft", "text"), names)

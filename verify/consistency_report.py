@@ -107,8 +107,8 @@ def write(path: Path, sums: Sums, layers_hpa: Sequence[float], experiment: str) 
                "spread_lower": spread[keys["spread_bin"]], "spread_upper": spread[keys["spread_bin"] + 1],
                **dict(zip(SUMS, sums.sums.T, strict=True))}
     with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
-        dataset.createDimension("group", len(sums))
-        dataset.createDimension("rank", sums.ranks.shape[1])
+        dataset.add_dimension("group", len(sums))
+        dataset.add_dimension("rank", sums.ranks.shape[1])
         for name, values in columns.items():
             netcdf.add(dataset, name, ("group",), np.ascontiguousarray(values), **_attributes(name))
         netcdf.add(dataset, "rank_count", ("group", "rank"), sums.ranks)

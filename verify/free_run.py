@@ -44,8 +44,8 @@ class FreeRun:
     def write(self, path: Path, experiment: str) -> None:
         """By rename."""
         with netcdf.create(path, CONTRACT, {"experiment": experiment}) as dataset:
-            dataset.createDimension("day", self.seconds.size)
-            dataset.createDimension("wavenumber", self.power.shape[1])
+            dataset.add_dimension("day", self.seconds.size)
+            dataset.add_dimension("wavenumber", self.power.shape[1])
             score_file.add_names(dataset, "channel", self.channels)
             score_file.add_names(dataset, "units", [score_file.units(name) for name in self.channels], "channel")
             for name, dimensions in _DIMENSIONS.items():

@@ -56,7 +56,7 @@ def write(path: Path, scores: Scores, experiment: str = "") -> None:
         for name, values in scores.against_truth.items():
             netcdf.add(dataset, name, ("region", "channel"), values, long_name=name.replace("_", " "))
         _add_fit(dataset, scores.fit)
-        dataset.createDimension("fate", len(Flag))
+        dataset.add_dimension("fate", len(Flag))
         netcdf.add(dataset, "fate", ("fate",), np.array([flag.value for flag in Flag], np.int8),
                    flag_values=np.array([flag.value for flag in Flag], np.int8),
                    flag_meanings=" ".join(flag.name for flag in Flag), long_name="fate of an observation")
@@ -74,15 +74,15 @@ def add_names(dataset: "NewDataset", name: str, texts: Sequence[str], dimension:
     """A character variable (dimension, its text length)."""
     encoded = np.array([text.encode("ascii") for text in texts] or [b" "], dtype="S")
     length = encoded.dtype.itemsize
-    dataset.createDimension(f"{name}_text", length)
+    dataset.add_dimension(f"{name}_text", length)
     if not dimension:
-        dataset.createDimension(name, len(texts))
+        dataset.add_dimension(name, len(texts))
     characters = encoded.view("S1").reshape(-1, length)[: len(texts)]
     netcdf.add(dataset, name, (dimension or name, f"{name}_text"), characters, long_name=name, _Encoding="ascii")
 
 
 def _add_fit(dataset: "NewDataset", fit: Fit) -> None:
-    dataset.createDimension("group", len(fit))
+    dataset.add_dimension("group", len(fit))
     units = {"layer_lower": "Pa", "layer_upper": "Pa"}
     codes = {"flag": Flag, "quantity": Quantity}
     for column in fields(fit):

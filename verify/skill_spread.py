@@ -159,7 +159,7 @@ def write(path: Path, settings: Settings, space: StateSpace, found: dict[int, Sk
     with netcdf.create(path, CONTRACT, {"experiment": settings.experiment.name, "crps_form": "fair (Ferro 2014)",
                                         "members": np.int32(settings.experiment.members)}) as dataset:
         for dimension, size in (("lead", len(found)), ("rank", settings.experiment.members + 1)):
-            dataset.createDimension(dimension, size)
+            dataset.add_dimension(dimension, size)
         seconds = np.array([lead * HOUR for lead in found], np.int64)
         netcdf.add(dataset, "lead", ("lead",), seconds, units="s", standard_name="forecast_period")
         score_file.add_names(dataset, "region", tuple(settings.verify.regions))

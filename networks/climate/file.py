@@ -37,7 +37,7 @@ def write(path: Path, climate: Climate, command: str, experiment: str = "") -> N
         netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
         for name, size in (("basis", len(climate.seasons)), ("channel", channels), ("wavenumber", waves),
                            ("mode", modes), ("state", len(climate.fitted))):
-            dataset.createDimension(name, size)
+            dataset.add_dimension(name, size)
         netcdf.add(dataset, "channel", ("channel",), np.array([channel.name for channel in space.channels]))
         netcdf.add(dataset, "units", ("channel",), np.array(_units(space)))
         netcdf.add(dataset, "fitted", ("state",), climate.fitted, units=times.UNITS, calendar=times.CALENDAR)

@@ -11,7 +11,7 @@ For N states of C channels on nlat x nlon points, R = C nlat rows, K = nlon / 2 
 from contracts.errors import UserError
 from contracts.state import StateSpace
 
-_PROGRAM = 150e6  # bytes: Python with NumPy, SciPy and netCDF4
+_PROGRAM = 150e6  # bytes: Python with NumPy, SciPy and h5py, 75e6 with one file written and read, and some room
 _COVARIANCES = 2 * 6 + 5  # of rows x rows, complex64, at the same time
 _GB = 1e9
 

@@ -42,7 +42,7 @@ def write(path: Path, of: Footprints, space: StateSpace, origin: str) -> None:
     with netcdf.create(path, CONTRACT, {"channels": names, "origin": origin}) as dataset:
         netcdf.add_horizontal_axes(dataset, space.grid.lat, space.grid.lon)
         for dimension, size in (("obs", len(of)), ("edge", len(of) + 1), ("number", of.rows.nnz)):
-            dataset.createDimension(dimension, size)
+            dataset.add_dimension(dimension, size)
         netcdf.add(dataset, "start", ("edge",), of.rows.indptr.astype(np.int64))
         netcdf.add(dataset, "entry", ("number",), of.rows.indices.astype(np.int32))
         netcdf.add(dataset, "coefficient", ("number",), of.rows.data.astype(np.float32))

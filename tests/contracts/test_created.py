@@ -36,7 +36,7 @@ def path(tmp_path):
     with NewDataset(tmp_path / "ours.nc") as file:
         file.describe(ATTRIBUTES)
         for name, size in DIMENSIONS.items():
-            file.createDimension(name, size)
+            file.add_dimension(name, size)
         for name, (dimensions, values) in VARIABLES.items():
             file.add(name, dimensions, values, {"units": "m", "of": np.float32(2.5)})
         file.finish()
@@ -109,7 +109,7 @@ def test_every_dimension_is_a_scale_that_knows_its_variables(path):
 def test_parts_are_laid_where_they_belong(tmp_path):
     with NewDataset(tmp_path / "parts.nc") as file:
         for name, size in (("time", 2), ("lat", 3)):
-            file.createDimension(name, size)
+            file.add_dimension(name, size)
         made = file.add_parts("field", np.dtype("f4"), ("time", "lat"), (1, 3), {"units": "K"})
         made[1], made[0] = [1, 2, 3], [4, 5, 6]
         file.finish()
@@ -122,7 +122,7 @@ def test_parts_are_laid_where_they_belong(tmp_path):
                                                (np.zeros(4, bool), TypeError), (np.zeros(4, complex), TypeError)])
 def test_what_does_not_fit_is_refused(tmp_path, values, error):
     with NewDataset(tmp_path / "file.nc") as file:
-        file.createDimension("lat", 4)
+        file.add_dimension("lat", 4)
         with pytest.raises(error):
             netcdf.add(file, "field", ("lat",), values)
 

@@ -202,7 +202,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path):
     path, space = written(tmp_path)
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError), netcdf.create(path, "state/1", {}) as dataset:
-        dataset.createDimension("lat", 3)
+        dataset.add_dimension("lat", 3)
         raise ZeroDivisionError
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["m0001.nc"]

@@ -22,7 +22,7 @@ def path(request, tmp_path):
     elif request.param == "table":
         doors.made_table(path)
     else:
-        with netCDF4.Dataset(path, "w") as file:  # as files of ours were once written, and those of others are
+        with netCDF4.Dataset(path, "w") as file:  # as tools of others write
             file.setncatts({"many": np.arange(3), "one": 2.5, "none": "", "umlaut": "Lüftung", "complete": "yes"})
             file.createDimension("name", 2)
             file.createDimension("place", 2)

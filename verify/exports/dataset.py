@@ -137,7 +137,7 @@ def _netcdf(out: Path, variables: Mapping[str, Variable], attributes: dict[str, 
     with netcdf.create(out, CONTRACT, attributes) as dataset:
         for name, one in variables.items():
             for dimension, size in zip(one.dimensions, one.shape, strict=True):
-                dataset.createDimension(dimension, size)
+                dataset.add_dimension(dimension, size)
             if one.values is not None:
                 dataset.add(name, one.dimensions, one.values, one.attributes)
             else:
