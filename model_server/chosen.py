@@ -7,7 +7,7 @@ from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server import config, models
 from model_server.models.base import ForecastModel, seen_by
-from networks.unseen import refuse_overlap
+from networks.unseen import refuse_times_of
 
 
 def bare(settings: config.Settings) -> ForecastModel:
@@ -43,8 +43,7 @@ def dressed_as(settings: config.Settings, model: ForecastModel) -> ForecastModel
 
 def refuse_seen(settings: config.Settings, name: str, seen: Sequence[tuple[datetime, datetime]]) -> None:
     """Raises UserError where the model `name` was made from times of the experiment, first and last ones `seen`."""
-    for first, last in seen if settings.model.seen == "refused" else ():
-        refuse_overlap(name, first, last, settings.experiment, "[model]")
+    refuse_times_of(settings.model.unseen_in(settings.experiment), name, seen, "[model]")
 
 
 def filtered_as(settings: config.Settings, model: ForecastModel) -> ForecastModel:

@@ -86,6 +86,10 @@ class Model(config.Section, frozen=True):
             raise ValueError('parameters and noise method = "residuals" do not go together: the residuals are those of '
                              "the model with its usual parameters; take one of them out")
 
+    def unseen_in(self, experiment: config.Experiment) -> config.Experiment | None:
+        """The experiment whose times nothing may have seen, none where they were of another world."""
+        return experiment if self.seen == "refused" else None
+
 
 class Initial(config.Section, frozen=True):
     """[initial] Members are states of a nature run, `every_hours` apart from `first` on, re-dated to the start; or,

@@ -90,7 +90,7 @@ def residuals(settings: config.Settings) -> None:
         raise UserError('[model.noise] method = "none" needs no residuals: set method = "residuals" and its settings')
     first, last = asked.period
     folder = settings.experiment.in_work(asked.archive)
-    refuse_overlap(folder, first, last, settings.experiment if settings.model.seen == "refused" else None, "[model]")
+    refuse_overlap(folder, first, last, settings.model.unseen_in(settings.experiment), "[model]")
     model = bare(settings)
     refuse_seen(model.name, seen_by(model), first, last)
     source = ResidualSource(settings.space, NatureFolder(settings.experiment.in_work(asked.nature)), model,

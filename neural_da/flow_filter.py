@@ -52,8 +52,8 @@ def prepared(settings: FlowFilter, experiment: Experiment, space: StateSpace) ->
     """The method for states of `space`; raises UserError where its flow does not fit the experiment."""
     weights = experiment.in_work(settings.weights)
     made = emulator.read(weights, space)
-    for first, last in cards.read(card_path(weights), weights).seen:
-        unseen.refuse_overlap(weights, first, last, settings.unseen_in(experiment), "[neural]")
+    seen = cards.read(card_path(weights), weights).seen
+    unseen.refuse_times_of(settings.unseen_in(experiment), weights, seen, "[neural]")
     if len(settings.schedule) > made.steps:
         raise UserError(f"[neural] schedule of {len(settings.schedule)} shares: the flow has {made.steps} steps, and "
                         "its noise alone is no estimate; give at most so many")

@@ -50,8 +50,7 @@ def prepared(settings: Guided, experiment: Experiment, space: StateSpace) -> "Pr
         return Prepared(settings, Denoiser(climate))
     weights = experiment.in_work(str(starter.find(settings.denoiser, starter.WEIGHTS)))
     found, checkpoint = denoiser.read(weights, climate)
-    for began, ended in checkpoint.card.seen:
-        unseen.refuse_overlap(weights, began, ended, settings.unseen_in(experiment), "[neural]")
+    unseen.refuse_times_of(settings.unseen_in(experiment), weights, checkpoint.card.seen, "[neural]")
     return Prepared(settings, found)
 
 

@@ -103,8 +103,7 @@ def read(name: str, space: StateSpace, experiment: Experiment | None, dtype: tor
          recompute: bool) -> Trajectory:
     """With the weights of that `name`; raises UserError where they do not fit, or have seen times of the experiment."""
     weights = starter.find(name, ".safetensors")
-    for first, last in cards.read(card_path(weights), weights).seen:
-        unseen.refuse_overlap(weights, first, last, experiment, "[neural]")
+    unseen.refuse_times_of(experiment, weights, cards.read(card_path(weights), weights).seen, "[neural]")
     emulator = passes.emulator_of(weights, space)
     if emulator.history != 1 or emulator.stochastic or emulator.parameter_names:
         raise UserError(f"{weights}: needs several times, draws or parameters, and a window is carried from one state "

@@ -90,7 +90,7 @@ def added(model: ForecastModel, chosen: Model, settings: ResidualNoise, experime
         raise UserError(f"{folder}: no complete archive of residuals is there; python -m model_server residuals "
                         "EXPERIMENT.toml makes it")
     note.refuse_other(contents(model, chosen, settings))
-    refuse_overlap(folder, *settings.period, experiment if chosen.seen == "refused" else None, "[model]")
+    refuse_overlap(folder, *settings.period, chosen.unseen_in(experiment), "[model]")
     refuse_seen(model.name, seen_by(model), *settings.period)
     made = Noisy(model, errors(settings, Series(ShardFolder(folder), model.space, memory_bytes=0), model),
                  np.float32(settings.factor), humidity.humid(model.space))

@@ -29,8 +29,7 @@ def read(weights: Path, latent: Path, space: StateSpace, experiment: Experiment 
     linear = Operator.of(latents.read(latent, space, experiment), dtype=dtype)
     found = checkpoints.read(weights)
     _refuse_other(weights, latent, found, space)
-    for first, last in found.card.seen:
-        unseen.refuse_overlap(weights, first, last, experiment, "[neural]")
+    unseen.refuse_times_of(experiment, weights, found.card.seen, "[neural]")
     own = found.card.network
     network = Autoencoder(space, own.hidden, own.layers, linear, planes.of(found.card, found.constants))
     fill(network, found, weights)
