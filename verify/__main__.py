@@ -198,6 +198,7 @@ def compare_experiments(arguments: Sequence[str]) -> None:
     parser.add_argument("--blocks", type=int, metavar="DAYS",
                         help="instead: means over blocks of so many days, with intervals, against the first experiment")
     parser.add_argument("--skip", type=int, default=10, metavar="DAYS", help="left out before the first block [10]")
+    parser.add_argument("--region", metavar="NAME", help="one of [verify.regions], such as tropics [the first, global]")
     chosen = parser.parse_args(arguments)
     found = []
     for settings in (config.load(path, Settings) for path in chosen.experiments):
@@ -208,6 +209,9 @@ def compare_experiments(arguments: Sequence[str]) -> None:
     if not found:
         raise UserError("none of these experiments has scores yet")
     channels = found[0][1][0].channels if chosen.all else found[0][0].verify.headline
+    if chosen.region is not None:
+        found = [(settings, [cycle.of_region(chosen.region) for cycle in cycles]) for settings, cycles in found]
+        print(f"{chosen.region.replace('_', ' ')}\n")
     if chosen.blocks is not None:
         named = [blocks.Named(settings.experiment.name, cycles) for settings, cycles in found]
         print(blocks.markdown(named, channels, chosen.blocks, chosen.skip))

@@ -5,7 +5,7 @@ Against observations: one row per group of `verify.fit`, and the number of obser
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contracts import netcdf, times
-from contracts.errors import ContractError
+from contracts.errors import ContractError, UserError
 from contracts.variables import VARIABLES, Flag, Quantity
 from verify.fit import Fit
 
@@ -42,6 +42,15 @@ class Scores:
         if name not in self.against_truth or channel not in self.channels:
             return float("nan")
         return float(self.against_truth[name][region, self.channels.index(channel)])
+
+    def of_region(self, name: str) -> "Scores":
+        """Against the truth that region alone; raises UserError where there is none of this name."""
+        if name not in self.regions:
+            raise UserError(f"the scores of {times.name(self.time)} have no region {name!r}: choose one of "
+                            f"{', '.join(self.regions)}, or name it in [verify.regions] and make them again")
+        row = self.regions.index(name)
+        return replace(self, regions=(name,), against_truth={score: values[row : row + 1]
+                                                             for score, values in self.against_truth.items()})
 
 
 def write(path: Path, scores: Scores, experiment: str = "") -> None:

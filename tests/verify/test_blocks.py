@@ -64,3 +64,15 @@ def test_a_block_counts_where_all_experiments_have_it_whole():
         blocks.cut(pair, days=3, skip=0)
     with pytest.raises(UserError, match="begin at 1990010100, 1990010112"):
         blocks.cut([Named("a", scores(1)), Named("b", scores(2)[1:])], days=2, skip=0)
+
+
+def test_a_region_is_compared_by_its_own_scores():
+    made = scores(1)
+    regions = [replace(cycle, regions=("global", "tropics"), against_truth={
+        name: np.concatenate([values, 2 * values]) for name, values in cycle.against_truth.items()}) for cycle in made]
+    tropics = [cycle.of_region("tropics") for cycle in regions]
+    assert tropics[0].score("analysis_rmse", CHANNELS[0]) == regions[0].score("analysis_rmse", CHANNELS[0], 1)
+    text = blocks.markdown([Named("control", made), Named("tropics", tropics)], CHANNELS[:1], days=2, skip=0)
+    assert "+100.0 ± 0.0" in text
+    with pytest.raises(UserError, match="no region 'north': choose one of global, tropics"):
+        regions[0].of_region("north")
