@@ -31,7 +31,8 @@ def section(table: Table) -> list[str]:
             f"Per cent are of {table.control.title}, paired by block, and in brackets the 95 per cent interval of a "
             "bootstrap of the blocks, widened for how few they are; of five blocks it covers about 92 per cent. A * "
             f"marks those that leave out zero; of fewer than {bootstrap.LEAST} blocks nothing is marked or ranked. "
-            "Nothing is corrected for the number of comparisons.", "note"),
+            "Nothing is corrected for the number of comparisons. What a run carries with it through all blocks, "
+            "in voids above all, is in no interval: other seeds tell.", "note"),
         page.paragraph(
             "All fields: the geometric mean of the analysis RMSE of the channels to the right, global. Place: from one "
             "more than how many are better to as many as are not worse; those whose difference may be none are named "
