@@ -30,7 +30,8 @@ from contracts.paths import ExperimentFolder, LeagueFolder
 from contracts.state import State
 from model_server import config, ensemble, environment
 from model_server.chosen import bare, filtered_as, refuse_seen
-from model_server.models.base import Batch, ForecastModel, NatureModel, Restart, advance, identity_of, seen_by
+from model_server.models import archive
+from model_server.models.base import Batch, ForecastModel, NatureModel, Restart, advance, seen_by
 
 log = logging.getLogger("model_server.forecast")
 
@@ -120,10 +121,7 @@ def leads_of(model: ForecastModel, hours: Sequence[int]) -> list[timedelta]:
 
 def note(folder: LeagueFolder, model: ForecastModel, settings: config.Settings) -> None:
     """Say by which model the forecasts of `folder` are; raises UserError where those there are by another."""
-    chosen = settings.model
-    made = {"model": model.name, "identity": msgspec.to_builtins(identity_of(model, chosen.options)),
-            "spectral_filter": msgspec.to_builtins(chosen.spectral_filter),
-            "step_hours": model.time_step.total_seconds() / HOUR}
+    made = archive.of_model(model, settings.model)
     if not folder.model.exists():
         with paths.atomic(folder.model) as partial:
             partial.write_text(json.dumps(made, indent=1) + "\n")

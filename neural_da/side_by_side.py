@@ -12,17 +12,22 @@ from neural_da.problem import Problem
 Found = TypeVar("Found")
 
 
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch computes alone."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
 def each_member(problem: Problem, analyse: Callable[[int, int], Found], threads: int) -> list[Found]:
     """`analyse(i, number)` of the i-th of the members asked for, whose number, from 0, is `number`; torch splits
     none."""
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with _pool(threads) as pool:
         found = [pool.submit(analyse, i, int(number)) for i, number in enumerate(problem.members)]
         return [one.result() for one in found]
 
 
 def by_itself(analyse: Callable[[], Found]) -> Found:
     """What all members need first, in one thread: in several its bits would depend on how many there are."""
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with _pool(1) as pool:
         return pool.submit(analyse).result()
 
 
@@ -33,7 +38,7 @@ def in_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Found]]
     count = len(problem.members)
     rounds = -(-count // (threads * at_once))
     groups = np.array_split(np.arange(count), max(1, min(count, threads * rounds)))
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with _pool(threads) as pool:
         found = [pool.submit(analyse, group) for group in groups if group.size]
         return [member for one in found for member in one.result()]
 
@@ -44,7 +49,7 @@ def in_full_groups(problem: Problem, analyse: Callable[[np.ndarray], Sequence[Fo
     as many: `analyse(numbers)` is asked for all of a group (g,) of which one at least is asked for."""
     groups = np.arange(len(problem.background)) // at_once
     asked = [np.flatnonzero(groups == group) for group in np.unique(groups[problem.members])]
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with _pool(threads) as pool:
         found = pool.map(analyse, asked)
         by_number = {int(number): one for numbers, those in zip(asked, found, strict=True)
                      for number, one in zip(numbers, those, strict=True)}

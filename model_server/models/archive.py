@@ -16,10 +16,14 @@ from model_server.models.base import ForecastModel, identity_of
 def contents(model: ForecastModel, chosen: Model, settings: ResidualNoise) -> dict[str, object]:
     """What an archive holds: whose residuals, over what, from where."""
     first, last = settings.period
+    return {**of_model(model, chosen), "nature": settings.nature, "first": times.name(first), "last": times.name(last)}
+
+
+def of_model(model: ForecastModel, chosen: Model) -> dict[str, object]:
+    """By which model something was made, and over what step."""
     return {"model": model.name, "identity": msgspec.to_builtins(identity_of(model, chosen.options)),
             "spectral_filter": msgspec.to_builtins(chosen.spectral_filter),
-            "step_hours": model.time_step.total_seconds() / HOUR, "nature": settings.nature,
-            "first": times.name(first), "last": times.name(last)}
+            "step_hours": model.time_step.total_seconds() / HOUR}
 
 
 @dataclass(frozen=True)
