@@ -46,6 +46,33 @@ def test_sinkhorn_finds_the_cheapest_matrix():
     assert costs[0] > costs[1] > costs[2] == pytest.approx(least, rel=0.02)
 
 
+def in_turn(w: np.ndarray, cost: np.ndarray, regularization: float, rounds: int) -> np.ndarray:
+    """Sinkhorn's matrix by its name: rows and columns scaled in turn."""
+    k = w.size
+    T = np.exp(-cost / (regularization * cost.sum() / (k * (k - 1))))
+    for _ in range(rounds):
+        T *= (k * w / T.sum(axis=1))[:, None]
+        T /= T.sum(axis=0)
+    return T
+
+
+@pytest.mark.parametrize("regularization", [0.5, 0.05])
+def test_sinkhorn_is_what_scaling_rows_and_columns_in_turn_ends_with(regularization):
+    w, C = some_weights(), distances()
+    np.testing.assert_allclose(sinkhorn(w, C, regularization), in_turn(w, C, regularization, 20_000), atol=1e-7)
+
+
+@pytest.mark.parametrize("regularization", [0.05, 0.0005])
+def test_sinkhorn_serves_a_particle_that_has_nearly_all_and_one_that_is_far_away(regularization):
+    w = np.array([1.0, 1e-3, 1e-6, 1e-12, 1e-300, 0.0])
+    C = distances(6)
+    C[5, :5] = C[:5, 5] = 1e4
+    T = sinkhorn(w / w.sum(), C, regularization)
+    np.testing.assert_allclose(T.sum(axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(T.mean(axis=1), w / w.sum(), rtol=1e-12, atol=1e-15)
+    assert T.min() > -1e-6
+
+
 def test_monte_carlo_draws_each_particle_in_proportion_to_its_weight_and_keeps_it_in_its_place():
     w = some_weights(5)
     T = monte_carlo(w, SEED, 20_000)
