@@ -5,7 +5,7 @@ For k members, n columns, C channels on L levels, p observations and P ranks, in
     every rank     the program itself;  its members, k/P of 4 C n, and in the end those that it writes whole, ⌈k/P⌉,
                    with mean, spread and fields beside;  its columns 4 k C n/P;  three buffers of the exchange;  what is
                    told of its columns (`update.Diagnostics`);  of its rows, p/P, eight entries and weights of H, the
-                   numbers that they read of all members and what comes of them;
+                   numbers that they read of all members, of some of them twice, and what comes of them;
                    of each observation its taper on every level, twice 8 L p
     rank 0 too     the table of departures
     once a node    observations, Y (p, k) and inflation
@@ -23,6 +23,7 @@ from math import ceil
 
 from contracts.errors import UserError
 from letkf_mpi.local.update import Diagnostics
+from obsoperator.forward import TOGETHER
 
 _PROGRAM = 110e6  # bytes: Python with NumPy, h5py and MPI, 77e6 with one file written and read, and some room
 _ROW = 220  # bytes of an observation in the table and in what the analysis sees of it, without Y
@@ -111,7 +112,8 @@ def estimate(size: Size) -> Estimate:
     beside = equivalents * size.static + size.noise * 4.0 * size.observations * size.members
     columns, exchange = size.ensemble / size.ranks, 3.0 * min(size.group_bytes, size.ensemble / size.ranks)
     columns *= 1 + size.tempered
-    operator = rows * (_ENTRIES + size.members * (3 * 8 + min(8.0 * 4, size.state / max(1.0, rows))))
+    read_by_row = min(8.0 * 4, size.state / max(1.0, rows))  # bytes of a member
+    operator = rows * (_ENTRIES + size.members * (3 * 8 + read_by_row) + min(size.members, TOGETHER) * read_by_row)
     compared = (1 + size.slots) * (size.read + operator) + beside / size.ranks
     local = size.observations * (_LOCAL + 2 * 8.0 * size.levels) + told
     each = _PROGRAM + max(compared, size.written) + size.static_set + columns + max(exchange, local)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from obsoperator import operators, station_pressure
 from obsoperator.operators import OPERATORS, Site
 from obsoperator.part import Part, Rows
 
+TOGETHER = 32  # members of which a copy is made at once
 _LEAST_GROUND_PRESSURE = VARIABLES["surface_pressure"].valid_range[0]  # Pa; what stands above it is above the ground
 
 
@@ -27,9 +29,7 @@ class Ground:
 
     def pressure(self, X: np.ndarray) -> np.ndarray:
         """(..., nobs) Pa"""
-        at_places = self.at_places.apply(X)
-        with_none = np.concatenate([at_places, np.full((*at_places.shape[:-1], 1), np.nan)], axis=-1)
-        return with_none.take(self.place, axis=-1)
+        return _evaluated((self.at_places,), self.at_places.rows.size + 1, X).take(self.place, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Forward:
         if low.any() and station_pressure.is_possible(space):
             has = np.zeros(first.size, bool)
             has[place[low]] = True
-            below = operators.ground(site(first[has]))
-            ground = Ground(below, np.where(low, (np.cumsum(has) - 1)[place], below.rows.size))
+            below, places = operators.ground(site(first[has])), np.count_nonzero(has)
+            ground = Ground(replace(below, rows=np.arange(places)), np.where(low, (np.cumsum(has) - 1)[place], places))
         return cls(space.grid.size, flag, tuple(part for part in parts if part.rows.size), ground)
 
     @cached_property
@@ -101,15 +101,27 @@ class Forward:
 
         A station too far from the model's orography has an H(x); it is for departures, not for the analysis.
         """
-        hx = np.full((*X.shape[:-2], self.flag.size), np.nan)
-        for part in self.parts:
-            hx[..., part.rows] = part.apply(X)
-        return hx
+        return _evaluated(self.parts, self.flag.size, X)
 
     def ground_pressure(self, X: np.ndarray) -> np.ndarray:
         """(..., nobs) pressure of the model's ground, Pa, below rows of the free air that might lie below it; NaN
         elsewhere."""
         return np.full((*X.shape[:-2], self.flag.size), np.nan) if self.ground is None else self.ground.pressure(X)
+
+
+def _evaluated(parts: Sequence[Part], nobs: int, X: np.ndarray) -> np.ndarray:
+    """(..., nobs) numbers of the rows of `parts`, NaN elsewhere, of members `X` (..., channel, column).
+
+    Some members at a time are laid side by side: a row then gathers each of its entries of all of them in one piece.
+    """
+    members = X.reshape(prod(X.shape[:-2]), X.shape[-2] * X.shape[-1])
+    found = np.full((len(members), nobs), np.nan)
+    for first in range(0, len(members), TOGETHER):
+        here = slice(first, first + TOGETHER)
+        states = np.ascontiguousarray(members[here].T)
+        for part in parts:
+            found[here, part.rows] = part.apply(states).T
+    return found.reshape(*X.shape[:-2], nobs)
 
 
 def _distinct(entries: Sequence[np.ndarray], size: int) -> tuple[np.ndarray, list[np.ndarray]]:

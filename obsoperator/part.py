@@ -16,7 +16,7 @@ import numpy as np
 
 from contracts.variables import Flag
 
-_BLOCK = 131_072
+AT_ONCE = 16_384  # numbers that a formula is given of each entry: so many stay in the cache of a core
 
 Rows = np.ndarray | slice
 
@@ -41,12 +41,19 @@ class Formula(ABC):
 @dataclass(frozen=True)
 class Part:
     """H of n rows of a table: `rows` (n,) their numbers there, `flag` (n,) `passed` where H(x) means something, else
-    the reason; `entry` (m, n) into channel * column of a state, and the `formula` of what stands there."""
+    the reason; `entry` (m, n) into channel * column of a state, and the `formula` of what stands there.
+
+    Each of the m lies in one piece for all rows, as it is read, however the rows were chosen.
+    """
 
     rows: np.ndarray
     flag: np.ndarray
     entry: np.ndarray
     formula: Formula
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entry", np.ascontiguousarray(self.entry))
+        object.__setattr__(self, "formula", self.formula.each(np.ascontiguousarray))
 
     def select(self, which: Rows) -> "Part":
         """Some of its rows, by mask, index or slice."""
@@ -61,16 +68,16 @@ class Part:
         exists = (self.flag == Flag.passed) | (self.flag == Flag.height_difference)
         return self if exists.all() else self.select(exists)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
-        """H(x) (..., n) in double precision of members `X` (..., channel, column) of any precision.
+    def apply(self, states: np.ndarray) -> np.ndarray:
+        """H(x) (n, member) in double precision of `states` (channel * column, member) of any precision.
 
-        Element by element, so that the bits of a member do not depend on how many stand beside it.
+        An entry of all members lies in one piece.  Element by element, so that the bits of a member do not depend on
+        how many stand beside it.
         """
-        states = X.reshape(*X.shape[:-2], X.shape[-2] * X.shape[-1])
-        values = np.empty((*states.shape[:-1], self.rows.size))
-        at_once = max(1, _BLOCK // max(1, states[..., 0].size * len(self.entry)))
+        values = np.empty((self.rows.size, states.shape[1]))
+        at_once = max(1, AT_ONCE // max(1, states.shape[1]))
         for first in range(0, self.rows.size, at_once):
             here = slice(first, first + at_once)
-            gathered = [states.take(index, axis=-1).astype(np.float64, copy=False) for index in self.entry[:, here]]
-            values[..., here] = self.formula.at(here)(gathered)
+            gathered = [states.take(index, axis=0).astype(np.float64, copy=False) for index in self.entry[:, here]]
+            values[here] = self.formula.at(here).each(lambda array: array[..., None])(gathered)
         return values

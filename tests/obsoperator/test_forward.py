@@ -114,11 +114,17 @@ def test_the_ground_below_the_free_air_is_the_pressure_at_the_orography(name):
                                    rtol=1e-11)
 
 
-def test_a_members_bits_do_not_depend_on_those_beside_it():
+@pytest.mark.parametrize(("together", "at_once"), [(32, 16_384), (2, 14), (1, 3)])
+def test_a_members_bits_do_not_depend_on_those_beside_it(monkeypatch, together, at_once):
+    """However many members and rows the work is cut into."""
     where, observed = space(), table()
     X = members(where)
     H = Forward.of(observed, where, static(where.grid), 300.0)
-    assert all(np.array_equal(H.apply(x), hx, equal_nan=True) for x, hx in zip(X, H.apply(X), strict=True))
+    alone = [(H.apply(x), H.ground_pressure(x)) for x in X]
+    monkeypatch.setattr("obsoperator.forward.TOGETHER", together)
+    monkeypatch.setattr("obsoperator.part.AT_ONCE", at_once)
+    for x, hx, ground in zip(alone, H.apply(X), H.ground_pressure(X), strict=True):
+        np.testing.assert_array_equal((hx, ground), x)
     assert H.apply(X[:0]).shape == (0, len(observed))
 
 
