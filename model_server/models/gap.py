@@ -32,7 +32,7 @@ from model_server.models.base import Batch, ForecastModel, seen_by
 from networks import card as cards
 from networks import starter
 from networks.checkpoint import card_path
-from networks.climate import file
+from networks.climate import file, gaussian
 from networks.denoiser import denoiser, flow
 from networks.denoiser.card import WIENER
 from networks.denoiser.denoiser import Denoiser
@@ -53,16 +53,18 @@ class Options(Section, frozen=True):
     device: str = "auto"
     at_once: Positive | None = None
     threads: Positive | None = None
+    engine: climax.Engine = "torch"
 
     def __post_init__(self):
         if self.sigma <= flow.LAST:
             raise ValueError(f"sigma must be above {flow.LAST:g}, where the flow ends, got {self.sigma:g}")
+        _ = self.inside  # refuses here what cannot be
 
     @property
     def inside(self) -> climax.Options:
         """Those of the model that is denoised."""
         return climax.Options(checkpoint=self.checkpoint, device=self.device, at_once=self.at_once,
-                              threads=self.threads)
+                              threads=self.threads, engine=self.engine)
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,20 @@ class Gap(Around):
             return noisy
         if self.options.draw == "mean":
             return self.denoiser.estimate(noisy, self.options.sigma, time)
-        return flow.carried(lambda z, sigma: self.denoiser.estimate(z, sigma, time), noisy,
-                            flow.levels(self.options.sigma, self.options.levels))
+        if self.denoiser.network is None:
+            return self.denoiser.climate.correlation.apply(self.filtered, noisy)
+        return flow.carried(lambda z, sigma: self.denoiser.estimate(z, sigma, time), noisy, self.sigmas)
+
+    def filtered(self, variance: np.ndarray) -> np.ndarray:
+        """Where the flow of the Wiener filter carries a mode of each `variance` that begins as 1.
+
+        It is linear, so that all its levels together are one function of C.
+        """
+        return flow.carried(lambda z, sigma: gaussian.wiener(sigma)(variance) * z, np.ones_like(variance), self.sigmas)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        return flow.levels(self.options.sigma, self.options.levels)
 
 
 def create(space: StateSpace, options: Options) -> ForecastModel:

@@ -13,6 +13,7 @@ from model_server.models import gap
 from model_server.models.base import Batch, advance
 from model_server.models.gap import Gap, Options
 from networks.climate import file
+from networks.denoiser import flow
 from networks.denoiser.denoiser import Denoiser
 from tests import builders
 from tests.networks import climates
@@ -92,18 +93,29 @@ def test_a_member_has_the_same_bits_whatever_it_is_batched_with_and_others_at_an
     assert np.abs(later.data - whole.data).max() > 0.01
 
 
+def test_all_levels_of_the_wiener_filter_together_are_the_flow_level_by_level():
+    of, z = model(sigma=0.5, levels=5), anomalies(batch(2)).reshape(-1, *SHAPE)
+    by_level = flow.carried(lambda one, sigma: of.denoiser.estimate(one, sigma, builders.TIME), z, of.sigmas)
+    np.testing.assert_allclose(of.carried(z, builders.TIME), by_level, atol=2e-6)
+    assert np.abs(by_level - z).max() > 0.1
+
+
 def test_its_options_and_files_are_looked_at_before_anything_is_made(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="sigma must be above 0.01"):
         models.check("gap", {"prior": "a.nc", "sigma": 0.005}, "model")
     with pytest.raises(UserError, match="draw"):
         models.check("gap", {"prior": "a.nc", "draw": "white"}, "model")
+    with pytest.raises(UserError, match="computes in float32 on a CPU"):
+        models.check("gap", {"prior": "a.nc", "engine": "onnxruntime", "device": "cuda"}, "model")
 
 
 def test_it_says_what_it_has_seen_and_what_tells_it_from_others(tmp_path, monkeypatch):
     file.write(tmp_path / "climate.nc", CLIMATE, "made")
     monkeypatch.setenv("PLACE", str(tmp_path))
-    monkeypatch.setattr(gap.climax, "create", lambda space, options: Damped())
-    found = gap.create(CLIMATE.space, Options(prior="$PLACE/climate.nc", sigma=0.2))
+    asked = []
+    monkeypatch.setattr(gap.climax, "create", lambda space, options: (asked.append(options), Damped())[1])
+    found = gap.create(CLIMATE.space, Options(prior="$PLACE/climate.nc", sigma=0.2, engine="onnxruntime"))
+    assert asked == [gap.climax.Options(engine="onnxruntime")]
     (fitted,) = found.seen
     assert fitted == (climates.START, climates.START + timedelta(days=49))
     assert found.identity["sigma"] == 0.2 and len(found.identity["prior"]) == 64 and found.name == "gap-damped"

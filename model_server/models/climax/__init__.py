@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from model_server.models.onnx import Onnx
 
 log = logging.getLogger(__name__)
-ENGINE = ("onnxruntime", "onnx", "onnxscript")  # packages: to run a graph, and to make it
+Engine = Literal["torch", "onnxruntime"]
+PACKAGES = ("onnxruntime", "onnx", "onnxscript")  # of the second: to run a graph, and to make it
 
 
 class Options(Section, frozen=True):
@@ -51,7 +52,7 @@ class Options(Section, frozen=True):
     at_once: Positive | None = None  # members in one pass: default 1 on a CPU, up to 20 on a GPU
     threads: Positive | None = None  # of a CPU: default all cores
     noise_factor: NotNegativeFloat = 1.0  # of the random numbers that a network with noise is given
-    engine: Literal["torch", "onnxruntime"] = "torch"  # onnxruntime: on a CPU, in about half of the time
+    engine: Engine = "torch"  # onnxruntime: on a CPU, in about half of the time
 
     def __post_init__(self):
         if self.engine == "torch":
@@ -60,7 +61,7 @@ class Options(Section, frozen=True):
             raise ValueError(f'engine = "{self.engine}" computes in float32 on a CPU, got precision = '
                              f'"{self.precision}" and device = "{self.device}": leave both out, or choose engine = '
                              '"torch"')
-        if lacking := [package for package in ENGINE if find_spec(package) is None]:
+        if lacking := [package for package in PACKAGES if find_spec(package) is None]:
             raise ValueError(f'engine = "{self.engine}" needs {", ".join(lacking)}, not installed here: pip install '
                              "'letkf-mpi[onnx]', or choose engine = \"torch\"")
 
