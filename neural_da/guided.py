@@ -125,9 +125,13 @@ class Begun:
 
     def members(self, i: np.ndarray) -> list[np.ndarray]:
         """Float32 (channel, column) of the `i`-th ones, (m,), of the members asked for."""
+        return self.carried_down(i, self.first(i))
+
+    def carried_down(self, i: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+        """The same of those that begin as `first` (m, channel, lat, lon)."""
         sampler, numbers = self.sampler, self.problem.members[i]
         noise = np.stack([self.noise.member(int(number)) for number in numbers])
-        z = sampler.dimensionless(self.first(i) - self.drawn.mean) + self.method.settings.start * noise
+        z = sampler.dimensionless(first - self.drawn.mean) + self.method.settings.start * noise
         z = sampler.sample(z.astype(self.drawn.prior.scale.dtype), self.method.levels)
         return [x.reshape(len(x), -1).astype(np.float32) for x in sampler.states(z)]
 

@@ -15,7 +15,7 @@ cent, ± half a 95 per cent interval over the dates (Student's t).
 
 import logging
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -77,10 +77,9 @@ class Trial:
                                                           self.settings.experiment.members)
         weights = scores.region_weights(truth.space.grid, {"globe": (-90.0, 90.0)})
         found, seconds = {}, []
-        for kind in KINDS:
-            began = clock.process_time()
-            X, _ = humidity.not_negative(self.members(kind, problem, draws), humidity.humid(truth.space))
-            seconds.append(clock.process_time() - began)
+        for kind, members in self.members(problem, draws):
+            X, _ = humidity.not_negative(members.x, humidity.humid(truth.space))
+            seconds.append(members.seconds)
             by_name = scores.ensemble_scores(X.reshape(-1, *truth.space.shape), truth.data, weights)
             found[kind] = np.stack([by_name[name][0] for name in scores.NAMES])
         with paths.writing(self.path(case, time)) as partial, open(partial, "wb") as stream:
@@ -88,14 +87,18 @@ class Trial:
         log.info("%s %s: %d observations, CPU seconds %s", case, times.name(time), problem.nobs,
                  ", ".join(f"{kind} {spent:.1f}" for kind, spent in zip(KINDS, seconds, strict=True)))
 
-    def members(self, kind: str, problem: Problem, draws: Draws) -> np.ndarray:
-        """(member, channel, column), each kind begun with the same draws."""
-        plain = replace(self.method, denoiser=Denoiser(self.method.denoiser.climate))
-        if kind != GAUSSIAN:
-            return (self.method if kind == NETWORK else plain).analyse(problem, draws).members
-        begun = plain.at(problem, draws)
+    def members(self, problem: Problem, draws: Draws) -> Iterator[tuple[str, "Timed"]]:
+        """Of each kind, all begun as the first, the draws from the Gaussian."""
+        plain = replace(self.method, denoiser=Denoiser(self.method.denoiser.climate)).at(problem, draws)
         groups = np.array_split(problem.members, -(-draws.members // AT_ONCE))
-        return np.concatenate([begun.first(i) for i in groups]).reshape(problem.background.shape)
+        began = clock.process_time()
+        first = [plain.first(i) for i in groups]
+        spent = clock.process_time() - began
+        yield GAUSSIAN, Timed(np.concatenate(first).reshape(problem.background.shape), spent)
+        for kind, begun in ((WIENER, plain), (NETWORK, self.method.at(problem, draws))):
+            began = clock.process_time()
+            found = [x for i, those in zip(groups, first, strict=True) for x in begun.carried_down(i, those)]
+            yield kind, Timed(np.stack(found), spent + clock.process_time() - began)
 
     def problem(self, case: str, truth: state.State) -> Problem:
         """Observations of the `truth` in a case; no background but the climate's mean, by which none is rejected."""
@@ -110,6 +113,14 @@ class Trial:
         background = np.repeat(mean, self.settings.experiment.members, axis=0)
         compared = observe.compare(self.settings, truth.space, self.still, table, background, {}, truth.time)
         return Problem(truth.time, truth.space, background, compared.terms(), np.arange(len(background)), len(table))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Members `x` (member, channel, column), and the CPU `seconds` that they take from their observations on."""
+
+    x: np.ndarray
+    seconds: float
 
 
 def table_of(truth: state.State, still: Static, chosen: Synthetic, network: int, seed: int):
