@@ -32,10 +32,13 @@ class Nature(Section, frozen=True):
     seed: NotNegative = 1  # of a model with noise
     parameters: dict[str, float] = {}  # of the model, where they are not the usual ones
     packed: str = ""  # instead of a run: states packed in a file (`pack`), or the name of one that comes with the code
+    of: str = ""  # instead of a run: another one's folder, of which this is what it looks like on this grid
 
     def __post_init__(self):
         refuse_part_of_an_hour("start", self.start)
         refuse_part_of_an_hour("end", self.end)
+        if self.of and (self.packed or self.parameters):
+            raise ValueError("of: a run that is there is seen again as it is; leave packed and parameters out")
 
 
 @dataclass(frozen=True)

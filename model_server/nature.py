@@ -17,6 +17,7 @@ from contracts.errors import ContractError, UserError
 from contracts.nature import Nature, NatureFolder
 from contracts.state import State
 from model_server import config, models, restart
+from model_server.again import again
 from model_server.models.base import Batch, NatureModel, advance, begun
 from model_server.parameters import of_one
 from model_server.restart import Kept
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = program.parser(
         "python -m model_server nature",
         "Make or go on with the nature run of the section [nature]: spin-up, then a state every six hours.\n"
-        "With [nature] packed no model runs: the states come from that file.",
+        "With [nature] packed no model runs: the states come from that file; with [nature] of, from another run.",
         "python -m model_server nature run/experiments/twin_speedy.toml",
     )
     program.add_experiment(parser)
@@ -65,6 +66,10 @@ def nature(settings: config.Settings) -> None:
     folder, start, end = NatureFolder(settings.nature_folder), settings.nature_start, settings.nature_end
     if end < start:
         raise UserError(f"[nature] end {times.name(end)} lies before start {times.name(start)}")
+    if settings.nature.of:
+        _refuse_other_run(folder, settings, to_read=False)
+        again(settings)
+        return
     own = of_one(settings.nature.model, settings.nature.parameters, "nature")
     complete = folder.static.exists() and folder.state(end).exists() and folder.restart(end).exists()
     _refuse_other_run(folder, settings, to_read=complete)
@@ -123,13 +128,15 @@ def _refuse_other_run(folder: NatureFolder, settings: config.Settings, to_read: 
         "spin_up_days": settings.nature.spin_up_days,
         "seed": settings.nature.seed,
         "parameters": settings.nature.parameters,
+        "of": settings.nature.of,
         "space": str(settings.space),
     }
     if not folder.settings.exists():
         with paths.atomic(folder.settings) as partial:
             partial.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n")
         return
-    found = {"seed": Nature().seed, "parameters": {}} | texts.record(folder.settings)  # older name neither
+    older = {"seed": Nature().seed, "parameters": {}, "of": ""}  # which they do not name
+    found = older | texts.record(folder.settings)
     for name, value in asked.items():
         if found.get(name) != value and not (to_read and name == "space"):
             raise UserError(

@@ -136,6 +136,35 @@ def test_a_run_with_other_parameters_is_another_world_and_goes_on_with_them(spee
     assert not np.array_equal(arrays(run())["1988123012.nc"], found["1988123012.nc"])
 
 
+def test_a_run_seen_again_has_its_bits_and_on_another_grid_those_of_a_run_there(speedy, run, experiment):
+    first = run("1988-12-30T12:00:00Z")
+    nature(first)
+    asked = NATURE.format(end="1988-12-30T12:00:00Z")
+    again = asked.replace("spin_up", 'folder = "again"\nof = "nature"\nspin_up')
+    nature(experiment(again))
+    states = sorted(path.name for path in first.nature_folder.glob("1*.nc"))
+    assert len(states) == 3
+    for name in states:
+        one, other = (state.read(first.nature_folder.parent / folder / name, first.space)
+                      for folder in ("nature", "again"))
+        np.testing.assert_array_equal(one.data, other.data)
+    finer = "[grid]\nnlat = 40\nnlon = 80\ngaussian = true\n"
+    seen, there = (experiment(finer + text.replace('"again"', '"seen"'))
+                   for text in (again, asked.replace("spin_up", 'folder = "there"\nspin_up')))
+    for settings in (there, seen, seen):  # the second time there is nothing left to do
+        nature(settings)
+    folders = [NatureFolder(settings.nature_folder) for settings in (seen, there)]
+    for name in states:
+        one, other = (state.read(folder.folder / name, seen.space) for folder in folders)
+        np.testing.assert_array_equal(one.data, other.data)
+    grounds = [static.read(folder.static, seen.grid.grid()) for folder in folders]
+    np.testing.assert_array_equal(grounds[0].orography, grounds[1].orography)
+    with pytest.raises(UserError, match="lacks 2 of 5 restarts, such as .*1988123018.npz; name times that the run has"):
+        nature(experiment(again.replace("1988-12-30T12", "1988-12-31T00").replace('"again"', '"more"')))
+    with pytest.raises(UserError, match=r"holds a nature run with of = 'nature', asked for ''"):
+        nature(experiment(again.replace('of = "nature"\n', "")))
+
+
 def test_no_run_is_made_where_none_is_asked_for_and_members_begin_as_states_of_another(experiment):
     settings = experiment('[initial]\nfolder = "elsewhere"\n')
     main([str(settings.experiment.folder.folder.parent / "experiment.toml")])
