@@ -4,7 +4,7 @@ from typing import Literal
 
 from contracts.config import PositiveFloat
 from networks.card import Card, Damping, NetworkCard, refuse_names
-from networks.climax.sizes import DecoderDepth, Depth, NoiseSizes, Ratio, Width
+from networks.climax.sizes import DecoderDepth, Depth, NoiseSizes, Ratio, Width, Window
 
 
 class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
@@ -21,6 +21,7 @@ class ClimaXCard(NetworkCard, frozen=True, tag="climax"):
     predicts: Literal["tendency", "field"]
     decoder_depth: DecoderDepth = 2
     mlp_ratio: Ratio = 4.0
+    window: Window | None = None
     damping: Damping | None = None  # where the network predicts tendencies
     noise: NoiseSizes | None = None  # of a network that forecasts ensembles
 

@@ -4,7 +4,8 @@
       t_v     = patches of variable v times W_v + b_v + var_embed_v           tokens (B, V, L, D), L = lat lon / p²
       pooled  = MultiheadAttention(query = var_query, keys = values = t_1 … t_V) at each of the L places
       h       = pooled + pos_embed + lead_time_embed(lead)
-      h       = blocks(h): h + attention(norm1 h), then h + mlp(norm2 h)      pre-norm ViT, exact GELU
+      h       = blocks(h): h + attention(norm1 h), then h + mlp(norm2 h)      pre-norm ViT, exact GELU; with `window`
+                                                                              attention within `windows`
       y       = head(norm h), (B, L, p p V_out) folded back to (B, V_out, lat, lon)
 
 A network with noise z (B, L, numbers) has in its last blocks, for each norm and for the one before the head,
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.climax.sizes import NoiseSizes
+from networks.climax.windows import Pair, Windows, refuse_misfit
 
 Layout = Literal["parallel", "serial"]
 Condition = tuple[Tensor, Tensor] | None  # scale and shift (B, L, D) of a norm
@@ -49,6 +51,7 @@ class Architecture:
     decoder_depth: int = 2
     mlp_ratio: float = 4.0
     noise: NoiseSizes | None = None
+    window: Pair | None = None  # rows and columns of patches that attend to each other; none: all of them
 
     def __post_init__(self):
         if self.nlat % self.patch or self.nlon % self.patch:
@@ -57,11 +60,18 @@ class Architecture:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of 4 and of heads = {self.heads}")
         if self.noise is not None and self.noise.blocks > self.depth:
             raise ValueError(f"noise in {self.noise.blocks} blocks, but there are {self.depth}")
+        if self.window is not None:
+            refuse_misfit(self.patches, self.window)
+
+    @property
+    def patches(self) -> Pair:
+        """Rows and columns of them."""
+        return self.nlat // self.patch, self.nlon // self.patch
 
     @property
     def tokens(self) -> int:
         """L, places per variable."""
-        return (self.nlat // self.patch) * (self.nlon // self.patch)
+        return self.patches[0] * self.patches[1]
 
 
 class _PatchProjection(nn.Module):
@@ -104,21 +114,28 @@ class ParallelEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of the ViT, softmax(q kᵀ/√d) v for each head."""
+    """Self-attention of the ViT, softmax(q kᵀ/√d) v for each head, over all places or within windows."""
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, shifted: bool):
         super().__init__()
         self.heads = size.heads
+        self.windows = None if size.window is None else Windows(size.patches, size.window, shifted)
         self.qkv = nn.Linear(size.embed_dim, 3 * size.embed_dim)
         self.proj = nn.Linear(size.embed_dim, size.embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.windows is None:
+            return self.proj(self._mixed(x))
+        return self.proj(self.windows.joined([self._mixed(part) for part in self.windows.split(x)]))
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """(B, L, D), all L places seeing each other"""
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         # On a CPU the three products in bfloat16 take half the time of the fused kernel and its backward pass.
         plain = x.device.type == "cpu" and q.dtype == torch.bfloat16
         mixed = _attended(q, k, v) if plain else functional.scaled_dot_product_attention(q, k, v)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return mixed.transpose(1, 2).reshape(batch, tokens, width)
 
 
 def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -138,12 +155,12 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm ViT block."""
+    """Pre-norm ViT block; `shifted` says which windows are its own, where there are any."""
 
-    def __init__(self, size: Architecture):
+    def __init__(self, size: Architecture, shifted: bool = False):
         super().__init__()
         self.norm1 = nn.LayerNorm(size.embed_dim, eps=NORM_EPS)
-        self.attn = Attention(size)
+        self.attn = Attention(size, shifted)
         self.norm2 = nn.LayerNorm(size.embed_dim, eps=NORM_EPS)
         self.mlp = Mlp(size)
 
@@ -186,7 +203,7 @@ class ClimaX(nn.Module):
         self.token_embeds = ParallelEmbedding(size) if layout == "parallel" else SerialEmbedding(size)
         self.var_agg = nn.MultiheadAttention(width, size.heads, batch_first=True)
         self.lead_time_embed = nn.Linear(1, width)
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(Block(size, shifted=number % 2 == 1) for number in range(size.depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         decoder = [layer for _ in range(size.decoder_depth) for layer in (nn.Linear(width, width), nn.GELU())]
         self.head = nn.Sequential(*decoder, nn.Linear(width, size.outputs * size.patch**2))
@@ -281,11 +298,7 @@ def initialise(network: ClimaX, generator: torch.Generator) -> None:
 
 def positions(size: Architecture) -> Tensor:
     """(L, D): the first half of each vector encodes the column, the second half the row."""
-    rows, columns = torch.meshgrid(
-        torch.arange(size.nlat // size.patch, dtype=torch.float64),
-        torch.arange(size.nlon // size.patch, dtype=torch.float64),
-        indexing="ij",
-    )
+    rows, columns = torch.meshgrid(*(torch.arange(count, dtype=torch.float64) for count in size.patches), indexing="ij")
     half = size.embed_dim // 2
     return torch.cat([sinusoids(columns.flatten(), half), sinusoids(rows.flatten(), half)], dim=1)
 

@@ -10,6 +10,7 @@ from contracts.config import Section
 Width = Annotated[int, Meta(ge=1, le=65_536)]
 Depth = Annotated[int, Meta(ge=1, le=1000)]
 DecoderDepth = Annotated[int, Meta(ge=0, le=1000)]
+Window = tuple[Width, Width]
 Ratio = Annotated[float, Meta(gt=0, le=100)]
 Numbers = Annotated[int, Meta(ge=0, le=4096)]
 Remaining = Annotated[float, Meta(ge=0, lt=1)]
@@ -49,4 +50,5 @@ class Sizes(Section, frozen=True):
     heads: Width = 6
     decoder_depth: DecoderDepth = 2
     mlp_ratio: Ratio = 4.0
+    window: Window | None = None  # patches attend within windows of so many rows and columns of them; default: to all
     noise: NoiseSizes | None = None  # of a network that forecasts ensembles

@@ -143,6 +143,7 @@ def architecture(card: Card[ClimaXCard]) -> Architecture:
     return Architecture(
         card.grid.nlat, card.grid.nlon, len(network.tokens), len(network.head), network.patch, network.embed_dim,
         network.depth, network.heads, network.decoder_depth, network.mlp_ratio, network.noise,
+        network.window,
     )
 
 
