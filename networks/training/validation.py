@@ -46,6 +46,23 @@ class Validation:
         mean = self._scored("climatology", lambda fields, expected, window: expected)
         return still + mean
 
+    def errors(self, step: Steps) -> np.ndarray:
+        """RMSE of each forecast by repeated `step` on a CPU, (lead, forecast, channel)."""
+        found = []
+        for window in self.pieces():
+            ahead = self._forecasts(step, self.series.fields(window[:, 0]), window, torch.device("cpu"))
+            found.append([self._rmse(ahead[lead], self.series.fields(window[:, lead])) for lead in self.leads])
+        return np.concatenate(found, axis=1)
+
+    def _rmse(self, forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """(B, channel)"""
+        squares = (forecast - truth).astype(np.float64) ** 2 * self.series.space.grid.area_weights
+        return np.sqrt(squares.mean(axis=(-2, -1)))
+
+    @property
+    def leads_hours(self) -> tuple[int, ...]:
+        return tuple(lead * self.step // HOUR for lead in self.leads)
+
     def loss(self, step: Steps, rollout: int, scale: Tensor, weights: Tensor,
              device: torch.device) -> float:
         """The loss of forecasts of `rollout` steps from the same times."""

@@ -9,6 +9,8 @@ import pytest
 from contracts import times
 from contracts.errors import UserError
 from networks import card, skill, train
+from networks import checkpoint as checkpoints
+from networks.checkpoint import Checkpoint
 from networks.training import config, loop, validation
 from networks.training import skill as scored
 from networks.training.skill import FreeRun
@@ -46,6 +48,52 @@ def test_the_command_prints_and_writes_scores_of_the_test_period(trained, capsys
     assert [float(row["day"]) for row in drift] == [n / 4 for n in range(13)]
 
 
+@pytest.fixture(scope="module")
+def worse(trained):
+    """Another experiment of the same, whose weights are those of `trained` with the head's last bias a little off."""
+    other = trained.with_name("worse.toml")
+    other.write_text(trained.read_text().replace('name = "small"', 'name = "worse"'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORK", str(trained.parent))
+        found, into = checkpoints.read(config.load(trained).weights), config.load(other).weights
+        weights = found.weights | {"head.4.bias": found.weights["head.4.bias"] + np.float32(0.05)}
+        checkpoints.write(into, Checkpoint(found.card, weights, found.constants, found.climatology), "float32")
+    return other
+
+
+def test_weights_are_held_against_others_start_by_start(trained, worse, capsys):
+    skill.main([str(trained), "--against", str(worse), "--starts", "5"])
+    told = capsys.readouterr().out
+    settings = config.load(trained)
+    rows = [row for row in table(settings.folder / "paired.csv")
+            if (row["channel"], row["lead_hours"]) == ("temperature_500", "12")]
+    assert len(rows) == 5 and len({row["start"] for row in rows}) == 5
+    own, other, still = (np.array([float(row[name]) for row in rows]) for name in ("small", "worse", "persistence"))
+    cells = []
+    for errors in (other, still):
+        each = 100 * (errors / own - 1)
+        cells.append(f"{each.mean():+.1f} ± {2.7764 * each.std(ddof=1) / 5**0.5:.1f}")  # Student's t, four degrees
+    assert f"| temperature_500 | 12 | {np.sqrt(np.mean(own**2)):.4g} | {' | '.join(cells)} |" in told
+
+
+def test_the_error_of_a_start_is_that_of_its_forecast(trained):
+    settings = config.load(trained)
+    series = loop.prepared(settings).data.series
+    test = validation.Validation(series, None, np.array([[3, 4, 5]]), (1, 2), 6 * 3600)
+    found = test.errors(lambda fields, seconds: fields + 1)
+    first, truth = series.fields([3])[0], series.fields([4, 5])
+    weights = np.broadcast_to(settings.space.grid.area_weights, (8, 16))
+    for lead in (1, 2):
+        squares = (first + lead - truth[lead - 1]) ** 2
+        expected = [np.sqrt(np.average(square, weights=weights)) for square in squares]
+        np.testing.assert_allclose(found[lead - 1, 0], expected, rtol=1e-5)
+
+
+def test_two_networks_of_one_name_are_refused(trained):
+    with pytest.raises(UserError, match="told apart by the names of their experiments, got small, small"):
+        skill.main([str(trained), "--against", str(trained)])
+
+
 def test_no_test_time_is_trained_on_or_validated_with(trained):
     settings = config.load(trained)
     trainer = loop.prepared(settings)
@@ -66,6 +114,11 @@ def test_a_free_run_leaves_the_climate_on_the_first_day_outside():
 def test_a_free_run_that_blew_up_has_left_the_climate():
     run = FreeRun(np.array([[1.0, 1.0], [1.0, np.inf], [np.nan, np.nan]]), step_hours=12)
     np.testing.assert_array_equal(run.days_inside(np.zeros(2), np.full(2, 2.0)), [1.0, 0.5])
+
+
+def test_an_interval_of_one_start_is_refused(trained):
+    with pytest.raises(UserError, match="--starts must be at least 2, got 1"):
+        skill.main([str(trained), "--starts", "1"])
 
 
 @pytest.mark.parametrize("days", ["0", "-3"])
