@@ -89,9 +89,14 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# Peers are held to the instructions of our kernel (ONNX Runtime cannot be), and all to one thread.
+bench: export OPENBLAS_CORETYPE = $(if $(filter avx2,$(LETKF_INSTRUCTIONS)),Haswell)
+bench: export ATEN_CPU_CAPABILITY = $(filter avx2,$(LETKF_INSTRUCTIONS))
+bench: export OPENBLAS_NUM_THREADS = 1
 bench: setup
 	mkdir -p build
-	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-json=build/bench.json
+	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-json=build/bench.json \
+	    --benchmark-timer=tests.benchmarks.seconds.of_processors
 	$(BIN)/python -m tests.benchmarks.ratios build/bench.json
 
 docs: setup

@@ -5,14 +5,16 @@
 One thread, processor time, rounds of all contestants in turn, medians.  The kernel solves tiles of 16 columns that all
 see the same p observations with tapers of their own, and applies the transform to five channels; the observations stand
 at sites of 1, 5 or 26, which share horizontal tapers.  "W" forms the whole matrix instead, of observations that share
-none.  NumPy's contestants form A = (k−1) I + Yᵀ(R⁻¹ρ)Y, decompose it and form w̄ and W, one point at a time
-or the 16 columns as a batch.
+none.  The others form A = (k−1) I + Yᵀ(R⁻¹ρ)Y, decompose it and form w̄ and W: NumPy in double precision, one point at
+a time or the 16 columns as a batch, and LAPACK's ssyevd in single precision, where SciPy's Cython interface has it.
 """
 
+import ctypes
 import time
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import cython_lapack
 
 from contracts import config
 from contracts.grid import Grid
@@ -80,11 +82,52 @@ def batched(k: int, p: int) -> tuple[Callable[[], object], int]:
     return solve, COLUMNS
 
 
+def ssyevd(k: int, p: int) -> tuple[Callable[[], object], int]:
+    """One point at a time: A as a product of one matrix with itself, of which BLAS computes half."""
+    table, taper = made(k, p)
+    Y, d = table.Y.astype(np.float32), table.d.astype(np.float32)
+    roots, size, decompose = np.sqrt(taper.T).astype(np.float32), np.float32(k - 1), _ssyevd(k)
+
+    def point(root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tapered = root[:, None] * Y
+        A = tapered.T @ tapered
+        A.flat[:: k + 1] += size
+        values, V = decompose(A)
+        mean = V @ ((V.T @ (tapered.T @ (root * d))) / values)
+        return mean, (V * np.sqrt(size / values)) @ V.T
+
+    return lambda: [point(root) for root in roots], COLUMNS
+
+
+def _ssyevd(k: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric (k, k) matrix of float32, which is overwritten."""
+    capsule, api = cython_lapack.__pyx_capi__["ssyevd"], ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetPointer.restype = ctypes.c_char_p, ctypes.c_void_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    address = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 11)(address)
+    values, iwork = np.empty(k, np.float32), np.empty(3 + 5 * k, np.intc)
+    work = np.empty(1 + 6 * k + 2 * k * k, np.float32)
+    job, triangle = ctypes.create_string_buffer(b"V"), ctypes.create_string_buffer(b"L")
+    n, lwork, liwork, info = (ctypes.c_int(number) for number in (k, work.size, iwork.size, 0))
+
+    def decompose(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call(job, triangle, ctypes.byref(n), A.ctypes.data, ctypes.byref(n), values.ctypes.data, work.ctypes.data,
+             ctypes.byref(lwork), iwork.ctypes.data, ctypes.byref(liwork), ctypes.byref(info))
+        if info.value:
+            raise ArithmeticError(f"ssyevd: info {info.value}")
+        return values, A.T  # of LAPACK's columns
+
+    return decompose
+
+
 def contest(k: int, p: int, rounds: int = ROUNDS) -> dict[str, float]:
     """Median microseconds for each local analysis."""
     contestants = {f"{precision}, {rows}": kernel(k, p, precision, rows) for precision in ("float32", "float64")
                    for rows in ROWS_OF_A_SITE}
-    contestants |= {"W": whole_matrix(k, p), "eigh per point": per_point(k, p), "eigh batched": batched(k, p)}
+    contestants |= {"W": whole_matrix(k, p), "eigh per point": per_point(k, p), "eigh batched": batched(k, p),
+                     "ssyevd": ssyevd(k, p)}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, (work, count) in contestants.items():

@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.ratios build/bench.json [--keep]`: our times beside those of named peers of the same run.
 
-`make bench` ends with it: each ratio, that kept in `ratios.toml` for this instruction set, and a word where
-ours got slower by more than noise.  Ratios of one run survive a busy machine and another processor better than seconds
-do.  Noise is three times the scatter of the ratio, from the quartiles of both contestants' rounds here and then.
-`--keep` writes the table anew.  It never passes or fails.
+`make bench` ends with it: each ratio, how much of our time the work needs at the least (`floors.py`), the ratio kept
+in `ratios.toml` for this instruction set, and a word where ours got slower by more than noise.  Ratios of one run
+survive a busy machine and another processor better than seconds do.  Noise is three times the scatter of the ratio,
+from the quartiles of both contestants' rounds here and then.  `--keep` keeps these.  It never passes or fails.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any
 import tomli_w
 
 from letkf_mpi.kernel import lanes
+from tests.benchmarks import floors
 from tests.benchmarks.local_solve import LEVELS
 
 KEPT = Path(__file__).with_name("ratios.toml")
@@ -30,11 +31,13 @@ PEERS = (
     (r"test_one_thread\[compiled-(.+)\]", r"test_one_thread[numpy-\1]", "its NumPy definition", 1),
     (r"test_beside_pybufrkit\[compiled-(.+)\]", r"test_beside_pybufrkit[pybufrkit-\1]", "pybufrkit", 1),
     (r"test_whole_process\[ours-(.+)\]", r"test_whole_process[earth2bufr-\1]", "earth2bufr", 1),
-    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point", LEVELS),
-    (r"test_kernel\[(\d+-\d+)-float64\]", r"test_eigendecomposition[per_point-\1]", "eigh, point by point", LEVELS),
-    (r"test_kernel\[(\d+-\d+)-float32\]", r"test_eigendecomposition[batched-\1]", "eigh, batched", LEVELS),
+    (r"test_kernel\[(\d+-\d+)-\d+-float32\]", r"test_eigendecomposition[ssyevd-\1]", "LAPACK's ssyevd", LEVELS),
+    (r"test_kernel\[(\d+-\d+)-\d+-float64\]", r"test_eigendecomposition[batched-\1]", "NumPy's eigh", LEVELS),
     (r"test_collapsed", r"test_plain", "ClimaX by its definition", 1),
+    (r"test_by_onnxruntime", r"test_plain", "ClimaX by its definition", 1),
+    (r"test_by_onnxruntime", r"test_collapsed", "the same by PyTorch", 1),
     (r"test_one_member", r"test_plain_sparse_product", "SciPy's sparse product", 1),
+    (r"test_many_members", r"test_plain_sparse_product_of_many", "SciPy's sparse product", 1),
 )
 
 
@@ -52,11 +55,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="BENCH.json", help="of pytest --benchmark-json")
     parser.add_argument("--keep", action="store_true", help="write the table anew")
     chosen = parser.parse_args()
-    found = ratios(json.loads(chosen.run.read_text())["benchmarks"])
+    run = json.loads(chosen.run.read_text())["benchmarks"]
+    found = ratios(run)
     name = lanes.chosen_instructions() if lanes.compiled() else "none"
     kept = tomllib.loads(KEPT.read_text()) if KEPT.exists() else {}
-    print(f"{name}: our time over the peer's, of one run")
-    for line in lines(found, kept.get(name, {})):
+    print(f"{name}: our time over the peer's, of one run; in per cent of our time what the work needs at the least")
+    for line in lines(found, kept.get(name, {}), floors.shares(run)):
         print(line)
     if chosen.keep:
         table = {words: [round(ratio.value, 5), round(ratio.scatter, 4)] for words, ratio in found.items()}
@@ -81,12 +85,13 @@ def _spread(stats: dict[str, float]) -> float:
     return stats["iqr"] / 1.35 / stats["median"]
 
 
-def lines(found: dict[str, Ratio], kept: dict[str, Sequence[float]]) -> Iterator[str]:
+def lines(found: dict[str, Ratio], kept: dict[str, Sequence[float]], shares: dict[str, float]) -> Iterator[str]:
     """One for each ratio; the slower ones say so."""
     width = max(map(len, found), default=0)
     for words, ratio in found.items():
         before = Ratio(*kept[words]) if words in kept else None
-        told = f"{words:{width}}  {ratio.value:8.3g}"
+        share = shares.get(words.rpartition(" / ")[0])
+        told = f"{words:{width}}  {ratio.value:8.3g}  {'' if share is None else f'{share:.1%}':>6}"
         if before:
             told += f"  before {before.value:8.3g}"
             noise = NOISE * (ratio.scatter**2 + before.scatter**2) ** 0.5

@@ -14,6 +14,7 @@ from pybufrkit.decoder import Decoder, generate_bufr_message
 
 from obsproc.bufr import compiled, reference
 from obsproc.bufr.files import read_file
+from tests.benchmarks import floors
 
 FILES = ("prepqm89010112", "ADPUPA.prepbufr.110msg")
 FIXTURES = ("prepqm89010112_1msg_per_type.prepbufr", "gdas2020110112_adpupa_3msg.prepbufr")
@@ -24,6 +25,7 @@ LARGE = 100e6  # bytes
 def measured(benchmark, path, rounds=20, **choices):
     """Read a file under the benchmark and note what that means in subsets and megabytes a second, by the median."""
     file = benchmark.pedantic(read_file, (path,), choices, rounds=rounds, warmup_rounds=1)
+    benchmark.extra_info["bytes"] = floors.bytes_of_file(file)
     note(benchmark, sum(reports.subsets for reports in file.reports.values()), path)
     return file
 

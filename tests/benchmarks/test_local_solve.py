@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from letkf_mpi.kernel import lanes
-from tests.benchmarks import local_solve
+from tests.benchmarks import floors, local_solve
 
 SIZES = [(20, 200), (40, 200), (80, 200)]
 needs_kernel = pytest.mark.skipif(lanes.compiled() is None, reason="the compiled kernel could not be built")
@@ -15,15 +15,17 @@ needs_kernel = pytest.mark.skipif(lanes.compiled() is None, reason="the compiled
 
 @needs_kernel
 @pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("rows", local_solve.ROWS_OF_A_SITE)
 @pytest.mark.parametrize(("k", "p"), SIZES)
-def test_kernel(benchmark, k, p, precision):
+def test_kernel(benchmark, k, p, rows, precision):
     benchmark.group = f"{local_solve.LEVELS * local_solve.COLUMNS} local solves, k {k}, p {p}"
-    found = benchmark(local_solve.kernel(k, p, precision)[0])
+    benchmark.extra_info[f"{precision} flops"] = floors.flops_of_solves(k, p, rows)
+    found = benchmark(local_solve.kernel(k, p, precision, rows)[0])
     assert (found.count == p).all() and (found.signal > 0).all()
 
 
 @pytest.mark.parametrize(("k", "p"), SIZES)
-@pytest.mark.parametrize("contestant", [local_solve.per_point, local_solve.batched])
+@pytest.mark.parametrize("contestant", [local_solve.per_point, local_solve.batched, local_solve.ssyevd])
 def test_eigendecomposition(benchmark, k, p, contestant):
     benchmark.group = f"{local_solve.COLUMNS} local solves by eigh, k {k}, p {p}"
     benchmark(contestant(k, p)[0])
@@ -34,10 +36,13 @@ def test_contestants_agree():
     table, taper = local_solve.made(20, 50)
     mean, W = local_solve.batched(20, 50)[0]()
     points = local_solve.per_point(20, 50)[0]()
+    single = local_solve.ssyevd(20, 50)[0]()
     found = lanes.weights(table.Y, table.d, table.variance, taper, np.ones(local_solve.COLUMNS))
     np.testing.assert_allclose(W, [point.perturbations for point in points], atol=1e-12)
     np.testing.assert_allclose(mean[..., 0], [point.mean for point in points], atol=1e-12)
     np.testing.assert_allclose(found.perturbations, W, atol=1e-5)
+    np.testing.assert_allclose([point[0] for point in single], mean[..., 0], atol=1e-5)
+    np.testing.assert_allclose([point[1] for point in single], W, atol=1e-5)
 
 
 @needs_kernel

@@ -13,7 +13,9 @@ from tests import builders
 LEVELS = (5_000.0, 25_000.0, 50_000.0, 60_000.0, 70_000.0, 85_000.0, 92_500.0)
 SPACE = StateSpace.of(Grid.regular(32, 64), LEVELS, builders.ON_LEVELS, builders.AT_SURFACE)
 NOBS = 60_000
+MEMBERS, ENTRIES = 20, 8  # bilinear in the horizontal and linear in the vertical
 GROUP = f"H(x), {NOBS} observations on levels, 64 x 32 x 7"
+FLOPS = NOBS * (2 * ENTRIES - 1)
 
 
 def soundings():
@@ -27,7 +29,17 @@ def test_one_member(benchmark):
     benchmark.group = GROUP
     H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
     x = builders.random_state(SPACE).data.reshape(len(SPACE.channels), -1).astype(np.float64)
+    benchmark.extra_info["float64 flops"] = FLOPS
     assert np.isfinite(benchmark(H.apply, x)).all()
+
+
+def test_many_members(benchmark):
+    """As files have them, in single precision."""
+    benchmark.group = f"{GROUP}, {MEMBERS} members"
+    H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
+    X = np.stack([builders.random_state(SPACE, seed).data for seed in range(MEMBERS)])
+    benchmark.extra_info["float64 flops"] = MEMBERS * FLOPS
+    assert np.isfinite(benchmark(H.apply, X.reshape(MEMBERS, len(SPACE.channels), -1))).all()
 
 
 def test_one_member_in_torch(benchmark):
@@ -52,12 +64,26 @@ def test_set_up(benchmark):
     benchmark(Forward.of, table, SPACE, static, 300.0)
 
 
+def sparse() -> csr_array:
+    """The same numbers as a matrix."""
+    H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
+    row = np.concatenate([np.repeat(part.rows, ENTRIES) for part in H.parts])
+    entry, weight = (np.concatenate([array.T.reshape(-1) for array in arrays]) for arrays in
+                     zip(*((part.entry, part.formula.weight) for part in H.parts), strict=True))
+    return csr_array((weight, (row, entry)), shape=(NOBS, len(SPACE.channels) * SPACE.grid.size))
+
+
 def test_plain_sparse_product(benchmark):
-    """As many entries as bilinear in the horizontal and linear in the vertical need: 8 a row."""
     benchmark.group = GROUP
-    rng = np.random.default_rng(0)
-    size = len(SPACE.channels) * SPACE.grid.size
-    column = np.sort(rng.integers(0, size, (NOBS, 8)), axis=1)
-    matrix = csr_array((rng.uniform(size=NOBS * 8), column.reshape(-1), np.arange(NOBS + 1) * 8), shape=(NOBS, size))
-    x = rng.standard_normal(size)
-    benchmark(lambda: matrix @ x)
+    x, matrix = builders.random_state(SPACE).data.astype(np.float64).reshape(-1), sparse()
+    found = benchmark(lambda: matrix @ x)
+    H = Forward.of(soundings(), SPACE, builders.flat_static(SPACE.grid), 300.0)
+    np.testing.assert_allclose(H.apply(x.reshape(len(SPACE.channels), -1)), found, rtol=1e-12)
+
+
+def test_plain_sparse_product_of_many(benchmark):
+    """From members as files have them, one after the other, to H(x) likewise."""
+    benchmark.group = f"{GROUP}, {MEMBERS} members"
+    X = np.stack([builders.random_state(SPACE, seed).data.reshape(-1) for seed in range(MEMBERS)])
+    matrix = sparse()
+    benchmark(lambda: np.ascontiguousarray((matrix @ np.ascontiguousarray(X.T, np.float64)).T))
