@@ -90,8 +90,12 @@ check: setup
 	$(BIN)/mypy
 
 # Peers are held to the instructions of our kernel (ONNX Runtime cannot be), and all to one thread.
-bench: export OPENBLAS_CORETYPE = $(if $(filter avx2,$(LETKF_INSTRUCTIONS)),Haswell)
-bench: export ATEN_CPU_CAPABILITY = $(filter avx2,$(LETKF_INSTRUCTIONS))
+ifeq ($(LETKF_INSTRUCTIONS),avx2)
+bench: export OPENBLAS_CORETYPE = Haswell
+bench: export ATEN_CPU_CAPABILITY = avx2
+else
+bench: export OPENBLAS_CORETYPE =
+endif
 bench: export OPENBLAS_NUM_THREADS = 1
 bench: setup
 	mkdir -p build
