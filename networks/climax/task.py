@@ -83,12 +83,13 @@ def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:
 
 
 def begin_with(path: Path, network: ClimaX, card: Card[ClimaXCard]) -> None:
-    """Take the weights at `path`; where they have no noise the network's own stays, which is zero.
+    """Take the weights at `path`, whatever their windows; where they have no noise the network's own stays, which is
+    zero.
 
     Raises UserError where they are of other fields or another network.
     """
     found = emulator.load(path)
-    size, given = stepping.architecture(card), stepping.architecture(found.card)
+    size, given = (replace(stepping.architecture(one), window=None) for one in (card, found.card))
     if given not in (size, replace(size, noise=None)) or _fields(found.card) != _fields(card):
         raise UserError(f"[training] begin = {str(path)!r}: is no network of [network] and [state]; make them agree")
     weights = {name: torch.from_numpy(array) for name, array in found.weights.items()}

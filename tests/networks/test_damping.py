@@ -142,9 +142,11 @@ def trained(small: config.Settings) -> Path:
     return loop.train(small)
 
 
-def test_a_training_begins_with_the_weights_it_is_told(settings):
+@pytest.mark.parametrize("of_windows", [{}, {"window": [2, 4]}], ids=["as they were", "within windows"])
+def test_a_training_begins_with_the_weights_it_is_told(settings, of_windows):
     first = trained(settings("first"))
-    trainer = loop.prepared(settings("second", more=f'begin = "{first}"\n'))
+    second = settings("second", more=f'begin = "{first}"\n')
+    trainer = loop.prepared(msgspec.structs.replace(second, network=second.network | of_windows))
     begun, weights = loop.fresh(trainer).network.state_dict(), checkpoints.read(first).weights
     assert set(begun) == set(weights)
     for name, tensor in begun.items():
