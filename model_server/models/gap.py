@@ -4,6 +4,8 @@
     name = "gap"
     options = { checkpoint = "climax_t31", prior = "$WORK/climate_t31.nc", sigma = 0.1 }
 
+or, with the flow of `checkpoint` for the forecast, whose errors are drawn already, `forecast = "flow"`.
+
     z = (M(x) - m) / s + sigma n,  n ~ N(0, I)           m of the date, s: of the Gaussian climate (networks.climate)
     x(later) = m + s z_0,   z_0 from z by the flow of a denoiser of that climate (networks.denoiser)
 
@@ -26,19 +28,21 @@ import numpy as np
 from contracts import humidity, times
 from contracts.config import Positive, PositiveFloat, Section
 from contracts.state import StateSpace
-from model_server.models import climax
+from model_server.models import climax, flow
 from model_server.models.around import Around
 from model_server.models.base import Batch, ForecastModel, seen_by
 from networks import card as cards
 from networks import starter
 from networks.checkpoint import card_path
 from networks.climate import file, gaussian
-from networks.denoiser import denoiser, flow
+from networks.denoiser import denoiser
+from networks.denoiser import flow as probability
 from networks.denoiser.card import WIENER
 from networks.denoiser.denoiser import Denoiser
 
 log = logging.getLogger("model_server.gap")
 STREAM = 8  # tells these draws from those of the model inside
+FORECASTS = {"climax": climax, "flow": flow}
 
 
 class Options(Section, frozen=True):
@@ -49,20 +53,26 @@ class Options(Section, frozen=True):
     sigma: PositiveFloat = 0.1  # size of a step's errors in units of the climate's scale
     levels: Annotated[int, msgspec.Meta(ge=2)] = 4  # of the noise, from sigma down to 0.01
     draw: Literal["sample", "mean", "noise"] = "sample"
-    checkpoint: str = "climax_t31"  # and on, as options of climax
-    device: str = "auto"
-    at_once: Positive | None = None
+    forecast: Literal["climax", "flow"] = "climax"  # the model that is denoised
+    checkpoint: str = "climax_t31"  # and on, as its options
     threads: Positive | None = None
+    device: str = "auto"  # and on, of climax alone
+    at_once: Positive | None = None
     engine: climax.Engine = "torch"
 
     def __post_init__(self):
-        if self.sigma <= flow.LAST:
-            raise ValueError(f"sigma must be above {flow.LAST:g}, where the flow ends, got {self.sigma:g}")
+        if self.sigma <= probability.LAST:
+            raise ValueError(f"sigma must be above {probability.LAST:g}, where the flow ends, got {self.sigma:g}")
         _ = self.inside  # refuses here what cannot be
 
     @property
-    def inside(self) -> climax.Options:
-        """Those of the model that is denoised."""
+    def inside(self) -> climax.Options | flow.Options:
+        """Those of the model that is denoised; raises ValueError where it knows none of them."""
+        if self.forecast == "flow":
+            if (self.device, self.at_once, self.engine) != ("auto", None, "torch"):
+                raise ValueError('device, at_once and engine are options of climax: leave them out with forecast = '
+                                 '"flow"')
+            return flow.Options(checkpoint=self.checkpoint, threads=self.threads)
         return climax.Options(checkpoint=self.checkpoint, device=self.device, at_once=self.at_once,
                               threads=self.threads, engine=self.engine)
 
@@ -120,25 +130,26 @@ class Gap(Around):
             return self.denoiser.estimate(noisy, self.options.sigma, time)
         if self.denoiser.network is None:
             return self.denoiser.climate.correlation.apply(self.filtered, noisy)
-        return flow.carried(lambda z, sigma: self.denoiser.estimate(z, sigma, time), noisy, self.sigmas)
+        return probability.carried(lambda z, sigma: self.denoiser.estimate(z, sigma, time), noisy, self.sigmas)
 
     def filtered(self, variance: np.ndarray) -> np.ndarray:
         """Where the flow of the Wiener filter carries a mode of each `variance` that begins as 1.
 
         It is linear, so that all its levels together are one function of C.
         """
-        return flow.carried(lambda z, sigma: gaussian.wiener(sigma)(variance) * z, np.ones_like(variance), self.sigmas)
+        return probability.carried(lambda z, sigma: gaussian.wiener(sigma)(variance) * z, np.ones_like(variance),
+                                   self.sigmas)
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        return flow.levels(self.options.sigma, self.options.levels)
+        return probability.levels(self.options.sigma, self.options.levels)
 
 
 def create(space: StateSpace, options: Options) -> ForecastModel:
     """The model; raises UserError or ContractError where weights, prior or the space do not fit."""
     path = starter.find(options.prior, ".nc")
     climate = file.read(path, space).astype(np.float32)
-    inside = climax.create(space, options.inside)
+    inside = FORECASTS[options.forecast].create(space, options.inside)
     of, weights = Denoiser(climate), options.denoiser
     if weights != WIENER:
         of, checkpoint = denoiser.read(starter.find(weights, ".safetensors"), climate)
@@ -150,7 +161,7 @@ def create(space: StateSpace, options: Options) -> ForecastModel:
 
 def seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:
     """Times that the weights saw, as their cards say; those of the climate are known when it is read."""
-    return (*climax.seen(options.inside), *_seen(options))
+    return (*FORECASTS[options.forecast].seen(options.inside), *_seen(options))
 
 
 def _seen(options: Options) -> tuple[tuple[datetime, datetime], ...]:

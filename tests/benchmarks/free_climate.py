@@ -36,7 +36,7 @@ from contracts.nature import NatureFolder
 from contracts.state import StateSpace
 from model_server import config
 from model_server.chosen import model_of
-from model_server.models.base import Batch, advance, begun
+from model_server.models.base import Batch, Restart, advance, begun
 from networks import season
 from verify.free_run import PERCENTILES, FreeRun
 
@@ -46,6 +46,7 @@ HEAD = ("| | days | inside, % | first day out | season, % | trend | waves | any 
         "|---|---|---|---|---|---|---|---|")
 DAY = timedelta(days=1)
 EVERY = 50  # days between what is kept of the run
+RESTART = "restart_"  # before the names of what the model keeps
 BANDS = ((1, 6), (6, 16), (16, None))  # zonal wavenumbers
 FURTHEST = 1e7  # of any number from the first global mean, in SI units: further is no state
 
@@ -92,7 +93,7 @@ def run(settings: config.Settings, years: float) -> None:
         new.append((batch.time, batch.data[0]))
         if len(new) == EVERY or day == days - 1:
             kept, new = kept.plus(Kept.of(settings.space, new)), []
-            write(path, kept, batch.data)
+            write(path, kept, batch.data, batch.restart[0])
             log.info("%s: %d days, %.0f CPU seconds", experiment.name, len(kept.seconds) - 1,
                      clock.process_time() - began)
 
@@ -102,7 +103,9 @@ def resumed(path: Path, settings: config.Settings, model, start: datetime) -> tu
     if path.exists():
         with np.load(path) as found:
             kept, data = Kept(found["seconds"], found["means"], found["power"]), found["data"]
+            restart = {name.removeprefix(RESTART): found[name] for name in found if name.startswith(RESTART)} or None
     else:
+        restart = None
         first = settings.initial.first
         if first is None:
             raise UserError("[initial] names no first: the state of the nature run that the free run begins with")
@@ -110,13 +113,14 @@ def resumed(path: Path, settings: config.Settings, model, start: datetime) -> tu
         data = state.read(NatureFolder(settings.initial_folder).state(at), settings.space, at).data[None]
         kept = Kept.of(settings.space, [(start, data[0])])
     time = times.from_seconds(int(kept.seconds[-1]))
-    return kept, begun(model, Batch(time, data, (None,)), (1,), settings.experiment.seed)
+    return kept, begun(model, Batch(time, data, (restart,)), (1,), settings.experiment.seed)
 
 
-def write(path: Path, kept: Kept, data: np.ndarray) -> None:
-    """The days so far and the state of the last one, by rename."""
+def write(path: Path, kept: Kept, data: np.ndarray, restart: Restart | None = None) -> None:
+    """The days so far, the state of the last one and what the model keeps beside it, by rename."""
+    own = {RESTART + name: array for name, array in (restart or {}).items()}
     with paths.writing(path) as partial, open(partial, "wb") as stream:
-        np.savez(stream, seconds=kept.seconds, means=kept.means, power=kept.power, data=data)
+        np.savez(stream, seconds=kept.seconds, means=kept.means, power=kept.power, data=data, **own)
 
 
 def kept_at(settings: config.Settings) -> Path:

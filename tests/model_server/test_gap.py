@@ -39,6 +39,17 @@ class Damped:
         return Batch(later, data.astype(np.float32), (None,) * len(data))
 
 
+@dataclass(frozen=True)
+class Remembering(Damped):
+    """One that counts its steps, member by member."""
+
+    keeps_restart: bool = True
+
+    def step(self, batch: Batch) -> Batch:
+        kept = tuple({"steps": np.array(1 + (own or {"steps": 0})["steps"])} for own in batch.restart)
+        return replace(super().step(batch), restart=kept)
+
+
 def model(keep: float = 1.0, **options) -> Gap:
     return Gap(Damped(keep), Options(prior="made", **options), Denoiser(CLIMATE.astype(np.float32)), {})
 
@@ -93,6 +104,17 @@ def test_a_member_has_the_same_bits_whatever_it_is_batched_with_and_others_at_an
     assert np.abs(later.data - whole.data).max() > 0.01
 
 
+def test_a_flow_may_make_the_forecasts_and_remembers_its_noise(tmp_path, monkeypatch):
+    file.write(tmp_path / "climate.nc", CLIMATE, "made")
+    asked = []
+    monkeypatch.setattr(gap.flow, "create", lambda space, options: (asked.append(options), Remembering())[1])
+    found = gap.create(CLIMATE.space, Options(prior=str(tmp_path / "climate.nc"), forecast="flow", checkpoint="a.nc"))
+    assert asked == [gap.flow.Options(checkpoint="a.nc")] and found.keeps_restart
+    once = advance(found, batch(2))
+    twice = advance(found, once)
+    assert [int(kept["steps"]) for kept in twice.restart] == [2, 2]
+
+
 def test_all_levels_of_the_wiener_filter_together_are_the_flow_level_by_level():
     of, z = model(sigma=0.5, levels=5), anomalies(batch(2)).reshape(-1, *SHAPE)
     by_level = flow.carried(lambda one, sigma: of.denoiser.estimate(one, sigma, builders.TIME), z, of.sigmas)
@@ -107,6 +129,8 @@ def test_its_options_and_files_are_looked_at_before_anything_is_made(tmp_path, m
         models.check("gap", {"prior": "a.nc", "draw": "white"}, "model")
     with pytest.raises(UserError, match="computes in float32 on a CPU"):
         models.check("gap", {"prior": "a.nc", "engine": "onnxruntime", "device": "cuda"}, "model")
+    with pytest.raises(UserError, match="are options of climax"):
+        models.check("gap", {"prior": "a.nc", "forecast": "flow", "device": "cuda"}, "model")
 
 
 def test_it_says_what_it_has_seen_and_what_tells_it_from_others(tmp_path, monkeypatch):
