@@ -70,7 +70,7 @@ def card_of(settings: Settings, sizes: Sizes, moments: Mapping[str, Moments]) ->
         **{name: getattr(sizes, name) for name in sizes.__struct_fields__},
     )
     base = training.begin if training.trained and starter.is_name(training.begin) else ""
-    return cards.made(settings, own, moments, before=cards.seen_before(settings), base=base)
+    return cards.made(settings, own, moments, base=base)
 
 
 def fresh(settings: Settings, card: Card[ClimaXCard]) -> ClimaX:

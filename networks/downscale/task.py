@@ -141,7 +141,7 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Downscaling:
     own = DownscaleCard(coarse=GridCard.of(sizes.coarse), of=sizes.of, method=sizes.method, noise=sizes.noise,
                         widths=sizes.widths, blocks=sizes.blocks)
     what = "spreads of" if sizes.of == "spread" else "members of"
-    card = cards.made(settings, own, moments, cards.seen_before(settings),
+    card = cards.made(settings, own, moments,
                       seen_as=f"{what} {settings.training.data}, ")
     torch.manual_seed(settings.experiment.seed)
     network = made(card, settings, data)

@@ -172,7 +172,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, of_forecast:
     own = FlowCard(width=sizes.width, blocks=sizes.blocks, steps=sizes.steps, forecast=settings.training.begin,
                    forecast_sha256=of_forecast.sha256, memory=tuple(map(float, errors.memory.round(3))),
                    lead_hours=float(settings.experiment.step_hours))
-    return cards.made(settings, own, data.statistics.moments, before=of_forecast.seen)
+    return cards.made(settings, own, data.statistics.moments)
 
 
 def fitted(settings: config.Settings, sizes: Settings, data: Data, forecast: ClimaXEmulator, sha256: str) -> Errors:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from networks.training.task import Data, Task
 
 __all__ = ["IGNORES", "NetworkCard", "Settings", "make_task"]
-IGNORES = ("predicts", "damping", "unobserved", "begin", "phases.rollout", "phases.noise", "phases.mixing", *ENSEMBLES)
+IGNORES = ("predicts", "damping", "unobserved", "phases.rollout", "phases.noise", "phases.mixing", *ENSEMBLES)
 
 
 def make_task(settings: "config.Settings", sizes: Settings, data: "Data") -> "Task":

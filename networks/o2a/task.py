@@ -18,11 +18,13 @@ from torch import Tensor
 from contracts.constants import HOUR
 from contracts.errors import UserError
 from networks import card, passes, planes, starter
+from networks import checkpoint as checkpoints
 from networks import unseen as unseen_by
 from networks.card import Card
 from networks.checkpoint import Checkpoint, card_path
 from networks.climate import file as climates
 from networks.emulator import Emulator
+from networks.loading import fill
 from networks.o2a import network
 from networks.o2a.analyses import Analyses, Group, Making, chained, grouped
 from networks.o2a.card import O2ACard, Settings
@@ -162,7 +164,11 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, prior_sha256
 
 
 def fresh(settings: config.Settings, card: Card[O2ACard], data: Data) -> Corrector:
-    """The network as it begins, drawn from the experiment's seed."""
+    """The network as it begins: drawn from the experiment's seed, or with the weights to begin with, which may be those
+    of analyses about another background."""
     torch.manual_seed(settings.experiment.seed)
     still = planes.of(card, statistics.constants(data.series))
-    return Corrector(network.shape_of(card), settings.space.grid, still, data.precision)
+    corrector = Corrector(network.shape_of(card), settings.space.grid, still, data.precision)
+    if settings.begin is not None:
+        fill(corrector, checkpoints.read(settings.begin), settings.begin)
+    return corrector

@@ -155,7 +155,7 @@ def card_of(settings: config.Settings, sizes: Settings, data: Data, latent_sha25
     own = O2LCard(widths=sizes.widths, blocks=sizes.blocks, latent_sha256=latent_sha256,
                   seasons=len(data.statistics.climatology.coefficients), footprints=sizes.footprints,
                   dropped=sizes.dropped)
-    return cards.made(settings, own, data.statistics.moments, before=cards.seen_before(settings))
+    return cards.made(settings, own, data.statistics.moments)
 
 
 def refuse_misfit(settings: config.Settings, sizes: Settings) -> None:

@@ -13,12 +13,11 @@ from networks.training.config import Settings
 Periods = Sequence[tuple[datetime, datetime]]
 
 
-def made(settings: Settings, network: NetworkCard, normalization: Mapping[str, Moments], before: Periods = (),
+def made(settings: Settings, network: NetworkCard, normalization: Mapping[str, Moments],
          channels: Sequence[str] | None = None, seen_as: str = "", base: str = "") -> Card:
     """The `channels`, by default all of the state, and the constants in, the channels out.
 
-    `before` are times that have been seen by what the weights begin with or stand about; `seen_as` says as what the
-    data are seen ("observations of ").
+    `seen_as` says as what the data are seen ("observations of ").
     """
     experiment, training = settings.experiment, settings.training
     names = tuple(channels or (channel.name for channel in settings.space.channels))
@@ -29,10 +28,10 @@ def made(settings: Settings, network: NetworkCard, normalization: Mapping[str, M
         about=f"trained by python -m networks train, {netcdf.version()}, on {seen_as}{training.source} "
         f"{' and '.join(periods)}, seed {experiment.seed}",
         command=f"python -m networks train {experiment.name}.toml",
-        seen=tuple(dict.fromkeys((*before, *settings.periods, settings.validation))), base=base)
+        seen=tuple(dict.fromkeys((*_seen_before(settings), *settings.periods, settings.validation))), base=base)
 
 
-def seen_before(settings: Settings) -> Periods:
-    """Times that the weights to begin with have seen, which the trained ones then have too."""
+def _seen_before(settings: Settings) -> Periods:
+    """Times that the weights to begin with, or to stand about, have seen, which the trained ones then have too."""
     begin = settings.begin
     return () if begin is None else cards.read(card_path(begin), begin).seen

@@ -70,6 +70,19 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(file, monkeypatch):
     training_case.same_bits_after_a_kill(whole, cut, 16, monkeypatch)
 
 
+def test_with_weights_to_begin_with_it_goes_on_from_them_and_has_seen_what_they_have(file):
+    first, second = file("first"), file("second", 1, 'begin = "first/training/first.safetensors"')
+    train.main([str(first)])
+    of = checkpoints.read(config.load(first).weights)
+    text = second.read_text()
+    second.write_text(text.replace(day := "validation_end = 1990-01-24", "validation_end = 1990-01-23"))
+    assert day in text
+    task = prepared(second)
+    for name, array in of.weights.items():
+        np.testing.assert_array_equal(task.network.state_dict()[name].numpy(), array)
+    assert set(of.card.seen) < set(task.card.seen)
+
+
 def test_analyses_of_other_settings_are_refused_and_damaged_ones_too(file):
     path = file("once")
     settings = config.load(path)
