@@ -30,6 +30,15 @@ def not_negative(X: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.where(negative, X.dtype.type(0), X), negative.sum(axis=(0, 1))
 
 
+def kept_on_the_globe(X: np.ndarray, channels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `not_negative`, and what that adds is taken from the rest in proportion to it: the mean of each humidity by
+    the `weights` of area (column,) stays, or is zero where it was negative."""
+    found, count = not_negative(X, channels)
+    mean, more = ((weights * x).sum(axis=-1, keepdims=True) for x in (X, found))
+    share = np.divide(mean.clip(0), more, out=np.ones_like(more), where=channels[:, None] & (more > 0))
+    return (share * found).astype(X.dtype), count
+
+
 def vapour_pressure_at_saturation(temperature: np.ndarray) -> np.ndarray:
     """e_s (Pa) over water at T (K)."""
     return VAPOUR_PRESSURE_AT_FREEZING * np.exp(exponent_at_saturation(temperature))

@@ -12,7 +12,8 @@ or, with the flow of `checkpoint` for the forecast, whose errors are drawn alrea
 A forecast is taken for a state seen through errors of size sigma s, and a sample drawn of what it may have been (GAP:
 arXiv 2503.03038): what no state of the climate has is taken out, what the forecast has lost comes back, and n is new at
 each step.  `draw` says what else may be tried in its place, as a control: "mean", D(z; sigma) without noise, which only
-damps; "noise", M(x) + sigma s n, which only disturbs.  Negative humidities are zero.
+damps; "noise", M(x) + sigma s n, which only disturbs.  Negative humidities are zero, which adds water where there is
+next to none; with `keep_water` the rest of the level gives it.
 """
 
 import logging
@@ -53,6 +54,7 @@ class Options(Section, frozen=True):
     sigma: PositiveFloat = 0.1  # size of a step's errors in units of the climate's scale
     levels: Annotated[int, msgspec.Meta(ge=2)] = 4  # of the noise, from sigma down to 0.01
     draw: Literal["sample", "mean", "noise"] = "sample"
+    keep_water: bool = False  # what negative humidities that become zero add to a level is taken from its rest
     forecast: Literal["climax", "flow"] = "climax"  # the model that is denoised
     checkpoint: str = "climax_t31"  # and on, as its options
     threads: Positive | None = None
@@ -100,18 +102,24 @@ class Gap(Around):
     def identity(self) -> Mapping[str, Any]:
         chosen = self.options
         return {**(getattr(self.model, "identity", None) or {}), **self.files, "sigma": chosen.sigma,
-                "levels": chosen.levels, "draw": chosen.draw}
+                "levels": chosen.levels, "draw": chosen.draw, **({"keep_water": True} if chosen.keep_water else {})}
 
     def step(self, batch: Batch) -> Batch:
         """One member after the other, so that its bits do not depend on its neighbours."""
         later = self.model.step(batch)
         data = np.stack([self.among_states(fields, later.time, random)
                          for fields, random in zip(later.data, batch.generators(STREAM), strict=True)])
-        humid = humidity.humid(self.space)
-        columns, negative = humidity.not_negative(data.reshape(*data.shape[:2], -1), humid)
+        columns, negative = self.not_negative(data.reshape(*data.shape[:2], -1))
         if count := int(negative.sum()):
             log.debug("%s: %d humidities would have been negative, they are zero", times.name(later.time), count)
         return replace(later, data=columns.reshape(data.shape))
+
+    def not_negative(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`X` (member, channel, column) without negative humidities, and how many there were (column,)."""
+        humid = humidity.humid(self.space)
+        if self.options.keep_water:
+            return humidity.kept_on_the_globe(X, humid, self.space.grid.area_weights.ravel())
+        return humidity.not_negative(X, humid)
 
     def among_states(self, fields: np.ndarray, time: datetime, random: np.random.Generator) -> np.ndarray:
         """Float32 (channel, lat, lon) of the forecast `fields` valid at `time`."""

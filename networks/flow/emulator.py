@@ -70,16 +70,17 @@ def read(weights: Path, space: StateSpace) -> FlowEmulator:
                         f"{found.card.horizontal}, got {', '.join(names[:3])}, … on the {space.grid}; check [grid] and "
                         "[state]")
     forecast = forecast_of(found.card, space, str(weights))
-    flow = of(found.card, found)
+    flow = of(found.card, found, space)
     fill(flow, found, weights)
     flow.requires_grad_(False).eval()
     return FlowEmulator(forecast, flow, found.card.network.memory, found.card.network.steps)
 
 
-def of(card: Card[FlowCard], checkpoint: Checkpoint[FlowCard]) -> Flow:
-    """A flow of the sizes of its card, before it has weights."""
+def of(card: Card[FlowCard], checkpoint: Checkpoint[FlowCard], space: StateSpace) -> Flow:
+    """A flow of the sizes of its card for states of `space`, before it has weights."""
     own = card.network
-    return Flow(card.horizontal, len(card.outputs), own.width, own.blocks, planes.of(card, checkpoint.constants))
+    return Flow(card.horizontal, len(card.outputs), own.width, own.blocks, planes.of(card, checkpoint.constants),
+                winds=[channel.is_wind for channel in space.channels])
 
 
 def forecast_of(card: Card[FlowCard], space: StateSpace, whose: str) -> ClimaXEmulator:

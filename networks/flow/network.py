@@ -12,7 +12,7 @@ What N is told of a state ends where the states of the training did (`most`): be
 makes up there would be in the next state, and grow from step to step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import pi
 
 import numpy as np
@@ -34,14 +34,16 @@ TOLD = 64  # numbers that tell it
 
 class Flow(nn.Module):
     """N, its source, the `scale` (channel, lat, lon) of errors, in standard deviations of the tendency, and `most`
-    (field, lat), up to which the first fields of `conditions` are told, state and change."""
+    (field, lat), up to which the first fields of `conditions` are told, state and change; `winds` says which channels
+    are components of one, by default none."""
 
     still: Tensor
+    area: Tensor  # of each place, zero for channels that are no wind
     scale: Tensor
     most: Tensor
 
     def __init__(self, grid: Grid, channels: int, width: int, blocks: int, still: np.ndarray,
-                 precision: Precision = "float32"):
+                 precision: Precision = "float32", winds: Sequence[bool] = ()):
         super().__init__()
         self.channels, self.precision = channels, precision
         self.source = Source(grid, channels)
@@ -52,6 +54,8 @@ class Flow(nn.Module):
         silence(self.leave)
         self.register_buffer("scale", torch.ones(channels, *grid.shape))
         self.register_buffer("most", torch.full((2 * channels, grid.shape[0]), torch.finfo(torch.float32).max))
+        of_winds = np.asarray(winds or [False] * channels, np.float32)[:, None, None] * grid.area_weights
+        self.register_buffer("area", torch.tensor(of_winds, dtype=torch.float32), persistent=False)
         self.register_buffer("still", torch.tensor(still, dtype=torch.float32), persistent=False)
 
     def forward(self, q: Tensor, theta: Tensor, told: Tensor) -> Tensor:
@@ -73,6 +77,13 @@ class Flow(nn.Module):
         known = torch.cat([state, change], dim=1).clamp(-most, most)
         return torch.cat([known, self.still.expand(len(state), -1, -1, -1), date], dim=1)
 
+    def unmoving(self, r: Tensor) -> Tensor:
+        """`r` (B, channel, lat, lon) less a number for each wind: the error, scale times that, has no mean of it over
+        the globe."""
+        share = self.area * self.scale
+        whole = share.sum(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
+        return r - (share * r).sum(dim=(-2, -1), keepdim=True) / whole
+
     def waves(self, theta: Tensor) -> Tensor:
         """(B, 2 WAVES)"""
         angle = theta[:, None] * torch.arange(1, WAVES + 1, dtype=theta.dtype, device=theta.device)
@@ -84,8 +95,10 @@ Velocity = Callable[[Tensor, float], Tensor]  # N of q at θ, for given conditio
 
 def velocity(flow: Flow, told: Tensor) -> Velocity:
     """N of one set of conditions, without what is finer than the source: the forecast gives none of it, and a network
-    would make it grow from step to step at the poles, where points lie close together."""
-    return lambda q, theta: flow.source.smooth(flow(q, q.new_full((len(q),), theta), told))
+    would make it grow from step to step at the poles, where points lie close together.  And without what it would move
+    the winds' means over the globe by, which are left to the source: no place shows them, and nothing would bring back
+    what N adds to them at each step."""
+    return lambda q, theta: flow.unmoving(flow.source.smooth(flow(q, q.new_full((len(q),), theta), told)))
 
 
 def advanced(q: Tensor, theta: float, step: float, N: Velocity) -> Tensor:

@@ -158,7 +158,8 @@ def of(settings: config.Settings, sizes: Settings, data: Data) -> Flowing:
     card = card_of(settings, sizes, data, found.card, errors)
     torch.manual_seed(settings.experiment.seed)
     flow = Flow(space.grid, len(space.channels), sizes.width, sizes.blocks,
-                planes.of(card, statistics.constants(data.series)), data.precision)
+                planes.of(card, statistics.constants(data.series)), data.precision,
+                [channel.is_wind for channel in space.channels])
     flow.scale.copy_(torch.from_numpy(errors.scale))
     flow.source.root.copy_(torch.from_numpy(errors.root))
     flow.most.copy_(torch.from_numpy(errors.most))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from contracts import humidity
 from contracts.errors import UserError
 from contracts.state import StateSpace
 from model_server import models
@@ -113,6 +114,16 @@ def test_a_flow_may_make_the_forecasts_and_remembers_its_noise(tmp_path, monkeyp
     once = advance(found, batch(2))
     twice = advance(found, once)
     assert [int(kept["steps"]) for kept in twice.restart] == [2, 2]
+
+
+def test_water_is_clipped_or_kept():
+    space = builders.space()
+    humid, weights = humidity.humid(space), space.grid.area_weights.ravel()
+    X = np.random.default_rng(0).standard_normal((1, len(humid), space.grid.size)) + 0.5
+    clipped, kept = (replace(model(keep_water=chosen), model=Damped(space=space)).not_negative(X)[0][:, humid]
+                     for chosen in (False, True))
+    assert (weights * clipped).mean() > (weights * X[:, humid]).mean() + 0.05
+    np.testing.assert_allclose((weights * kept).mean(axis=-1), (weights * X[:, humid]).mean(axis=-1), rtol=1e-12)
 
 
 def test_all_levels_of_the_wiener_filter_together_are_the_flow_level_by_level():

@@ -147,6 +147,20 @@ def test_scale_and_memory_are_those_of_the_errors(flows, monkeypatch):
     assert (found.most == 1997).all()
 
 
+def test_what_grows_out_of_noise_has_the_means_of_the_winds_over_the_globe_that_the_noise_has():
+    winds = np.arange(CHANNELS) % 2 == 0
+    flow = Flow(GRID, CHANNELS, 8, 1, np.zeros((planes.COUNT, *GRID.shape)), winds=list(winds))
+    torch.nn.init.normal_(flow.leave.weight, generator=torch.Generator().manual_seed(1))
+    flow.scale.copy_(torch.rand(flow.scale.shape, generator=torch.Generator().manual_seed(2)) + 0.5)
+    q = torch.randn(2, CHANNELS, *GRID.shape, generator=torch.Generator().manual_seed(3))
+    told = torch.randn(2, 2 * CHANNELS + planes.COUNT + network.DATE, *GRID.shape)
+    with torch.no_grad():
+        r = network.grown(q, 3, network.velocity(flow, told))
+    means = [(torch.tensor(GRID.area_weights) * flow.scale * one).mean(dim=(-2, -1)) for one in (q, r)]
+    moved = (means[1] - means[0]).abs().amax(dim=0).numpy()
+    assert moved[winds].max() < 1e-5 and moved[~winds].min() > 1e-3
+
+
 def test_it_is_told_of_no_state_beyond_those_of_its_training():
     """To the bit what it is told of the state at the bound, and all that it is told of one within."""
     of = Flow(GRID, CHANNELS, 8, 1, np.zeros((planes.COUNT, *GRID.shape)))
