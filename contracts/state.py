@@ -257,6 +257,12 @@ def grid_of(path: Path) -> Grid:
             raise ContractError(f"{path}: {error}") from error
 
 
+def variables_of(path: Path) -> frozenset[str]:
+    """Names of what a state file holds, axes among them."""
+    with netcdf.open_to_read(path, CONTRACT) as dataset:
+        return frozenset(dataset.variables)
+
+
 def _read_time(path: Path, dataset: "Dataset") -> datetime:
     seconds = dataset["time"][:]
     if seconds.size != 1:

@@ -14,7 +14,7 @@ from contracts import base, config, observations, state, times
 from contracts.errors import ContractError, UserError
 from contracts.observations import Source
 from contracts.paths import LeagueFolder
-from contracts.state import State
+from contracts.state import State, StateSpace
 from contracts.variables import Flag
 from tests import builders
 from tests.verify.case import departures, no_fit
@@ -25,6 +25,7 @@ from verify.config import Settings
 from verify.league import config as league_config
 from verify.league import cost, deterministic, observed, standing
 from verify.league.config import Contestant, League
+from verify.league.deterministic import Deterministic
 from verify.league.fields import Fields, Places, nearest_km
 from verify.league.observed import Fits
 from verify.league.result import Result
@@ -370,6 +371,23 @@ def foretold(made: Path, factors: dict[str, float]) -> LeagueFolder:
                             State(space, state.read(truth, space).data + error, start + lead), start=start)
     folder.model.write_text('{"model": "a_network"}')
     return folder
+
+
+def test_forecasts_of_a_model_with_fewer_channels_are_scored_where_it_has_them(made):
+    folder = foretold(made, {"better": 0.8})
+    league, (_, contestant, _) = league_config.load(made)
+    whole = Deterministic.read(contestant, league, folder)
+    space = contestant.settings.state.space(contestant.settings.grid.grid())
+    fewer = StateSpace(space.grid, tuple(each for each in space.channels if each.variable != "specific_humidity"))
+    for start in deterministic.starts(league, contestant.settings):
+        for hours in (6, 24):
+            lead = timedelta(hours=hours)
+            path = folder.of("better").at(start).deterministic(lead)
+            state.write(path, state.read(path, fewer), start=start)
+    found = Deterministic.read(contestant, league, folder)
+    assert set(whole.channels) - set(found.channels) == {"specific_humidity_500"}
+    assert found.rmse(24, "specific_humidity_500").size == 0
+    np.testing.assert_array_equal(found.rmse(24, "temperature_500"), whole.rmse(24, "temperature_500"))
 
 
 def test_words_for_the_forecasts_name_model_analyses_starts_and_leads(made, capsys):

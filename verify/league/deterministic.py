@@ -6,7 +6,7 @@
 and a start whose truth is not there counts for none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from contracts import state, texts, times
 from contracts.errors import UserError
 from contracts.paths import LeagueFolder
+from contracts.state import StateSpace
 from verify.config import Settings
 from verify.league.config import Contestant, League
 
@@ -77,16 +78,17 @@ class Deterministic:
         if league.forecasts is None:
             return None
         settings, leads = contestant.settings, tuple(sorted(set(league.forecasts.leads_hours)))
-        begin = starts(league, settings)
-        space = settings.state.space(settings.grid.grid())
+        begin, own = starts(league, settings), folder.of(settings.experiment.name)
+        files = {(start, hours): own.at(start).deterministic(timedelta(hours=hours))
+                 for start in begin for hours in leads}
+        space = _forecast(settings.state.space(settings.grid.grid()), files.values())
         known = np.zeros((len(begin), len(leads)), bool)
         square = np.full((*known.shape, space.shape[0]), np.nan)
         weights = space.grid.area_weights / space.grid.area_weights.sum()
-        own = folder.of(settings.experiment.name)
         for at, start in enumerate(begin):
             for lead, hours in enumerate(leads):
                 valid = start + timedelta(hours=hours)
-                truth, forecast = settings.truth(valid), own.at(start).deterministic(timedelta(hours=hours))
+                truth, forecast = settings.truth(valid), files[start, hours]
                 known[at, lead] = truth is not None and truth.exists()
                 if truth is not None and known[at, lead] and forecast.exists():
                     error = state.read(forecast, space, valid).data - state.read(truth, space, valid).data.astype(float)
@@ -115,3 +117,12 @@ class Deterministic:
     def count(self) -> int:
         """Starts from which there is a forecast."""
         return int(np.isfinite(self.square).any(axis=(1, 2)).sum())
+
+
+def _forecast(space: StateSpace, files: Iterable[Path]) -> StateSpace:
+    """The channels of `space` that the model of these files has too, all where there is no file yet."""
+    made = next((path for path in files if path.exists()), None)
+    if made is None:
+        return space
+    held = state.variables_of(made)
+    return StateSpace(space.grid, tuple(channel for channel in space.channels if channel.variable in held))
