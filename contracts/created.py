@@ -23,7 +23,8 @@ from h5py import h5a, h5d, h5ds, h5f, h5fd, h5g, h5p, h5s, h5t
 from contracts.hdf5_objects import DIMENSION_ONLY, HIDDEN
 
 _ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
-_MOST_OF_A_CHUNK = 2**24  # bytes; checksums, and reads of parts, are of whole chunks
+_MOST_OF_A_CHUNK = 2**22  # bytes; checksums, and reads of parts, are of whole chunks
+_MOST_BESIDE = 64  # of an axis no more than one part in so many is stored beside its end, in the last chunk
 _TEXT = h5py.string_dtype()
 _SCALAR = h5s.create(h5s.SCALAR)
 
@@ -88,7 +89,7 @@ class NewDataset:
         if values.shape != shape:
             raise ValueError(f"{name}: expected values of shape {shape} for {dimensions}, got {values.shape}")
         native = _TEXT if values.dtype.kind in "UO" else values.dtype.newbyteorder("=")
-        item = self._new(name, native, dimensions, _chunks(shape, native.itemsize), values.size > 0)
+        item = self._new(name, native, dimensions, chunks_of(shape, native.itemsize), values.size > 0)
         _describe(item, attributes)
         item.write(h5s.ALL, h5s.ALL, np.asarray(values, native, order="C"), _in_memory(native))
         self._refuse_what_the_disk_refused()
@@ -177,13 +178,20 @@ def _dataset_settings() -> h5p.PropDCID:
     return settings
 
 
-def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """The whole of an array, of a large one as much of its last axes as there is room for."""
+def chunks_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The whole of an array, of a large one about as much of its last axes as there is room for."""
     chunks = [max(1, size) for size in shape]
     for axis, size in enumerate(chunks):
         beside = itemsize * prod(chunks) // size
-        chunks[axis] = min(size, max(1, _MOST_OF_A_CHUNK // beside))
+        chunks[axis] = _part(size, max(1, _MOST_OF_A_CHUNK // beside))
     return tuple(chunks)
+
+
+def _part(size: int, most: int) -> int:
+    """The length of the fewest parts of an axis, `most` at most, that end about where it does: what stands beside the
+    end of a large array is written and read as the rest is."""
+    lengths = (-(-size // count) for count in range(-(-size // most), size + 1))
+    return next(length for length in lengths if -size % length <= size // _MOST_BESIDE)
 
 
 @cache

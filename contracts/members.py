@@ -1,7 +1,7 @@
 """The members of an ensemble at one time, read and written: a file each (`state/1`), or all in one (`ensemble/1`).
 
     background/m0001.nc …     temperature (time, level, lat, lon)
-    background/members.nc     temperature (realization, time, level, lat, lon), a chunk for each member
+    background/members.nc     temperature (realization, time, level, lat, lon), chunks of one member each
 
 A file has one writer (no wheel has parallel HDF5), and a killed one leaves nothing of it.  Members that are
 made batch by batch, or by several processes, are therefore first written as parts, `m0001-0080.nc`: files of the same
@@ -136,9 +136,12 @@ def _write(path: Path, numbers: Sequence[int], rows: Iterable[tuple[int, State]]
 
 
 def _new(dataset: "NewDataset", name: str, space: StateSpace, scalars: list[str]) -> "h5py.Dataset":
-    levels = (space.index(name).size,) if VARIABLES[name].on_levels else ()
-    return dataset.add_parts(name, np.dtype(np.float32), (state.MEMBER, *state.dimensions_of(name)),
-                             (1, 1, *levels, *space.grid.shape), state.described(name, scalars))
+    from contracts.created import chunks_of  # here, because h5py takes time that a program saves which makes no file
+
+    kind, levels = np.dtype(np.float32), (space.index(name).size,) if VARIABLES[name].on_levels else ()
+    return dataset.add_parts(name, kind, (state.MEMBER, *state.dimensions_of(name)),
+                             (1, 1, *chunks_of((*levels, *space.grid.shape), kind.itemsize)),
+                             state.described(name, scalars))
 
 
 def _write_courses(dataset: "NewDataset", course: Sequence[Course]) -> None:

@@ -33,7 +33,7 @@ class _Described:
 
 
 class Variable(_Described):
-    """Of a shape and a type, with its values behind `[…]`, which are read whole, or row by row."""
+    """Of a shape and a type, with its values behind `[…]`, which are read whole, or part by part."""
 
     def __init__(self, item: h5d.DatasetID, shape: tuple[int, ...], kind: h5t.TypeID):
         super().__init__(item)
@@ -55,12 +55,19 @@ class Variable(_Described):
             return (_name(self._item),)
         return tuple(found)
 
-    def row(self, number: int) -> np.ndarray:
-        """The numbers of `[number]`, of which alone is read."""
-        values, stored = np.empty(self.shape[1:], self.dtype), self._item.get_space()
-        stored.select_hyperslab((number, *(0 for _ in values.shape)), (1, *values.shape))
-        self._item.read(h5s.create_simple((1, *values.shape)), stored, values, _as_in_memory(self._kind))
-        return values
+    def part(self, *where: int | slice) -> np.ndarray:
+        """The numbers of `[where]`, whose slices have both ends; these alone are read."""
+        whole = [slice(0, size) for size in self.shape]
+        wanted = [slice(each, each + 1) if isinstance(each, int) else each for each in where]
+        wanted += whole[len(where) :]
+        size = tuple(each.stop - each.start for each in wanted)
+        values, stored = np.empty(size, self.dtype), h5s.ALL
+        if wanted != whole:
+            stored = self._item.get_space()
+            stored.select_hyperslab(tuple(each.start for each in wanted), size)
+        self._item.read(h5s.create_simple(size), stored, values, _as_in_memory(self._kind))
+        return values.reshape([length for length, each in zip(size, (*where, *whole[len(where) :]), strict=True)
+                               if not isinstance(each, int)])
 
     def __getitem__(self, where: Any) -> Any:
         values = np.empty(self.shape, self.dtype)

@@ -286,14 +286,19 @@ def _read_variable(file: Opened, name: str, row: int | None) -> np.ndarray:
     variable, found = VARIABLES[name], dataset[name]
     if getattr(found, "units", None) != variable.units:
         raise ContractError(f"{path}: expected {name} in {variable.units!r}, got {getattr(found, 'units', None)!r}")
-    values = found[0] if row is None else found.row(row)[0]
+    one = (0,) if row is None else (row, 0)
+    axes = (*((levels.size,) if variable.on_levels else ()), *file.space.grid.shape)
+    if found.shape[len(one) :] != axes:
+        raise ContractError(f"{path}: expected {name} to be of {axes} at a time, got {found.shape[len(one):]}")
     if not variable.on_levels:
-        return _sensible(path, values[None], variable)
+        return _sensible(path, found.part(*one)[None], variable)
     wanted = file.space.levels(name)
     where = np.searchsorted(levels, wanted)
     if (where >= levels.size).any() or not np.array_equal(levels[where], wanted):
         raise ContractError(f"{path}: expected {name} on levels {wanted} Pa, got {levels} Pa")
-    return _sensible(path, values if np.array_equal(levels, wanted) else values[where], variable)
+    between = slice(int(where[0]), int(where[-1]) + 1)  # of a part of a state its part of the file
+    values = found.part(*one, between)
+    return _sensible(path, values if values.shape[0] == where.size else values[where - where[0]], variable)
 
 
 def _sensible(path: Path, values: np.ndarray, variable: Variable) -> np.ndarray:

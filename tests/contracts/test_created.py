@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 from contracts import created, netcdf, state
-from contracts.created import NewDataset, _chunks
+from contracts.created import NewDataset, chunks_of
 from contracts.errors import UserError
 from tests import builders
 
@@ -127,10 +127,12 @@ def test_what_does_not_fit_is_refused(tmp_path, values, error):
             netcdf.add(file, "field", ("lat",), values)
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((2, 3), (2, 3)), ((0, 8), (1, 8)), ((10**7,), (2**21,)),
-                                                 ((1, 13, 721, 1440), (1, 2, 721, 1440))])
-def test_large_arrays_are_cut(shape, expected):
-    assert _chunks(shape, 8) == expected
+@pytest.mark.parametrize(("shape", "expected"), [((2, 3), (2, 3)), ((0, 8), (1, 8)), ((10**7,), (500_000,)),
+                                                 ((1, 7, 128, 256), (1, 7, 128, 256)),
+                                                 ((1, 37, 128, 256), (1, 1, 128, 256)),
+                                                 ((1, 13, 721, 1440), (1, 1, 361, 1440))])
+def test_large_arrays_are_cut_where_little_stands_beside_them(shape, expected):
+    assert chunks_of(shape, 8) == expected
 
 
 def write_failing(path, monkeypatch, number, error):
