@@ -38,8 +38,9 @@ def share(costs: np.ndarray, ranks: int) -> tuple[tuple[int, ...], ...]:
     """Tile numbers of each rank: the longest job goes to the rank with the least work so far."""
     load = [(0.0, rank) for rank in range(ranks)]
     owned: list[list[int]] = [[] for _ in range(ranks)]
-    for tile in np.argsort(-costs, kind="stable"):
-        work_so_far, rank = heapq.heappop(load)
-        owned[rank].append(int(tile))
-        heapq.heappush(load, (work_so_far + float(costs[tile]), rank))
+    order = np.argsort(-costs, kind="stable")
+    for tile, cost in zip(order.tolist(), costs[order].tolist(), strict=True):
+        work_so_far, rank = load[0]
+        owned[rank].append(tile)
+        heapq.heapreplace(load, (work_so_far + cost, rank))
     return tuple(tuple(sorted(mine)) for mine in owned)

@@ -132,12 +132,12 @@ class Layouts:
 
     def _rounds(self, itemsize: int) -> list[list[slice]]:
         """For each exchange the channels that each rank brings or takes; every rank knows those of all."""
-        by_member = max(share.members.size for share in self.shares) * sum(c.size for c in self.columns)
-        by_column = self.count * max(columns.size for columns in self.columns)
-        rounds = max(1, -(-self.channels * itemsize * max(by_member, by_column) // self.group_bytes))
-        rounds = min(rounds, self.channels)
-        return [[part_of(share.of(self.channels), number, rounds) for share in self.shares]
-                for number in range(rounds)]
+        parts = [share.of(self.channels) for share in self.shares]
+        by_member = max(share.members.size * (part.stop - part.start)
+                        for share, part in zip(self.shares, parts, strict=True)) * sum(c.size for c in self.columns)
+        by_column = self.count * self.channels * max(columns.size for columns in self.columns)
+        rounds = min(self.channels, max(1, -(-itemsize * max(by_member, by_column) // self.group_bytes)))
+        return [[part_of(part, number, rounds) for part in parts] for number in range(rounds)]
 
 
 def _take(states: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
