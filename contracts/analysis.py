@@ -17,10 +17,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
-from contracts import field, members, observations, parameters, program, state, times
+from contracts import field, members, observations, parameters, program, rooms, state, times
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 from contracts.field import Field
@@ -34,6 +35,7 @@ from contracts.state import State, StateSpace
 from contracts.variables import VARIABLES
 
 log = logging.getLogger(__name__)
+Product = int | str  # of an analysis: the member of this number from 0, "mean" or "spread", or a field
 
 
 def parse(arguments: Sequence[str], name: str, description: str, example: str,
@@ -178,6 +180,39 @@ class Writer:
         from_1 = [int(number) + 1 for number in numbers]
         members.write(self.files.analysis, from_1, X.reshape(-1, *self.space.shape), self.form, disk, course)
 
+    def path(self, product: Product) -> Path:
+        """Of a product that has a file of its own."""
+        if isinstance(product, int):
+            return self.files.analysis.member(product + 1)
+        return self._statistics.get(product) or self.files.field(product)
+
+    def cuts(self, product: Product) -> list[int]:
+        """Numbers of its rows, channels or levels, between which are parts that different processes may write."""
+        return state.cuts(self.space) if self._is_state(product) else field.cuts(self.space.grid, self._levels)
+
+    def lay_down(self, product: Product, disk: Withheld) -> np.ndarray:
+        """The file of a product with room for what several processes `fill` it with; returns where that is."""
+        if not self._is_state(product):
+            return field.lay_down(self.path(product), str(product), "1", self.space.grid, self._levels, self.time,
+                                  self.experiment, disk)
+        member, statistic = (product + 1, None) if isinstance(product, int) else (None, product)
+        return state.lay_down(self.path(product), self.space, self.time, member, self.experiment, statistic, disk)
+
+    def fill(self, product: Product, where: np.ndarray, first: int, data: np.ndarray, disk: Disk) -> None:
+        """Write `data` (row, column), of whose rows the `first` has this number, into a file that was laid down."""
+        rooms.fill(self.path(product), where, first, data.reshape(-1, *self.space.grid.shape), disk)
+
+    def _is_state(self, product: Product) -> bool:
+        return isinstance(product, int) or product in self._statistics
+
+    @property
+    def _statistics(self) -> dict[Product, Path]:
+        return {"mean": self.files.analysis.mean, "spread": self.files.analysis.spread}
+
+    @property
+    def _levels(self) -> np.ndarray:
+        return self.space.analysis_levels
+
     def begin_anew(self) -> None:
         """Before all members are written: what a killed analysis left may be of other members than ours will be of."""
         members.remove_parts(self.files.analysis)
@@ -193,8 +228,7 @@ class Writer:
 
     def statistic(self, name: str, data: np.ndarray, disk: Disk) -> None:
         """One of them, "mean" or "spread"."""
-        path = {"mean": self.files.analysis.mean, "spread": self.files.analysis.spread}[name]
-        state.write(path, self._state(data), experiment=self.experiment, statistic=name, disk=disk)
+        state.write(self.path(name), self._state(data), experiment=self.experiment, statistic=name, disk=disk)
 
     def parameters(self, analysed: Parameters) -> None:
         """Those of the model of all members, where the analysis has made some."""
@@ -202,10 +236,9 @@ class Writer:
 
     def field(self, name: str, data: np.ndarray, disk: Disk) -> None:
         """`data` (level, column), dimensionless, on the analysis levels, for the next time or a person to read."""
-        levels = self.space.analysis_levels
-        shaped = data.reshape(levels.size, *self.space.grid.shape)
-        written = Field(name, "1", self.space.grid, levels, shaped, self.time)
-        field.write(self.files.field(name), written, self.experiment, disk)
+        shaped = data.reshape(self._levels.size, *self.space.grid.shape)
+        written = Field(name, "1", self.space.grid, self._levels, shaped, self.time)
+        field.write(self.path(name), written, self.experiment, disk)
 
     def last(self, table: Departures, source: Source, disk: Withheld | None = None) -> None:
         """`departures.nc`, which must appear once all else is on the disk."""

@@ -12,6 +12,7 @@ and the block ends with the disk's own error.
 from collections.abc import Callable, Mapping
 from functools import cache
 from io import FileIO
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from h5py import h5a, h5d, h5ds, h5f, h5fd, h5g, h5p, h5s, h5t
 
 from contracts.hdf5_objects import DIMENSION_ONLY, HIDDEN
+from contracts.rooms import CHECKSUM
 
 _ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 _MOST_OF_A_CHUNK = 2**22  # bytes; checksums, and reads of parts, are of whole chunks
@@ -30,11 +32,17 @@ _SCALAR = h5s.create(h5s.SCALAR)
 
 
 class _Patient(FileIO):
-    """A file that takes all that is written, also what the disk refuses; `refused` is the first error, or Ctrl-C."""
+    """A file that takes all that is written, also what the disk refuses; `refused` is the first error, or Ctrl-C.
+
+    What lies at `nothing` in memory stands for what others will write.
+    """
 
     refused: BaseException | None = None
+    nothing: int | None = None
 
     def write(self, data: Any) -> int:
+        if self.nothing is not None and np.frombuffer(data, np.uint8).ctypes.data == self.nothing:
+            return len(data)
         left = memoryview(data)
         while left and not self.refused:
             left = left[self._tried(super().write, left) :]
@@ -100,6 +108,21 @@ class NewDataset:
         item = self._new(name, dtype, dimensions, chunks, True)
         _describe(item, attributes)
         return h5py.Dataset(item)
+
+    def add_room(self, name: str, dtype: np.dtype, dimensions: tuple[str, ...], chunks: tuple[int, ...],
+                 attributes: Mapping[str, object]) -> np.ndarray:
+        """A variable whose numbers others write into the file: (chunk, 2 n + 1), of n dimensions, where each of its
+        chunks begins, how long it is, and its place in bytes (`contracts.rooms`)."""
+        item = self._new(name, dtype, dimensions, chunks, True)
+        _describe(item, attributes)
+        nothing = np.zeros(dtype.itemsize * prod(chunks) + CHECKSUM, np.uint8)
+        self._disk.nothing = nothing.ctypes.data
+        starts = list(product(*(range(0, self.dimensions[each], length)
+                                for each, length in zip(dimensions, chunks, strict=True))))
+        for start in starts:
+            item.write_direct_chunk(start, nothing)
+        self._disk.nothing = None
+        return np.array([(*start, *chunks, item.get_chunk_info_by_coord(start).byte_offset) for start in starts])
 
     def finish(self) -> None:
         """Join variables with their dimensions, and hand all to the system; variables end here."""

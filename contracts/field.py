@@ -1,17 +1,24 @@
 """One named field on levels and grid (`field/1`): inflation, relaxation factor, local observation count."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contracts import netcdf, times
 from contracts.errors import ContractError
 from contracts.grid import Grid
-from contracts.paths import Disk
+from contracts.paths import Disk, Withheld
+
+if TYPE_CHECKING:
+    from contracts.created import NewDataset
 
 CONTRACT = "field/1"
+_DIMENSIONS = ("level", "lat", "lon")
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,34 @@ class Field:
 
 def write(path: Path, field: Field, experiment: str = "", disk: Disk | None = None) -> None:
     """Write one field atomically; with `disk` it is there when the block of `paths.side_by_side` ends."""
-    with netcdf.create(path, CONTRACT, {"experiment": experiment, "field": field.name}, disk) as dataset:
-        netcdf.add_time(dataset, field.time)
-        netcdf.add_levels(dataset, field.levels)
-        netcdf.add_horizontal_axes(dataset, field.grid.lat, field.grid.lon)
-        netcdf.add(dataset, field.name, ("level", "lat", "lon"), field.data, units=field.units,
-                   long_name=field.name.replace("_", " "), coordinates=netcdf.LEVEL_HPA)
+    with _begun(path, field.name, field.grid, field.levels, field.time, experiment, disk) as dataset:
+        netcdf.add(dataset, field.name, _DIMENSIONS, field.data, **_described(field.name, field.units))
+
+
+def lay_down(path: Path, name: str, units: str, grid: Grid, levels: np.ndarray, time: datetime, experiment: str = "",
+             disk: Withheld | None = None) -> np.ndarray:
+    """The file of one field, with room for its numbers, (chunk, 7) as `rooms.fill` takes it, whose rows are levels."""
+    with _begun(path, name, grid, levels, time, experiment, disk) as dataset:
+        return netcdf.add_room(dataset, name, _DIMENSIONS, np.dtype(np.float64), 0, **_described(name, units))
+
+
+def cuts(grid: Grid, levels: np.ndarray) -> list[int]:
+    """Numbers of levels from 0 to all of them between which are parts that different processes may write."""
+    return [*netcdf.first_of_chunks((levels.size, *grid.shape), 8), levels.size]
+
+
+@contextmanager
+def _begun(path: Path, name: str, grid: Grid, levels: np.ndarray, time: datetime, experiment: str,
+           disk: Disk | Withheld | None) -> Iterator["NewDataset"]:
+    with netcdf.create(path, CONTRACT, {"experiment": experiment, "field": name}, disk) as dataset:
+        netcdf.add_time(dataset, time)
+        netcdf.add_levels(dataset, levels)
+        netcdf.add_horizontal_axes(dataset, grid.lat, grid.lon)
+        yield dataset
+
+
+def _described(name: str, units: str) -> dict[str, str]:
+    return {"units": units, "long_name": name.replace("_", " "), "coordinates": netcdf.LEVEL_HPA}
 
 
 def read(path: Path, name: str, grid: Grid, levels: np.ndarray) -> Field:

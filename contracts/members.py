@@ -3,7 +3,7 @@
     background/m0001.nc …     temperature (time, level, lat, lon)
     background/members.nc     temperature (realization, time, level, lat, lon), chunks of one member each
 
-A file has one writer (no wheel has parallel HDF5), and a killed one leaves nothing of it.  Members that are
+A file of several members has one writer, and a killed one leaves nothing of it.  Members that are
 made batch by batch, or by several processes, are therefore first written as parts, `m0001-0080.nc`: files of the same
 kind that hold some of them.  When all are there one process puts them together (`settle`).  Who reads finds a member in
 whichever file it is.

@@ -109,6 +109,31 @@ def add(dataset: "NewDataset", name: str, dimensions: tuple[str, ...], values: n
     dataset.add(name, dimensions, np.asarray(values), attributes)
 
 
+def add_room(dataset: "NewDataset", name: str, dimensions: tuple[str, ...], dtype: np.dtype, first: int,
+             **attributes: object) -> np.ndarray:
+    """A variable on (…, lat, lon), with a level or a time before them or both, whose numbers others write: (chunk, 7)
+    as `rooms.fill` takes it; of the rows of the file its own are the `first` and those behind."""
+    from contracts.created import chunks_of  # here, because h5py takes time that a program saves which makes no file
+
+    shape = tuple(dataset.dimensions[dimension] for dimension in dimensions)
+    found = dataset.add_room(name, dtype, dimensions, chunks_of(shape, dtype.itemsize), attributes)
+    whole = np.zeros((len(found), 7), np.int64)
+    whole[:, 3] = 1
+    axes = [axis for axis, dimension in enumerate(dimensions) if dimension != "time"]
+    kept = slice(3 - len(axes), 3)
+    whole[:, 0:3][:, kept], whole[:, 3:6][:, kept] = found[:, axes], found[:, [len(dimensions) + axis for axis in axes]]
+    whole[:, 0] += first
+    whole[:, 6] = found[:, -1]
+    return whole
+
+
+def first_of_chunks(shape: tuple[int, ...], itemsize: int) -> range:
+    """Where along the first axis chunks of an array begin."""
+    from contracts.created import chunks_of  # here, because h5py takes time that a program saves which makes no file
+
+    return range(0, shape[0], chunks_of(shape, itemsize)[0])
+
+
 def add_horizontal_axes(dataset: "NewDataset", lat: np.ndarray, lon: np.ndarray) -> None:
     """Dimensions and coordinates `lat`, `lon` in degrees."""
     dataset.add_dimension("lat", lat.size)

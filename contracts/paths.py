@@ -227,6 +227,9 @@ class Disk:
     def settle(self, partial: Path, path: Path) -> None:
         self.under_way.append(self.threads.submit(_settle, partial, path))
 
+    def flush(self, partial: Path, path: Path) -> None:
+        self.under_way.append(self.threads.submit(_flush_part, partial, path))
+
 
 @dataclass(frozen=True)
 class Withheld:
@@ -281,7 +284,7 @@ def atomic(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
     other errors of the block itself go to the caller as they are.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.part")
+    partial = _partial(path)
     folder(path.parent)
     try:
         with _refused(path, _FULL, partial):
@@ -295,6 +298,20 @@ def atomic(path: Path, disk: Disk | Withheld | None = None) -> Iterator[Path]:
         into = _settle(partial, path)
         with _refused(into):
             _flush(into)
+
+
+@contextmanager
+def part_of_another(path: Path, disk: Disk) -> Iterator[Path]:
+    """Yield the temporary path of a file that another process makes, to write a part of it, which is on the disk when
+    the block of `disk` ends; who makes it lets it appear after that.  Raises UserError where the disk refuses."""
+    partial = _partial(path)
+    with _refused(path):
+        yield partial
+    disk.flush(partial, path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def folder(path: Path) -> None:
@@ -331,6 +348,12 @@ def _settle(partial: Path, path: Path) -> Path:
     except BaseException:
         _remove(partial)
         raise
+    return path.parent
+
+
+def _flush_part(partial: Path, path: Path) -> Path:
+    with _refused(path):
+        _flush(partial)
     return path.parent
 
 

@@ -18,7 +18,7 @@ from contracts import netcdf, times
 from contracts.constants import HECTOPASCAL
 from contracts.errors import ContractError
 from contracts.grid import Grid
-from contracts.paths import Disk
+from contracts.paths import Disk, Withheld
 from contracts.variables import VARIABLES, Channel, Variable
 
 if TYPE_CHECKING:
@@ -133,19 +133,39 @@ def write(path: Path, state: State, member: int | None = None, experiment: str =
     `forecast_period`.  With `disk` it is there when the block of `paths.side_by_side` ends.  `course` (iterations + 1,)
     is the cost for each observation along the minimisation that made the state, an attribute.
     """
-    attributes: dict[str, object] = {"experiment": experiment}
-    if member is not None:
-        attributes["member"] = np.int32(member)
-    if statistic is not None:
-        attributes["statistic"] = statistic
-    if course is not None:
-        attributes[COURSE] = course
-    space = state.space
-    with netcdf.create(path, CONTRACT, attributes, disk) as dataset:
-        scalars = add_axes(dataset, space, state.time, start, member)
-        for name in space.variables:
+    with netcdf.create(path, CONTRACT, _attributes(experiment, member, statistic, course), disk) as dataset:
+        scalars = add_axes(dataset, state.space, state.time, start, member)
+        for name in state.space.variables:
             netcdf.add(dataset, name, dimensions_of(name), in_file(state, name),
                        **described(name, scalars, statistic))
+
+
+def lay_down(path: Path, space: StateSpace, time: datetime, member: int | None = None, experiment: str = "",
+             statistic: str | None = None, disk: Withheld | None = None) -> np.ndarray:
+    """The file of one state, with room for its numbers, (chunk, 7) as `rooms.fill` takes it, whose rows are channels;
+    all else as for `write`."""
+    with netcdf.create(path, CONTRACT, _attributes(experiment, member, statistic), disk) as dataset:
+        scalars = add_axes(dataset, space, time, None, member)
+        return np.concatenate([
+            netcdf.add_room(dataset, name, dimensions_of(name), np.dtype(np.float32), int(space.index(name)[0]),
+                            **described(name, scalars, statistic)) for name in space.variables])
+
+
+def cuts(space: StateSpace) -> list[int]:
+    """Channel numbers from 0 to all of them at which chunks of a file begin: between two of them are parts that
+    different processes may write."""
+    parts = [space.index(name) for name in space.variables]
+    if not np.array_equal(np.concatenate(parts), np.arange(len(space.channels))):
+        return [0, len(space.channels)]
+    long = [netcdf.first_of_chunks((part.size, *space.grid.shape), 4) for part in parts]
+    return [*(int(part[0] + first) for part, firsts in zip(parts, long, strict=True) for first in firsts),
+            len(space.channels)]
+
+
+def _attributes(experiment: str, member: int | None, statistic: str | None,
+                course: np.ndarray | None = None) -> dict[str, object]:
+    known = {"member": None if member is None else np.int32(member), "statistic": statistic, COURSE: course}
+    return {"experiment": experiment} | {name: value for name, value in known.items() if value is not None}
 
 
 def add_axes(dataset: "NewDataset", space: StateSpace, time: datetime, start: datetime | None,

@@ -9,7 +9,7 @@ for any number of ranks.  `departures.nc` is written last: its presence says tha
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -122,7 +122,7 @@ def analyse(analyst: Analyst, time: datetime) -> None:
             table, source = node.shared(aircraft_bias.read_observations, settings.aircraft_bias,
                                         settings.experiment, time)
             expect_memory(analyst, len(table))
-            inflation, alpha = node.shared(files.read_learned, settings, space, time)
+            inflation, alpha = files.learned(node.shared, settings, space, time)
             background = read_background(analyst, time)
         with phase("H(x)"):
             seen = Observing.of(world, table, len(space.channels), analyst.operator)
@@ -151,17 +151,18 @@ def analyse(analyst: Analyst, time: datetime) -> None:
         with phase("H(x)"):
             hxa = seen.H.apply(seen.in_columns(plan.columns, mine.X)).T
         with phase("exchange"):
-            products = Products.of(world, settings, plan.columns, mine.X, told)
+            products = Products.of(world, out, settings, plan.columns, mine.X, told)
             del mine, observe, told
         with phase("write"):
             if estimate:
                 out.parameters(estimate.after)
-            final = departures(world, table, flag, guess.with_analysis(hxa))
             with ExitStack() as appearing:
-                kept = world.at_root(appearing.enter_context, paths.withheld())
-                write(world, out, products, partial(out.last, final, source, kept))
+                kept = appearing.enter_context(paths.withheld())
+                with written(world, out, products):
+                    final = departures(world, table, flag, guess.with_analysis(hxa))
+                    world.at_root(out.last, final, source, kept)
                 world.at_root(aircraft_bias.learn, settings.aircraft_bias, settings.experiment, time, final)
-                world.at_root(appearing.close)
+                world.together(appearing.close)
         for line in estimate.lines() if estimate else ():
             log.info("%s", line)
         tell(analyst, phase, final, products, totals, summary.balance_line(seconds, plan.work))
@@ -231,22 +232,20 @@ def observed_again(world: World, phase: Phases, seen: Observing, plan: Plan, min
         yield used, node.by_shares
 
 
-def write(world: World, out: Writer, products: Products, of_root: Callable[[], None]) -> None:
-    """All files of this rank, and on rank 0 what `of_root` writes.
+@contextmanager
+def written(world: World, out: Writer, products: Products) -> Iterator[None]:
+    """All files but departures are there when the block ends, within which they are flushed.
 
     Where all members go into one file each rank writes its part, and rank 0 puts them together.
     """
     world.at_root(out.begin_anew)
-
-    def of_this_rank(disk: paths.Disk) -> None:
-        products.write(out, disk)
-        if world.is_root:
-            of_root()
-
-    with ExitStack() as flushing:
-        disk = flushing.enter_context(paths.side_by_side())
-        world.together(of_this_rank, disk)
-        world.together(flushing.close)
+    with ExitStack() as appearing:
+        kept = appearing.enter_context(paths.withheld())
+        with ExitStack() as flushing:
+            products.write(world, out, flushing.enter_context(paths.side_by_side()), kept)
+            yield
+            world.together(flushing.close)
+        world.together(appearing.close)
     world.at_root(out.settle)
 
 
@@ -264,7 +263,9 @@ def tell(analyst: Analyst, phase: Phases, table: Departures, products: Products,
     told = world.of_each_rank({name: summary.ranges(name, data) for name, data in products.fields.items()})
     if not world.is_root:
         return
-    ranges = {name: of_it for of_rank in told for name, of_it in of_rank.items()}
+    ranges: dict[str, list[str]] = {}
+    for name, of_levels in (item for of_rank in told for item in of_rank.items()):  # parts go upwards with the rank
+        ranges.setdefault(name, []).extend(of_levels)
     lines = summary.analysis_lines(ranges, space.analysis_levels, totals.clipped)
     for line in (*accounts.observations_table(table), *lines, balance, memory.peak_line(peaks), phase.line()):
         log.info("%s", line)

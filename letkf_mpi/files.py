@@ -1,6 +1,7 @@
 """What of an analysis the LETKF alone reads and writes: its slots, and fields of its inflation and relaxation."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -24,18 +25,20 @@ def slots(settings: Settings, time: datetime) -> tuple[timedelta, ...]:
     return slots_at(settings.experiment, settings.slots, time)
 
 
-def read_learned(settings: Settings, space: StateSpace, time: datetime) -> tuple[np.ndarray, np.ndarray]:
-    """(level, column) β of inflation and α of relaxation for this time: what the time before learned, or the start."""
-    return (_carried(_INFLATION, settings.inflation, settings, space, time),
-            _carried(_ALPHA, settings.relaxation, settings, space, time))
+def learned(shared: Callable[..., np.ndarray], settings: Settings, space: StateSpace,
+            time: datetime) -> tuple[np.ndarray, np.ndarray]:
+    """(level, column) β of inflation and α of relaxation for this time: what the time before learned, or the start.
 
+    `shared(step, …)` gives all ranks what rank 0 reads; what is the same everywhere takes no room.
+    """
 
-def _carried(name: str, method: Inflation | Relaxation, settings: Settings, space: StateSpace,
-             time: datetime) -> np.ndarray:
-    start = method.start(space.analysis_levels)
-    if not method.is_carried:
-        return np.repeat(start[:, None], space.grid.size, axis=1)
-    return read_carried(name, start, settings.experiment, space, time)
+    def of(name: str, method: Inflation | Relaxation) -> np.ndarray:
+        start = method.start(space.analysis_levels)
+        if not method.is_carried:
+            return np.broadcast_to(start[:, None], (start.size, space.grid.size))
+        return shared(read_carried, name, start, settings.experiment, space, time)
+
+    return of(_INFLATION, settings.inflation), of(_ALPHA, settings.relaxation)
 
 
 def check(analysis: Totals, space: StateSpace, least_spread: float) -> None:

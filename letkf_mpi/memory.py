@@ -3,9 +3,10 @@
 For k members, n columns, C channels on L levels, p observations and P ranks, in single precision (4 bytes) for states:
 
     every rank     the program itself;  its members, k/P of 4 C n, and in the end those that it writes whole, ⌈k/P⌉,
-                   with mean, spread and fields beside;  its columns 4 k C n/P;  three buffers of the exchange;  what is
-                   told of its columns (`update.Diagnostics`);  of its rows, p/P, eight entries and weights of H, the
-                   numbers that they read of all members, of some of them twice, and what comes of them;
+                   with mean, spread and fields beside, or of many ranks its part of a file;  its columns 4 k C n/P;
+                   three buffers of the exchange;  what is told of its columns (`update.Diagnostics`);  of its rows,
+                   p/P, eight entries and weights of H, the numbers that they read of all members, of some of them
+                   twice, and what comes of them;
                    of each observation its taper on every level, twice 8 L p
     rank 0 too     the table of departures
     once a node    observations, Y (p, k) and inflation
@@ -73,9 +74,13 @@ class Size:
 
     @property
     def written(self) -> float:
-        """Bytes of what a rank writes at most: members, and a share of mean, spread and fields by level."""
+        """Bytes of what a rank writes at most: members, and a share of mean, spread and fields by level, or a part of
+        one of these."""
+        others = 2 + len(Diagnostics.BY_LEVEL)
+        if self.ranks > self.members + others:
+            return self.state / ((self.ranks - 1) // (self.members + others))
         beside = 2 * self.state + 8.0 * len(Diagnostics.BY_LEVEL) * self.levels * self.columns
-        return self.state * -(-self.members // self.ranks) + beside / min(self.ranks, 2 + len(Diagnostics.BY_LEVEL))
+        return self.state * -(-self.members // self.ranks) + beside / min(self.ranks, others)
 
 
 @dataclass(frozen=True)

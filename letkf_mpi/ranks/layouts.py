@@ -3,13 +3,14 @@
     by member    rank r has members r, r + P, …, whole                           (my members, my channels, column)
                  with more ranks than members, ranks r, r + k, … share member r: each has a part of its channels
     by column    rank r has all members of its tiles' columns                    (member, channel, my columns)
-    by writer    as by member, but with each whole on one rank, because a file has one writer; what is written beside
-                 the members, such as their mean, stands behind them as further members
+    by writer    as by member, but with each whole on the rank that writes its file; what is written beside the members,
+                 such as their mean, stands behind them as further members.  With more ranks than all these a team of
+                 ranks has each, cut where its file may be (`contracts.rooms`); rank 0 is in none
 
 An all-to-all exchange joins them, by groups of channels so that memory stays flat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,15 +24,20 @@ GROUP_BYTES = 64 * 2**20  # of one exchange on one rank, so that counts stay bel
 
 @dataclass(frozen=True)
 class Share:
-    """`members` (numbers from 0) of one rank, and which of the equal `parts` of each it takes."""
+    """`members` (numbers from 0) of one rank, and which of the equal `parts` of each it takes; where there are `cuts`,
+    channel numbers from 0 to all, nearly equal ones between some of these."""
 
     members: np.ndarray
     part: int = 0
     parts: int = 1
+    cuts: tuple[int, ...] = ()
 
     def of(self, count: int) -> slice:
         """This rank's part of `count` channels; the parts lie side by side."""
-        return part_of(slice(0, count), self.part, self.parts)
+        if not self.cuts:
+            return part_of(slice(0, count), self.part, self.parts)
+        pieces = part_of(slice(0, len(self.cuts) - 1), self.part, self.parts)
+        return slice(self.cuts[pieces.start], self.cuts[pieces.stop])
 
 
 def part_of(whole: slice, part: int, parts: int) -> slice:
@@ -53,14 +59,25 @@ def writers(members: int, ranks: int, first: int = 0) -> tuple[Share, ...]:
     return tuple(Share(np.arange((rank - first) % ranks, members, ranks)) for rank in range(ranks))
 
 
+def teams(some: range, of: int, ranks: int, cuts: Sequence[int], most: int) -> tuple[Share, ...]:
+    """The share of each rank of `some` among all the members and what stands behind them, `of` so many, which are less
+    than the ranks: all but rank 0 are in a team of one of them, of which `most` take a part."""
+    found = [Share(np.arange(0))] * ranks
+    for number, one in enumerate(some):
+        team = part_of(slice(1, ranks), one, of)
+        parts = min(team.stop - team.start, most, len(cuts) - 1)
+        for part in range(parts):
+            found[team.start + part] = Share(np.array([number]), part, parts, tuple(cuts))
+    return tuple(found)
+
+
 def brought(world: World, parts: Mapping[str, np.ndarray], columns: tuple[np.ndarray, ...],
-            first: int) -> dict[str, np.ndarray]:
-    """`parts` (row, my columns), all of one shape, whole, (row, column), each on its writer only, as further members
-    behind `first` others; `columns` of each rank."""
+            shares: tuple[Share, ...]) -> dict[str, np.ndarray]:
+    """`parts` (row, my columns), all of one shape, to those that write them by their `shares`, (my rows, column);
+    `columns` of each rank."""
     names, stacked = list(parts), np.stack(list(parts.values()))
-    behind = writers(len(names), world.size, first)
-    whole = Layouts(world, behind, stacked.shape[1], columns).to_members(stacked)
-    return {names[number]: data for number, data in zip(behind[world.rank].members, whole, strict=True)}
+    found = Layouts(world, shares, stacked.shape[1], columns).to_members(stacked)
+    return {names[number]: data for number, data in zip(shares[world.rank].members, found, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,12 @@ def numbers_of(case: Case) -> dict[str, bytes]:
 
 def contents(files: TimeFolder) -> dict[str, bytes]:
     """Every number of every NetCDF file of a time, as bytes, by file and variable (attributes hold clock times)."""
-    found = {}
-    for path in sorted(files.folder.rglob("*.nc")):
-        with netCDF4.Dataset(path) as dataset:
-            dataset.set_auto_mask(False)
-            for name, variable in dataset.variables.items():
-                found[f"{path.relative_to(files.folder)}:{name}"] = np.asarray(variable[...]).tobytes()
-    return found
+    return {f"{path.relative_to(files.folder)}:{name}": data for path in sorted(files.folder.rglob("*.nc"))
+            for name, data in numbers_in(path).items()}
+
+
+def numbers_in(path: Path) -> dict[str, bytes]:
+    """Every number of a file, by variable."""
+    with netCDF4.Dataset(path) as dataset:
+        dataset.set_auto_mask(False)
+        return {name: np.asarray(variable[...]).tobytes() for name, variable in dataset.variables.items()}

@@ -2,6 +2,7 @@
 
 import shutil
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -35,6 +36,25 @@ def test_any_number_of_ranks_gives_the_same_bits(twenty, ranks):
     found = case.contents(made.files)
     assert found.keys() == expected.keys()
     assert [name for name in found if found[name] != expected[name]] == []
+
+
+def test_teams_that_write_a_file_together_write_the_same_bits(tmp_path):
+    """In chunks of a level, which are no part of what a file says; the logs tell the same of every level."""
+    made = case.make(tmp_path, members=4, more=ADAPTIVE)
+    logs = [analyse(made).stderr]
+    expected = case.contents(made.files)
+    for ranks in (14, 32):  # some teams of two, all of two or three
+        shutil.rmtree(made.files.analysis.folder)
+        made.files.departures.unlink()
+        job = mpirun(ranks, "-m", "tests.mpi.by_teams", made.toml, NOW)
+        assert job.returncode == 0, job.stderr
+        logs.append(job.stderr)
+        assert case.contents(made.files) == expected
+        assert not list(made.files.folder.rglob(".*.part"))
+    of_levels = [[line.split(" INFO ")[1] for line in log.splitlines() if " hPa: " in line] for log in logs]
+    assert of_levels[0] == of_levels[1] == of_levels[2] and of_levels[0]
+    with netCDF4.Dataset(made.files.analysis.member(1)) as dataset:
+        assert dataset["temperature"].chunking() == [1, 1, 6, 12]
 
 
 def test_all_members_in_one_file_have_the_same_bits_for_any_number_of_ranks(tmp_path):

@@ -70,6 +70,17 @@ def test_a_killed_rank_ends_the_job_and_running_again_gives_the_same_bits(finish
     assert case.contents(fresh.files) == finished[1]
 
 
+def test_of_a_file_that_a_team_did_not_end_nothing_appears(finished, fresh):
+    """A full disk is told once, and leaves nothing; after a kill the same command gives the same bits."""
+    job = mpirun(14, "-m", "tests.mpi.faulty", "a full disk in a team", 6, fresh.toml, NOW, timeout=90)
+    refused(job, "could not be written", "No space left on device")
+    assert not [path for path in fresh.files.analysis.folder.iterdir() if path.suffix == ".part"]
+    job = mpirun(14, "-m", "tests.mpi.faulty", "killed in a team", 7, fresh.toml, NOW, timeout=90)
+    assert job.returncode != 0 and whole_files(fresh) and not fresh.files.departures.exists()
+    assert mpirun(3, *PROGRAM, fresh.toml, NOW).returncode == 0
+    assert case.contents(fresh.files) == finished[1]
+
+
 def test_a_rank_that_gets_no_memory_ends_all_with_one_sentence(fresh):
     job = mpirun(3, "-m", "tests.mpi.faulty", "no memory in a tile", 1, fresh.toml, NOW, timeout=60)
     refused(job, "rank 1 of 3: needs more memory than this process may take (Unable to allocate 8.00 PiB")

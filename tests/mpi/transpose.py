@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from letkf_mpi.ranks.exchange import to_root
-from letkf_mpi.ranks.layouts import Layouts, Members, brought
+from letkf_mpi.ranks.layouts import Layouts, Members, brought, teams, writers
 from letkf_mpi.ranks.node_memory import NodeMemory
 from letkf_mpi.ranks.observing import Observing, rows_of
 from letkf_mpi.ranks.parallel import World, guarded
@@ -38,11 +38,31 @@ def check(world: World, shape: tuple[int, int, int], seed: int, group_bytes: int
     by_column = layouts.to_columns(mine)
     assert np.array_equal(by_column, whole[:, :, by_rank[world.rank]])
     assert np.array_equal(layouts.to_members(by_column), mine)
-    behind = brought(world, {str(number): part for number, part in enumerate(by_column)}, by_rank, first=3)
+    by_name = {str(number): part for number, part in enumerate(by_column)}
+    behind = brought(world, by_name, by_rank, writers(members, world.size, 3))
     assert [int(name) for name in behind] == [n for n in range(members) if (n + 3) % world.size == world.rank]
     assert all(np.array_equal(data, whole[int(name)]) for name, data in behind.items())
+    if world.size > 1:
+        check_teams(world, by_rank, by_column, whole, group_bytes)
     check_where(world.is_root, to_root(world, by_column), whole[:, :, np.concatenate(by_rank)])
     check_observing(world, owned, by_rank, mine, by_column, whole, 300 * group_bytes)
+
+
+def check_teams(world: World, by_rank, by_column, whole, group_bytes: int) -> None:
+    """Of the last two of as many members as there are ranks beside the first, or of fewer, each channel on one rank."""
+    channels, of = whole.shape[1], min(len(whole), world.size - 1)
+    some, cuts = range(max(0, of - 2), of), [0, *range(1, channels, 2), channels]
+    for most in (1, 3, 100):
+        shares = teams(some, of, world.size, cuts, most)
+        mine, there = shares[world.rank], whole[some.start : some.stop]
+        found = Layouts(world, shares, channels, by_rank, group_bytes).to_members(by_column[some.start : some.stop])
+        assert np.array_equal(found, there[mine.members, mine.of(channels)])
+        for number in range(len(some)):
+            parts = [share.of(channels) for share in shares if number in share.members]
+            assert len(parts) <= most and sorted({part.start for part in parts} | {channels}) == sorted(
+                {part.stop for part in parts} | {0})
+            assert {part.start for part in parts} <= set(cuts)
+        assert not shares[0].members.size
 
 
 def check_observing(world: World, owned: Members, by_rank, mine, by_column, whole, group_bytes: int) -> None:
