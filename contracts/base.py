@@ -12,8 +12,6 @@ experiment as it was run is the whole.
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from contracts import texts
 from contracts.errors import UserError
 
@@ -38,6 +36,8 @@ def complete(path: Path, depth: int = 0) -> str:
         return text
     if depth == _DEPTH:
         raise UserError(f"{path}: base upon base, more than {_DEPTH}; do they name one another?")
+    import tomli_w  # here, because it takes time that a program saves which stands on no base
+
     below = texts.table(complete(path.parent / str(document.pop(KEY)), depth + 1), str(path))
     return tomli_w.dumps(merged(below, document))
 

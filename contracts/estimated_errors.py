@@ -33,7 +33,6 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-import tomli_w
 
 from contracts import paths, texts
 from contracts.config import NotNegativeFloat, Positive, PositiveFloat, Section
@@ -116,6 +115,8 @@ def is_aircraft(types: np.ndarray) -> np.ndarray:
 
 def write(path: Path, errors: EstimatedErrors) -> None:
     """Write the file atomically."""
+    import tomli_w  # here, because it takes time that a program saves which writes none
+
     document = msgspec.to_builtins(errors, builtin_types=(datetime,))
     document["estimate"] = [{name: value for name, value in one.items() if value is not None}
                             for one in document["estimate"]]

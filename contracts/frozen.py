@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from contracts import base, config, paths, programs, stages, texts, times, validation
 from contracts.clock import Realtime
@@ -105,6 +104,8 @@ class _Shared(config.Section, frozen=True):
 def _are_the_same(section: str, name: str, *documents: dict[str, Any]) -> bool:
     """Whether a setting has one value in all `documents` by the struct of a program that reads it: by its default,
     where one of them leaves it out."""
+    import tomli_w  # here, because it takes time that a program saves which compares none
+
     for kind in [_Shared] if section in programs.SHARED else validation.structs(section):
         try:
             values = [msgspec.to_builtins(getattr(config.decode(tomli_w.dumps(each), kind, "it"), section))[name]

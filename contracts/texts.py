@@ -5,7 +5,6 @@ people write. A table is TOML whose numbers are finite and have 64 bits, so that
 and whose times are of years in which there is weather to be had.
 """
 
-import json
 import math
 import os
 import stat
@@ -58,6 +57,8 @@ def table(text: str, where: str) -> dict[str, Any]:
 
 def record(path: Path) -> dict[str, Any]:
     """What a program of ours keeps of what it made, a JSON object; raises UserError where the file holds none."""
+    import json  # here, because it takes time that a program saves which reads none
+
     try:
         found = json.loads(read(path))
     except (OSError, ValueError, RecursionError) as error:

@@ -10,8 +10,8 @@ rank keeps its own copy and the log says so.
 """
 
 import logging
+import os
 import pickle
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -124,11 +124,17 @@ class NodeMemory:
     def _is_worth(self, size: int) -> bool:
         if size < self._least_bytes or self._world.largest_node == 1:
             return False
-        room = not _FOLDER.is_dir() or shutil.disk_usage(_FOLDER).free > 1.1 * size
+        room = not _FOLDER.is_dir() or _free(_FOLDER) > 1.1 * size
         everywhere = all(self._world.comm.allgather(room))
         if not everywhere and self._world.is_root:
             log.warning("%s has no room for %.0f MB that ranks could share: each keeps its own", _FOLDER, size / 1e6)
         return everywhere
+
+
+def _free(folder: Path) -> int:
+    """Bytes that this user may still write there."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
