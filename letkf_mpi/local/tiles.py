@@ -18,9 +18,15 @@ BATCH = 16  # columns that the kernel solves together
 def blocks(grid: Grid, side: int) -> tuple[np.ndarray, ...]:
     """Column numbers of each tile: `side` x `side` columns, less at the rims, from south-west to north-east."""
     nlat, nlon = grid.shape
-    number = np.arange(grid.size).reshape(nlat, nlon)
-    return tuple(number[row : row + side, col : col + side].reshape(-1)
-                 for row in range(0, nlat, side) for col in range(0, nlon, side))
+    number, many = np.arange(grid.size).reshape(nlat, nlon), nlon // side
+    found: list[np.ndarray] = []
+    for row in range(0, nlat, side):
+        strip = number[row : row + side]
+        of_tile = strip[:, : many * side].reshape(len(strip), many, side).swapaxes(0, 1)
+        found.extend(of_tile.reshape(many, len(strip) * side))
+        if many * side < nlon:
+            found.append(strip[:, many * side :].reshape(-1))
+    return tuple(found)
 
 
 def work(tiles: Sequence[np.ndarray], nearby: np.ndarray, members: int) -> np.ndarray:
