@@ -245,7 +245,8 @@ def written(world: World, out: Writer, products: Products) -> Iterator[None]:
             products.write(world, out, flushing.enter_context(paths.side_by_side()), kept)
             yield
             world.together(flushing.close)
-        world.together(appearing.close)
+        if products.in_teams:
+            world.together(appearing.close)
     world.at_root(out.settle)
 
 

@@ -24,7 +24,8 @@ class Products:
     """What this rank writes: states `X` (n, my channels, column) of the `members` (n,) with these numbers from 0; by
     name `statistics` (my channels, column) float32 and `fields` (my levels, column).
 
-    Of a file that a team writes, which is the only one then, its `part` is not all.
+    Of a file that a team writes, which is the only one then, its `part` is not all; `in_teams` says whether any rank's
+    is.
     """
 
     members: np.ndarray
@@ -32,6 +33,7 @@ class Products:
     statistics: dict[str, np.ndarray]
     fields: dict[str, np.ndarray]
     part: Share | None = None
+    in_teams: bool = False
 
     @classmethod
     def of(cls, world: World, out: Writer, settings: Settings, columns: tuple[np.ndarray, ...], X: np.ndarray,
@@ -44,7 +46,8 @@ class Products:
         mine = [of_kind[world.rank] for of_kind in shares]
         part = next((share for share in mine if share.parts > 1), None)
         return cls(mine[0].members, Layouts(world, of_members, channels, columns).to_members(X),
-                   brought(world, states, columns, of_states), brought(world, fields, columns, of_fields), part)
+                   brought(world, states, columns, of_states), brought(world, fields, columns, of_fields), part,
+                   any(share.parts > 1 for of_kind in shares for share in of_kind))
 
     @cached_property
     def mine(self) -> dict[Product, np.ndarray]:
@@ -55,6 +58,8 @@ class Products:
     def write(self, world: World, out: Writer, disk: Disk, kept: Withheld) -> None:
         """`disk` flushes them; what teams write is `kept` until all have written.  For all ranks at once."""
         laid = world.together(self._write_or_lay_down, out, disk, kept)
+        if not self.in_teams:
+            return
         where = {product: rooms for of_rank in world.of_each_rank(laid) for product, rooms in of_rank.items()}
         world.together(self._fill, out, where, disk)
 
