@@ -396,7 +396,7 @@ def framed(address: str, width: int, folder: Path, script: str = "") -> str:
 def shoot(address: str, picture: Path, width: int, scheme: str, folder: Path) -> Path:
     picture.parent.mkdir(parents=True, exist_ok=True)
     chromium(f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"--screenshot={picture}",
-             f"--window-size={width},2400", framed(address, width, folder), folder=folder)
+             "--virtual-time-budget=3000", f"--window-size={width},2400", framed(address, width, folder), folder=folder)
     return picture
 
 
