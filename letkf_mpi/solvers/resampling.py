@@ -26,12 +26,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-_ROUNDS = 1000
+_ROUNDS = 1000  # at most, of Newton's steps
 _SHARES = 0.5 ** np.arange(6.0)  # of a step
 _FARTHEST = 5.0  # that a step moves a logarithm
 _TOLERANCE = 1e-6  # of the sums of columns, before a last scaling makes them exact; the mean is made exact too
 _APART = 1e-10  # curvature of what moves groups of particles that no T connects
-_ROUNDING = 1e-12
+_ROUNDING = 1e-12  # of g
 _TINY = np.finfo(float).tiny
 
 
@@ -61,7 +61,7 @@ def sinkhorn(weights: np.ndarray, cost: np.ndarray, regularization: float) -> np
     if mean_cost == 0.0:
         return _with_exact_mean(np.eye(k), weights)
     L, r = -cost / (regularization * mean_cost), np.maximum(k * weights, _TINY)
-    found = _Scaled.at(_in_turn(np.zeros(k), L, r), L, r)
+    found = _Scaled.at(np.zeros(k), L, r).in_turn(L, r)
     for _ in range(_ROUNDS):
         if np.abs(found.columns - 1.0).max() < _TOLERANCE:
             break
@@ -69,16 +69,12 @@ def sinkhorn(weights: np.ndarray, cost: np.ndarray, regularization: float) -> np
     return _with_exact_mean(r[:, None] * found.W / found.columns, weights)
 
 
-def _in_turn(v: np.ndarray, L: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """The potentials `v` (k,) once rows and then columns have their sums: g does not fall."""
-    ln_a = np.log(r) - _log_sum(L + v, axis=1)
-    return -_log_sum(L + ln_a[:, None], axis=0)
-
-
 class _Scaled(NamedTuple):
-    """Of the potentials `v` (k,): g of them, W (k, k), and the sums of the columns (k,)."""
+    """Of the potentials `v` (k,): logarithms `ln_rows` (k,) of the sums of rows that are not scaled yet; g, W (k, k),
+    and the sums of the columns (k,)."""
 
     v: np.ndarray
+    ln_rows: np.ndarray
     g: float
     W: np.ndarray
     columns: np.ndarray
@@ -91,7 +87,14 @@ class _Scaled(NamedTuple):
         W = np.exp(x - largest[:, None])
         sums = W.sum(axis=1)
         W /= sums[:, None]
-        return cls(v, float(v.sum() - r @ (np.log(sums) + largest)), W, np.maximum(r @ W, _TINY))
+        ln_rows = np.log(sums) + largest
+        return cls(v, ln_rows, float(v.sum() - r @ ln_rows), W, np.maximum(r @ W, _TINY))
+
+    def in_turn(self, L: np.ndarray, r: np.ndarray) -> "_Scaled":
+        """Once rows and then columns have been scaled to their sums: g does not fall."""
+        x = L + (np.log(r) - self.ln_rows)[:, None]
+        largest = x.max(axis=0)
+        return _Scaled.at(-(np.log(np.exp(x - largest).sum(axis=0)) + largest), L, r)
 
     def step(self, r: np.ndarray) -> np.ndarray:
         """Newton's (k,), which leaves the mean of v: a constant changes no T."""
@@ -107,13 +110,7 @@ class _Scaled(NamedTuple):
             found = _Scaled.at(self.v + share * dv, L, r)
             if found.g >= self.g + 1e-4 * share * rise - _ROUNDING * abs(self.g):
                 return found
-        return _Scaled.at(_in_turn(self.v, L, r), L, r)
-
-
-def _log_sum(x: np.ndarray, axis: int) -> np.ndarray:
-    """ln Σ exp x along an axis, for any size of x."""
-    largest = x.max(axis=axis, keepdims=True)
-    return np.log(np.exp(x - largest).sum(axis=axis)) + largest.squeeze(axis)
+        return self.in_turn(L, r)
 
 
 def _with_exact_mean(T: np.ndarray, weights: np.ndarray) -> np.ndarray:
