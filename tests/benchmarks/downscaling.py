@@ -22,13 +22,11 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
 import torch
 from msgspec import structs
-from scipy import stats
 from torch import Tensor
 
 from contracts import program, times
@@ -38,6 +36,7 @@ from networks.downscale import members, reading
 from networks.downscale.network import Given, crps
 from networks.downscale.reading import Trained
 from networks.training import config
+from verify.blocks import interval
 from verify.scores import crps_fair
 
 SHOWN = ("temperature_500", "geopotential_500", "u_component_of_wind_500", "temperature_850", "specific_humidity_700",
@@ -213,8 +212,7 @@ def _is_distribution(kind: str, one: Found) -> bool:
 
 
 def _interval(values: np.ndarray) -> str:
-    n = len(values)
-    half = f" ± {stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / sqrt(n):.1f}" if n > 1 else ""
+    half = f" ± {interval(values):.1f}" if len(values) > 1 else ""
     return f"{values.mean():+.1f}{half}"
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import structs
-from scipy import stats
 
 from contracts import config, humidity, paths, program, state, static, times
 from contracts.static import Static
@@ -37,6 +36,7 @@ from obsproc import synthetic
 from obsproc.config import Settings as Observed
 from obsproc.config import Synthetic
 from verify import scores
+from verify.blocks import interval
 
 log = logging.getLogger("guided_analyses")
 GAUSSIAN, WIENER, NETWORK = KINDS = ("Gaussian", "Wiener", "network")
@@ -165,8 +165,7 @@ def _line(name: str, found: Sequence[dict[str, np.ndarray]], channel: int) -> st
 
 def _change(ratio: np.ndarray) -> str:
     """Mean of ratios less one in per cent, with half of its interval."""
-    half = stats.t.ppf(0.975, len(ratio) - 1) * ratio.std(ddof=1) / np.sqrt(len(ratio))
-    return f"{100 * (ratio.mean() - 1):+.1f} ± {100 * half:.1f}"
+    return f"{100 * (ratio.mean() - 1):+.1f} ± {100 * interval(ratio):.1f}"
 
 
 def main(arguments: Sequence[str]) -> None:

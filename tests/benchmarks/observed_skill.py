@@ -28,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import stats
 from scipy.sparse import csr_array
 
 from contracts import config, paths, program, state, times
@@ -44,6 +43,7 @@ from networks.o2f.stations import Known, Stations
 from networks.o2l import footprints, gridding
 from neural_da.predict_config import Settings, load
 from neural_da.predicting import Predictor
+from verify.blocks import interval
 from verify.config import Settings as Verified
 
 log = logging.getLogger("observed_skill")
@@ -120,9 +120,8 @@ class Errors:
         for (method, lead, region), squares in sorted(self.found.items()):
             beside = self.found["interpolation", lead, region]
             change = 100 * (np.sqrt(np.array(squares) / beside) - 1)  # (date, channel)
-            half = stats.t.ppf(0.975, len(change) - 1) * change.std(axis=0, ddof=1) / np.sqrt(len(change))
             rmse = np.sqrt(np.mean(squares, axis=0))
-            for channel, *values in zip(names, rmse, change.mean(axis=0), half, strict=True):
+            for channel, *values in zip(names, rmse, change.mean(axis=0), interval(change), strict=True):
                 yield method, lead, region, channel, *map(float, values)
 
 

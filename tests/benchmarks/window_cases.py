@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from msgspec import structs
-from scipy import stats
 
 from contracts import config, program, state, static, times
 from contracts.observations import Observations
@@ -32,6 +31,7 @@ from neural_da.methods import Latent3DVar
 from neural_da.problem import Problem
 from obsproc import config as observed
 from obsproc import synthetic
+from verify.blocks import interval
 from verify.config import Settings as Verified
 
 FIELDS = ("temperature_500", "u_component_of_wind_500", "geopotential_500", "specific_humidity_700")
@@ -190,9 +190,8 @@ def table_of(found: Sequence[dict[str, np.ndarray]]) -> str:
         line = name + ": " + ", ".join(f"{which} {values.mean():.4g}" for which, values in errors.items())
         if {"3D-Var", "4D-Var"} <= set(errors) and len(found) > 1:
             ratio = 100 * (errors["4D-Var"] / errors["3D-Var"] - 1)
-            half = stats.t.ppf(0.975, len(ratio) - 1) * stats.sem(ratio)
-            line += (f", {ratio.mean():+.1f} ± {half:.1f} per cent, of {ratio.min():+.1f} to {ratio.max():+.1f}, ratio "
-                     f"of the means {errors['4D-Var'].mean() / errors['3D-Var'].mean():.3f}")
+            line += (f", {ratio.mean():+.1f} ± {interval(ratio):.1f} per cent, of {ratio.min():+.1f} to "
+                     f"{ratio.max():+.1f}, ratio of the means {errors['4D-Var'].mean() / errors['3D-Var'].mean():.3f}")
         lines.append(line)
     return "\n".join(lines)
 
