@@ -5,7 +5,10 @@ read it changes nothing but that file, until somebody looks at it.  Files that a
 `run/cycle.sh`, but for the first background, which it does not make.
 """
 
-from contracts import netcdf
+import math
+from pathlib import Path
+
+from contracts import guarded, netcdf, paths
 from contracts.config import Experiment
 from contracts.errors import ContractError, UserError
 
@@ -15,7 +18,7 @@ def check(experiment: Experiment) -> str:
     files, damage = sorted(experiment.folder.folder.rglob("[!.]*.nc")), []
     for path in files:
         try:
-            netcdf.read_whole(path)
+            read_whole(path)
         except ContractError as error:
             damage.append(str(error))
     first = experiment.folder.at(experiment.times()[0]).background
@@ -24,3 +27,29 @@ def check(experiment: Experiment) -> str:
     if damage:
         raise UserError("\n".join([f"{experiment.folder.folder}: {len(files)} files, not all of them whole:", *damage]))
     return f"{experiment.folder.folder}: {len(files)} files, all of them whole"
+
+
+def read_whole(path: Path) -> None:
+    """Read all of a file of any contract, for its checksums, and then as NetCDF's own library does: what it needs that
+    no reader of ours does is damage too; raises ContractError."""
+    with netcdf.open_to_read(path, None) as dataset:
+        for variable in dataset.variables.values():
+            variable[...]
+    try:
+        guarded.read(_by_netcdf, path, limits=guarded.Limits(largest_mb=math.inf))
+    except UserError as error:
+        raise ContractError(f"{path}: is damaged, NetCDF's library cannot read it; remove it and make it again"
+                            f"{paths.made_again_by(path)}") from error
+
+
+def _by_netcdf(path: Path) -> None:
+    import netCDF4  # here, because a program reads files of ours without it
+
+    with netCDF4.Dataset(path) as dataset:
+        dataset.set_auto_maskandscale(False)
+        for name in dataset.ncattrs():
+            dataset.getncattr(name)
+        for variable in dataset.variables.values():
+            variable[...]
+            for name in variable.ncattrs():
+                variable.getncattr(name)

@@ -141,6 +141,8 @@ class NewDataset:
         settings = _dataset_settings()
         if dimensions:
             settings.set_chunk(chunks)
+        elif dtype.kind != "O":
+            settings.set_layout(h5d.COMPACT)  # within the description, which has a checksum
         if dtype.kind != "O":
             settings.set_fill_time(h5d.FILL_TIME_NEVER)
             if dimensions and checked:
@@ -186,9 +188,10 @@ def _file_settings() -> h5p.PropFCID:
 
 
 def _access(disk: FileIO) -> h5p.PropFAID:
-    """The versions of HDF5's objects that NetCDF's library writes; to close a file closes all that is open of it."""
+    """Objects of HDF5 1.10, whose indices of chunks have checksums: in an earlier one a flipped bit would hide a chunk,
+    and HDF5 return what memory holds.  To close a file closes all that is open of it."""
     access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_fileobj_driver(h5fd.fileobj_driver, disk)
     return access

@@ -96,13 +96,6 @@ def _refuse_other(path: Path, dataset: "Dataset", contract: str | None, again: s
         raise ContractError(f"{path}: was never finished by its writer; remove it and make it again{again}")
 
 
-def read_whole(path: Path) -> None:
-    """Read all values of a file of any contract, for their checksums; raises ContractError where it is damaged."""
-    with open_to_read(path, None) as dataset:
-        for variable in dataset.variables.values():
-            variable[...]
-
-
 def add(dataset: "NewDataset", name: str, dimensions: tuple[str, ...], values: np.ndarray,
         **attributes: object) -> None:
     """Add one variable with its values, uncompressed (cycling wants speed); its type is that of the values."""

@@ -21,7 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from contracts import field, guarded, members, netcdf, numbers, observations, state, static
+from contracts import check, field, guarded, members, numbers, observations, state, static
 from contracts.errors import UserError
 from contracts.field import Field
 from contracts.paths import EnsembleFolder
@@ -162,7 +162,7 @@ def doors() -> dict[str, Door]:
     return {
         "observations": Door(made_table, observations.read),
         "departures": Door(made_departures, observations.read_departures),
-        "whole file": Door(made_table, netcdf.read_whole),
+        "whole file": Door(made_table, check.read_whole),
         "state": Door(lambda path: state.write(path, builders.random_state(SPACE), 1),
                       lambda path: state.read(path, SPACE, at)),
         "ensemble": Door(made_ensemble, read_ensemble),

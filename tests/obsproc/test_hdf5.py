@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from contracts import hdf5, netcdf, observations, state
+from contracts import check, hdf5, observations, state
 from contracts.errors import UserError
 from networks.data import era5, shards
 from obsproc import ioda, table
@@ -29,7 +29,7 @@ def virtual(file, secret):
     (linked, "MetaData/latitude is a link to another file"), (stored_outside, "value has its data in another file"),
     (virtual, "value has its data in another file")])
 @pytest.mark.parametrize("read", [
-    hdf5.refuse_elsewhere, ioda.import_file, table.read_file, observations.read, netcdf.read_whole,
+    hdf5.refuse_elsewhere, ioda.import_file, table.read_file, observations.read, check.read_whole,
     lambda path: state.read(path, builders.space()), lambda path: shards.opened(path, builders.space()),
     lambda path: era5.hold(path)])
 def test_a_file_that_points_to_another_is_refused(tmp_path, point, sentence, read):

@@ -84,10 +84,10 @@ def test_without_room_for_the_next_cycle_it_stops_before_it_and_goes_on_when_the
         later = Path(shutil.move(truth, tmp_path))  # no service is to make the cycle faster than the driver looks
         process = made.start(after=after)
         until(lambda: process.poll() is not None or any(made.folder.glob("*/observations.nc")), "a first step")
-        filler = fill(tmp_path / "disk", leave=4 * 2**20)
+        filler = fill(tmp_path / "disk", leave=3 * 2**20)
         out, err = process.communicate(timeout=180)
         assert process.returncode == 1, out + err
-        assert f"the cycle of {TIMES[1]} needs about 5 MiB and the disk has " in err
+        assert f"the cycle of {TIMES[1]} needs about 4 MiB and the disk has " in err
         assert made.program("verify", "status", str(made.path)).returncode == 0
         state, _, reason = told(made)
         assert state == "STALLED"
