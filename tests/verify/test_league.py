@@ -3,98 +3,28 @@
 import csv
 import re
 import tomllib
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from contracts import base, config, observations, state, times
+from contracts import base, state
 from contracts.errors import ContractError, UserError
-from contracts.observations import Source
-from contracts.paths import LeagueFolder
-from contracts.state import State, StateSpace
-from contracts.variables import Flag
 from tests import builders
-from tests.verify.case import departures, no_fit
+from tests.verify.leagues import LEAGUE, lay, small_league
 from tests.verify.test_report import Tree
 from verify import __main__ as verify
-from verify import score_file
-from verify.config import Settings
 from verify.league import config as league_config
-from verify.league import cost, deterministic, observed, standing
+from verify.league import cost, standing
 from verify.league.config import Contestant, League
-from verify.league.deterministic import Deterministic
 from verify.league.fields import Fields, Places, nearest_km
-from verify.league.observed import Fits
 from verify.league.result import Result
-from verify.score_file import Scores
-
-DAYS = 6  # of 00 and 12 UTC; the first is left out, the others are five blocks
-CHANNELS = ("temperature_500", "geopotential_500")
-TEXT = """{experiment}
-step_hours = 12
-[grid]
-nlat = 8
-nlon = 16
-[state]
-levels_hpa = [500]
-at_surface = []
-[verify]
-truth = "nature/%Y%m%d%H.nc"
-headline = ["temperature_500", "geopotential_500"]
-"""
-LEAGUE = """
-[league]
-block_days = 1
-skip_days = 1
-sample_hours = 12
-near_km = 1500
-void_km = 4000
-[[contestant]]
-experiment = "control.toml"
-title = "the control"
-[[contestant]]
-experiment = "better.toml"
-training_minutes = 2.5
-[[contestant]]
-experiment = "slower.toml"
-"""
-
-
-def lay(folder: Path, name: str, factor: float, cycles: int) -> Settings:
-    """An experiment whose errors are `factor` times those of every other, with so many scored cycles."""
-    path = folder / f"{name}.toml"
-    path.write_text(TEXT.format(experiment=builders.experiment(
-        name, builders.TIME, builders.TIME + timedelta(hours=12 * (2 * DAYS - 1)), members=4).rstrip()))
-    settings = config.load(path, Settings)
-    space = settings.state.space(settings.grid.grid())
-    for n, time in enumerate(settings.experiment.times()[:cycles]):
-        rng, here = np.random.default_rng(n), settings.experiment.folder.at(time)
-        scores = {f"{which}_{score}": factor * rng.uniform(1, 2, (2, len(space.channels)))
-                  for which in ("background", "analysis") for score in ("rmse", "bias", "spread", "crps")}
-        names = tuple(channel.name for channel in space.channels)
-        score_file.write(here.scores, Scores(time, 4, "nature", ("global", "tropics"), names, no_fit(), {}, scores))
-        truth = builders.random_state(space, n, time)
-        state.write(settings.truth(time), truth)
-        for e, ensemble in enumerate((here.background, here.analysis)):
-            error = factor * builders.random_state(space, 100 + 2 * n + e, time).data
-            state.write(ensemble.mean, State(space, truth.data + error, time), statistic="mean")
-        made = replace(departures(n), flag=np.full(400, Flag.assimilated, np.int8), lat=np.zeros(400),
-                       lon=np.full(400, 90.0))
-        observations.write(here.departures, made, Source(time, (time, time)))
-    return settings
 
 
 @pytest.fixture
 def made(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("WORK", str(tmp_path))
-    for name, factor, cycles in (("control", 1.0, 2 * DAYS), ("better", 0.9, 2 * DAYS), ("slower", 1.1, 7)):
-        lay(tmp_path, name, factor, cycles)
-    path = tmp_path / "short.toml"
-    path.write_text(LEAGUE)
-    return path
+    return small_league(tmp_path)
 
 
 def test_the_table_and_the_page_have_places_intervals_and_who_is_not_through(made, capsys):
@@ -279,64 +209,6 @@ def test_a_contestant_without_files_has_begun_nothing(tmp_path, monkeypatch):
     assert result.score("analysis_rmse", "temperature_500").size == 0
 
 
-def fitted(folder: Path, name: str, factor: float, times: int = 2) -> None:
-    """An experiment without a truth, whose means are `factor` times as far from what is observed; of each one some rows
-    were not accepted."""
-    path = folder / f"{name}.toml"
-    path.write_text(TEXT.format(experiment=builders.experiment(
-        name, builders.TIME, builders.TIME + timedelta(hours=12), members=4).rstrip()).replace(
-        'truth = "nature/%Y%m%d%H.nc"', ""))
-    settings = config.load(path, Settings)
-    for n, time in enumerate(settings.experiment.times()[:times]):
-        table = departures(n)
-        rng = np.random.default_rng(n)
-        flag = np.where(rng.uniform(size=len(table)) < 0.8, Flag.withheld, Flag.assimilated)
-        flag[np.random.default_rng(len(name)).integers(0, len(table), 50)] = Flag.gross_error
-        far = rng.standard_normal(len(table))
-        station = np.char.mod("S%02d", np.arange(len(table)) % 30).astype("S8")
-        made = replace(table, flag=flag.astype(np.int8), station=station, background_mean=table.value - factor * far,
-                       analysis_mean=table.value - 0.5 * factor * far)
-        observations.write(settings.experiment.folder.at(time).departures, made, Source(time, (time, time)))
-
-
-def test_without_a_truth_contestants_are_held_against_what_no_analysis_has_seen(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("WORK", str(tmp_path))
-    for name, factor in (("control", 2.0), ("better", 1.0), ("slower", 1.0)):
-        fitted(tmp_path, name, factor, times=1 if name == "slower" else 2)
-    path = tmp_path / "short.toml"
-    path.write_text(LEAGUE)
-    verify.main(["league", str(path)])
-    rows = [re.split(r" +\| ", line.strip("| ")) for line in capsys.readouterr().out.splitlines()[2:] if "|" in line]
-    assert [row[:3] for row in rows] == [["the control", "-", "-"],
-                                         ["better", "−50.0 (−50.0 to −50.0) *", "−50.0 (−50.0 to −50.0) *"]]
-    for row in rows:
-        for cell in row[3:]:
-            before, after = map(float, cell.split(" → "))
-            assert after == pytest.approx(before / 2, rel=0.02)
-    page = (tmp_path / "short" / "league.html").read_text()
-    assert "2 cycles" in page and "slower" in page and "Not finished" in page
-
-
-def test_rows_count_that_all_contestants_have_withheld(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORK", str(tmp_path))
-    for name in ("control", "better", "slower"):
-        fitted(tmp_path, name, 1.0)
-    (tmp_path / "short.toml").write_text(LEAGUE)
-    _, contestants = league_config.load(tmp_path / "short.toml")
-    fits, waiting = Fits.read(contestants)
-    assert waiting == [] and len(fits.times) == 2
-    time = fits.times[0]
-    tables = [observations.read_departures(each.settings.experiment.folder.at(time).departures)[0]
-              for each in contestants]
-    held = np.all([table.flag == Flag.withheld for table in tables], axis=0)
-    for quantity in fits.quantities():
-        which = held & (tables[0].quantity == quantity)
-        (sample,) = fits.of(quantity, time)
-        assert sample.station.size == which.sum()
-        expected = np.sqrt(np.mean((tables[1].value - tables[1].analysis_mean)[which] ** 2))
-        assert observed.rms([sample], "oma")[1] == pytest.approx(expected)
-
-
 LEAGUES = sorted((Path(__file__).parents[2] / "run" / "leagues").glob("*.toml"))
 
 
@@ -345,118 +217,3 @@ def test_the_leagues_that_come_with_the_code_have_one_task_each(path, tmp_path, 
     monkeypatch.setenv("WORK", str(tmp_path))
     verify.main(["league", str(path), "--check"])
     assert "contestants of the same task" in capsys.readouterr().out
-
-
-ASKED = "[league.forecasts]\nleads_hours = [24, 6]\nevery_hours = 12\n"
-
-
-def foretold(made: Path, factors: dict[str, float]) -> LeagueFolder:
-    """The league asks for forecasts, and has such whose errors are so many times the same ones, of all leads."""
-    made.write_text(made.read_text().replace("[[contestant]]", f"{ASKED}[[contestant]]", 1))
-    league, contestants = league_config.load(made)
-    folder = deterministic.folder(made, contestants[0].settings)
-    for contestant in contestants:
-        settings, name = contestant.settings, contestant.settings.experiment.name
-        space = settings.state.space(settings.grid.grid())
-        for n, start in enumerate(deterministic.starts(league, settings)):
-            for hours in (6, 24):
-                lead = timedelta(hours=hours)
-                truth = settings.truth(start + lead)
-                if not truth.exists():
-                    state.write(truth, builders.random_state(space, 50 + n, start + lead))
-                if name not in factors:
-                    continue
-                error = factors[name] * builders.random_state(space, 200 + n + hours, start + lead).data
-                state.write(folder.of(name).at(start).deterministic(lead),
-                            State(space, state.read(truth, space).data + error, start + lead), start=start)
-    folder.model.write_text('{"model": "a_network"}')
-    return folder
-
-
-def test_forecasts_of_a_model_with_fewer_channels_are_scored_where_it_has_them(made):
-    folder = foretold(made, {"better": 0.8})
-    league, (_, contestant, _) = league_config.load(made)
-    whole = Deterministic.read(contestant, league, folder)
-    space = contestant.settings.state.space(contestant.settings.grid.grid())
-    fewer = StateSpace(space.grid, tuple(each for each in space.channels if each.variable != "specific_humidity"))
-    for start in deterministic.starts(league, contestant.settings):
-        for hours in (6, 24):
-            lead = timedelta(hours=hours)
-            path = folder.of("better").at(start).deterministic(lead)
-            state.write(path, state.read(path, fewer), start=start)
-    found = Deterministic.read(contestant, league, folder)
-    assert set(whole.channels) - set(found.channels) == {"specific_humidity_500"}
-    assert found.rmse(24, "specific_humidity_500").size == 0
-    np.testing.assert_array_equal(found.rmse(24, "temperature_500"), whole.rmse(24, "temperature_500"))
-
-
-def test_words_for_the_forecasts_name_model_analyses_starts_and_leads(made, capsys):
-    verify.main(["league", str(made), "--forecasts"])
-    assert capsys.readouterr().out == "\n"
-    made.write_text(made.read_text().replace("[[contestant]]", f"{ASKED}model = 'slower.toml'\n[[contestant]]", 1))
-    verify.main(["league", str(made), "--forecasts"])
-    model, *words = capsys.readouterr().out.split()
-    folder = made.parent
-    begin = [times.name(builders.TIME + timedelta(days=1, hours=12 * n)) for n in range(10)]
-    assert model == str(folder / "slower.toml")
-    assert words == ["--into", str(folder / "short"), "--of", *(str(folder / f"{name}.toml") for name in
-                     ("control", "better", "slower")), "--starts", *begin, "--leads", "24", "6"]
-
-
-def test_a_forecast_is_held_against_the_truth_of_its_own_time_and_ranked_by_block(made):
-    folder = foretold(made, {"control": 1.0, "better": 0.8, "slower": 1.2})
-    league, contestants = league_config.load(made)
-    result = Result.read(contestants[1], league, None, folder)
-    settings = contestants[1].settings
-    space = settings.state.space(settings.grid.grid())
-    channel, squares = [each.name for each in space.channels].index("temperature_500"), []
-    for start in deterministic.starts(league, settings)[2:4]:  # the second block
-        valid = start + timedelta(hours=24)
-        error = (state.read(folder.of("better").at(start).deterministic(timedelta(hours=24)), space).data.astype(float)
-                 - state.read(settings.truth(valid), space).data)[channel]
-        squares.append(np.average(error**2, weights=space.grid.area_weights))
-    found = result.deterministic.rmse(24, "temperature_500")
-    assert len(found) == 5 and found[1] == pytest.approx(np.sqrt(np.mean(squares)))
-    verify.main(["league", str(made)])
-    with (made.parent / "short" / "league.csv").open(newline="") as file:
-        rows = {(row["contestant"], row["field"], row["score"]): row for row in csv.DictReader(file)}
-    one = rows["better", "all fields", "forecast_024h_rmse"]
-    assert (float(one["percent"]), one["first"], one["last"]) == (pytest.approx(-20, abs=0.1), "1", "1")
-    assert rows["slower", "geopotential_500", "forecast_006h_rmse"]["first"] == ""  # it is not through
-    page = (made.parent / "short" / "league.html").read_text()
-    assert "One model for all, a_network, without noise" in page and 'id="forecasts"' in page
-    assert "all fields, 24 h ahead" in page and "−20.0" in page
-
-
-def test_blocks_end_before_a_forecast_that_is_missing_and_a_start_without_truth_counts_for_none(made):
-    folder = foretold(made, {"control": 1.0, "better": 0.8})
-    league, contestants = league_config.load(made)
-    begin, day = deterministic.starts(league, contestants[0].settings), timedelta(hours=24)
-    contestants[0].settings.truth(begin[-1] + day).unlink()
-    folder.of("better").at(begin[7]).deterministic(day).unlink()
-    control, better, slower = (Result.read(each, league, None, folder) for each in contestants)
-    assert [len(each.deterministic.rmse(24, "temperature_500")) for each in (control, better, slower)] == [5, 3, 0]
-    assert [each.deterministic.count for each in (control, better, slower)] == [10, 10, 0]
-    places = standing.places([control, better], lambda each: each.deterministic.overall(24, CHANNELS))
-    assert places == {}  # two are needed that have as many blocks
-
-
-@pytest.mark.parametrize(("asked", "words"), [
-    ("every_hours = 25", "forecasts.every_hours must be at most 24, so that each block of 1 days has a start, got 25"),
-    ("leads_hours = []", "length >= 1"),
-    ("lead = 3", "lead"),
-    ("every_hours = 5", "every_hours = 5 is no multiple of the 12 h from one analysis to the next"),
-])
-def test_forecasts_that_cannot_be_are_refused(made, asked, words):
-    made.write_text(made.read_text().replace("[[contestant]]", f"[league.forecasts]\n{asked}\n[[contestant]]", 1))
-    with pytest.raises(UserError, match=re.escape(words)):
-        verify.main(["league", str(made), "--forecasts"])
-
-
-def test_forecasts_without_a_truth_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORK", str(tmp_path))
-    for name in ("control", "better", "slower"):
-        fitted(tmp_path, name, 1.0, times=0)
-    (tmp_path / "short.toml").write_text(LEAGUE.replace("[[contestant]]", f"{ASKED}[[contestant]]", 1))
-    with pytest.raises(UserError, match=r"\[league.forecasts\] need a truth to be held against"):
-        verify.main(["league", str(tmp_path / "short.toml"), "--check"])
