@@ -8,6 +8,8 @@ from verify import charts, page
 from verify.league.standing import Difference
 
 ROW, REST = 0.17, 0.85  # inches of a row, and of title and axis
+LEFT, GAP = 0.47, 0.03  # parts of the width: before a plot at the least, and between a name and its tick
+BROWSERS = 1.15  # a name there is wider than one measured here at the most, as their letters are others
 FAR = 50.0  # per cent: who is farther off is told by a number at the edge, so that the others can be told apart
 
 
@@ -34,7 +36,17 @@ def differences(title: str, control: str, found: Mapping[str, Difference]) -> st
         axis.set_xlim(low - margin, high + margin)
         axis.set_xlabel(f"% of {control}")
         axis.tick_params(axis="y", labelsize=7.5)
-        axis.set_position((0.47, 0.47 / height, 0.5, 1 - REST / height))
+        left = beside_names(axis)
+        axis.set_position((left, 0.47 / height, 0.97 - left, 1 - REST / height))
 
     told = "; ".join(f"{name} {one}" for name, one in found.items())
     return page.figure(charts.chart(title, f"{title}, per cent of {control}: {told}", draw, height))
+
+
+def beside_names(axis: Axes) -> float:
+    """Where a plot begins, as a part of the figure's width, so that the longest name of a row stands before it."""
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    longest = max(name.get_window_extent().width for name in axis.get_yticklabels())
+    return max(LEFT, BROWSERS * longest / figure.bbox.width + GAP)
