@@ -11,7 +11,7 @@ import pytest
 from contracts import base, state
 from contracts.errors import ContractError, UserError
 from tests import builders
-from tests.verify.leagues import LEAGUE, lay, small_league
+from tests.verify.leagues import LEAGUE, lay
 from tests.verify.test_report import Tree
 from verify import __main__ as verify
 from verify.league import config as league_config
@@ -19,12 +19,6 @@ from verify.league import cost, standing
 from verify.league.config import Contestant, League
 from verify.league.fields import Fields, Places, nearest_km
 from verify.league.result import Result
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("WORK", str(tmp_path))
-    return small_league(tmp_path)
 
 
 def test_the_table_and_the_page_have_places_intervals_and_who_is_not_through(made, capsys):

@@ -13,19 +13,12 @@ from contracts.errors import UserError
 from contracts.paths import LeagueFolder
 from contracts.state import State, StateSpace
 from tests import builders
-from tests.verify.leagues import CHANNELS, LEAGUE, fitted, small_league
+from tests.verify.leagues import CHANNELS, LEAGUE, fitted
 from verify import __main__ as verify
 from verify.league import config as league_config
 from verify.league import deterministic, standing
 from verify.league.deterministic import Deterministic
 from verify.league.result import Result
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("WORK", str(tmp_path))
-    return small_league(tmp_path)
-
 
 ASKED = "[league.forecasts]\nleads_hours = [24, 6]\nevery_hours = 12\n"
 

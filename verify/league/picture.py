@@ -45,8 +45,5 @@ def differences(title: str, control: str, found: Mapping[str, Difference]) -> st
 
 def beside_names(axis: Axes) -> float:
     """Where a plot begins, as a part of the figure's width, so that the longest name of a row stands before it."""
-    figure = axis.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
     longest = max(name.get_window_extent().width for name in axis.get_yticklabels())
-    return max(LEFT, BROWSERS * longest / figure.bbox.width + GAP)
+    return max(LEFT, BROWSERS * longest / axis.figure.bbox.width + GAP)

@@ -11,8 +11,9 @@ from tests import builders
 from tests.benchmarks.scaling.exchanging import MANY, call_seconds, exchange_seconds
 from tests.benchmarks.scaling.files import file_seconds
 from tests.benchmarks.scaling.observing import draw_seconds, h_seconds, judge_seconds, look_seconds, table_seconds
-from tests.benchmarks.scaling.problem import Problem, seconds
+from tests.benchmarks.scaling.problem import Problem
 from tests.benchmarks.scaling.solving import prepare_seconds, tile_seconds
+from tests.benchmarks.seconds import seconds
 
 SAMPLED_ROWS = 100_000
 

@@ -13,7 +13,8 @@ from letkf_mpi.ranks.observing import Observing
 from letkf_mpi.ranks.parallel import World
 from obsoperator import Forward
 from tests.benchmarks.phases import Timed, TimedWorld
-from tests.benchmarks.scaling.problem import Problem, seconds
+from tests.benchmarks.scaling.problem import Problem
+from tests.benchmarks.seconds import seconds
 from tests.mpi.launcher import mpirun
 
 EXCHANGED = (20, 40, 128, 160)  # members, channels, rows and columns of the grid whose exchange is measured

@@ -18,7 +18,8 @@ from contracts.paths import EnsembleFolder
 from contracts.state import StateSpace
 from tests import builders
 from tests.benchmarks.scaling.observing import few_seconds
-from tests.benchmarks.scaling.problem import Problem, seconds
+from tests.benchmarks.scaling.problem import Problem
+from tests.benchmarks.seconds import seconds
 from tests.mpi.launcher import alone
 
 SAMPLED_MEMBERS = 4

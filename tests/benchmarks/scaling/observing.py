@@ -18,7 +18,8 @@ from letkf_mpi.totals import Totals
 from obsoperator import Forward, departures
 from obsoperator.departures import FirstGuess
 from tests import builders
-from tests.benchmarks.scaling.problem import Problem, seconds
+from tests.benchmarks.scaling.problem import Problem
+from tests.benchmarks.seconds import seconds
 
 
 def h_seconds(problem: Problem, sample: Observations, x: State) -> tuple[float, float, int, float]:

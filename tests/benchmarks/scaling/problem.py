@@ -1,7 +1,5 @@
-"""What is analysed, and how long a step of it takes."""
+"""What is analysed."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,17 +60,3 @@ horizontal_km = {horizontal_km}
 vertical_ln_p = 0.3
 """
     return config.decode(text, Settings, "scaling")
-
-
-def seconds(step: Callable[[], object], rounds: int = 3) -> float:
-    """Of the processor, the best of some rounds: other work on the machine only ever adds.
-
-    What a step gives is kept until the end, so that each round lays it in memory that was not touched before, as a
-    program does that makes one analysis.
-    """
-    taken, kept = [], []
-    for _ in range(rounds):
-        start = time.process_time()
-        kept.append(step())
-        taken.append(time.process_time() - start)
-    return min(taken)

@@ -9,7 +9,8 @@ from letkf_mpi.local import tiles
 from letkf_mpi.local.localization import Sites
 from letkf_mpi.local.update import LocalAnalysis
 from letkf_mpi.shares import Make
-from tests.benchmarks.scaling.problem import Problem, seconds
+from tests.benchmarks.scaling.problem import Problem
+from tests.benchmarks.seconds import seconds
 
 SAMPLED_TILES = 12
 WIDTH = 1024  # columns of a rank
